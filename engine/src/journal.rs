@@ -1,0 +1,72 @@
+//! The write-ahead journal: the only truth on disk.
+//!
+//! Owns the format of records and groups, the hash chain and the witness. Never decides anything. Invariant: a group
+//! that [`Journal::append`] has returned `Ok` for is on disk, chained to all before it, and the witness names it; the
+//! first `Err` is the last call (the caller aborts the process).
+
+pub mod faulty;
+mod group;
+mod record;
+pub mod rocks;
+mod witness;
+
+pub use group::{Checkpoint, Group, GroupError, Hash, Head};
+pub use record::{Record, RecordError, RefusedTransaction, PostedTransaction};
+
+use crate::model::Position;
+
+/// Why a journal could not be opened, read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The store below failed.
+    #[error("journal storage: {0}")]
+    Storage(String),
+    /// A file operation failed.
+    #[error("journal file: {0}")]
+    Io(#[from] std::io::Error),
+    /// The journal ends before a record that was acknowledged.
+    #[error(
+        "the journal ends at position {found}, but the witness proves that position {witnessed} was acknowledged: \
+         acknowledged records are missing; nothing was written"
+    )]
+    Truncated {
+        /// The last position that is there.
+        found: Position,
+        /// The last position that the witness holds.
+        witnessed: Position,
+    },
+    /// A record is missing, damaged or edited.
+    #[error("the journal is damaged after position {after}: {reason}; nothing was written")]
+    Broken {
+        /// The last position that is sound.
+        after: Position,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The witness is missing or unreadable although there are records.
+    #[error("the journal's witness is damaged: {0}; nothing was written")]
+    Witness(String),
+}
+
+/// An append-only sequence of groups.
+pub trait Journal: Send + 'static {
+    /// Appends a group that follows [`Journal::head`], syncs it, then writes and syncs the witness with the group's
+    /// head and `sealed`, the newest checkpoint of the index.
+    ///
+    /// # Errors
+    /// Any; the state on disk is then unknown and the caller must abort.
+    fn append(&mut self, group: &Group, sealed: Checkpoint) -> Result<(), JournalError>;
+
+    /// The last record's position, time and hash.
+    fn head(&self) -> Head;
+
+    /// Calls `visit` with each group that has a record after `after`, in order.
+    ///
+    /// # Errors
+    /// Storage failures, a broken chain, and what `visit` returns.
+    fn read(
+        &self,
+        after: Position,
+        visit: &mut dyn FnMut(Group) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError>;
+}

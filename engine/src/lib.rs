@@ -1,0 +1,5 @@
+//! Yue: an actor-based ledger for stored-value wallets.
+//!
+//! The library: no HTTP, no JSON. Start at [`Engine`].
+pub mod journal;
+pub mod model;
