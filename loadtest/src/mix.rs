@@ -23,6 +23,23 @@ pub(crate) enum Intent {
     Hostile,
 }
 
+impl Intent {
+    /// The kind that it most probably becomes; for arrivals that are dropped before there is a request.
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::AccountRead => Kind::AccountRead,
+            Self::HistoryRead => Kind::HistoryRead,
+            Self::Payment => Kind::Payment,
+            Self::PromotionPayment => Kind::PromotionPayment,
+            Self::Combination => Kind::Hold,
+            Self::Recharge => Kind::Recharge,
+            Self::Refund => Kind::Refund,
+            Self::Transfer => Kind::Transfer,
+            Self::Hostile => Kind::Hostile,
+        }
+    }
+}
+
 /// What a request does, as reports name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
