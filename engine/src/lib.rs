@@ -2,4 +2,5 @@
 //!
 //! The library: no HTTP, no JSON. Start at [`Engine`].
 pub mod journal;
+pub mod ledger;
 pub mod model;
