@@ -4,14 +4,13 @@
 //! that [`Journal::append`] has returned `Ok` for is on disk, chained to all before it, and the witness names it; the
 //! first `Err` is the last call (the caller aborts the process).
 
-pub mod faulty;
+mod bytes;
+mod codec;
 mod group;
 mod record;
-pub mod rocks;
-mod witness;
 
 pub use group::{Checkpoint, Group, GroupError, Hash, Head};
-pub use record::{Record, RecordError, RefusedTransaction, PostedTransaction};
+pub use record::{PostedTransaction, Record, RecordError, RefusedTransaction};
 
 use crate::model::Position;
 

@@ -3,4 +3,5 @@
 //! The library: no HTTP, no JSON. Start at [`Engine`].
 pub mod index;
 pub mod journal;
+pub mod ledger;
 pub mod model;

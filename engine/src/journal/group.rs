@@ -68,8 +68,14 @@ impl Group {
     /// Chains records that are framed already.
     #[must_use]
     pub fn new(after: Head, at: Timestamp, count: u32, records: Vec<u8>) -> Self {
-        let mut group =
-            Self { first: after.position.next(), count, at, previous: after.hash, hash: Hash::default(), records };
+        let mut group = Self {
+            first: after.position.next(),
+            count,
+            at,
+            previous: after.hash,
+            hash: Hash::default(),
+            records,
+        };
         group.hash = group.compute_hash();
         group
     }
@@ -79,7 +85,8 @@ impl Group {
         let start = buffer.len();
         buffer.extend_from_slice(&[0; Self::FRAME_BYTES]);
         record.encode(buffer);
-        let length = u32::try_from(buffer.len() - start - Self::FRAME_BYTES).expect("a record is far below 4 GiB");
+        let length =
+            u32::try_from(buffer.len() - start - Self::FRAME_BYTES).expect("a record is far below 4 GiB");
         if let Some(frame) = buffer.get_mut(start..start + Self::FRAME_BYTES) {
             frame.copy_from_slice(&length.to_le_bytes());
         }
