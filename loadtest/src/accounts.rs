@@ -54,11 +54,7 @@ impl Chart {
     pub(crate) fn new(users: u32, merchants: u32, run: &str) -> Self {
         let mut accounts = Vec::new();
         let mut open = |address: String, normal, role| {
-            accounts.push(Account {
-                address,
-                normal,
-                role,
-            });
+            accounts.push(Account { address, normal, role });
         };
         for user in 1..=users {
             open(format!("customers:{user}"), Normal::Credit, Role::Customer);
@@ -75,11 +71,7 @@ impl Chart {
         for promotion in 1..=CALM_PROMOTIONS {
             open(format!("promos:{run}-{promotion}"), Normal::Credit, Role::PromotionBudget);
         }
-        Self {
-            accounts,
-            users,
-            merchants,
-        }
+        Self { accounts, users, merchants }
     }
 
     /// All accounts with their numbers.
@@ -94,9 +86,7 @@ impl Chart {
 
     /// The address of an account of this chart.
     pub(crate) fn address(&self, account: AccountNo) -> &str {
-        self.accounts
-            .get(account.0 as usize)
-            .map_or("", |account| account.address.as_str())
+        self.accounts.get(account.0 as usize).map_or("", |account| account.address.as_str())
     }
 
     /// How many customers there are.

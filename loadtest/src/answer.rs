@@ -74,17 +74,13 @@ pub(crate) fn judge(operation: &Operation, answer: &Answer) -> Reply {
     let unexpected = || Reply::Unexpected(answer.excerpt());
     match answer.status {
         200 if operation.id.is_none() => Reply::Read,
-        200 | 201 if operation.id.is_some() => {
-            serde_json::from_slice::<Posted>(&answer.body).map_or_else(
-                |_| unexpected(),
-                |posted| {
-                    let outcome = Outcome::Posted {
-                        position: posted.position,
-                    };
-                    Reply::Final(outcome, None)
-                },
-            )
-        }
+        200 | 201 if operation.id.is_some() => serde_json::from_slice::<Posted>(&answer.body).map_or_else(
+            |_| unexpected(),
+            |posted| {
+                let outcome = Outcome::Posted { position: posted.position };
+                Reply::Final(outcome, None)
+            },
+        ),
         422 if operation.id.is_some() => serde_json::from_slice::<Problem<'_>>(&answer.body)
             .map_or_else(|_| unexpected(), |problem| refusal(operation, &problem)),
         429 | 503 => Reply::Overloaded(answer.retry_after),
@@ -101,7 +97,9 @@ pub(crate) fn judge_status(answer: &Answer) -> Option<Reply> {
     let status = serde_json::from_slice::<Status<'_>>(&answer.body).ok()?;
     match (status.status.as_ref(), status.position) {
         ("posted", Some(position)) => Some(Reply::Final(Outcome::Posted { position }, None)),
-        ("rejected", _) => Some(Reply::Final(Outcome::Rejected, Some(intern(&status.code.unwrap_or_default())))),
+        ("rejected", _) => {
+            Some(Reply::Final(Outcome::Rejected, Some(intern(&status.code.unwrap_or_default()))))
+        }
         _ => None,
     }
 }
@@ -132,11 +130,7 @@ mod tests {
             effect: Effect::Nothing,
             promotion_operation: Some(2),
         };
-        let answer = Answer {
-            status,
-            body: body.as_bytes().to_vec(),
-            ..Answer::default()
-        };
+        let answer = Answer { status, body: body.as_bytes().to_vec(), ..Answer::default() };
         assert_eq!(&judge(&operation, &answer), expected, "{status} {body}");
     }
 

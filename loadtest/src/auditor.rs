@@ -22,7 +22,7 @@ use crate::verdict::Check;
 use crate::wire::Endpoint;
 use crate::worker::Findings;
 
-pub(crate) use trial::position;
+pub(crate) use trial::{position, read as trial_balance};
 
 /// Connections of the audit.
 const CLIENTS: usize = 64;
@@ -51,21 +51,13 @@ impl Audit {
         // 3. Compare.
         let findings = &*findings;
         checks.push(or_failed("conservation", "debits = credits", trial::check(self)));
-        checks.push(or_failed(
-            "balances",
-            "each as acknowledged",
-            balances::as_acknowledged(self, findings),
-        ));
+        checks.push(or_failed("balances", "each as acknowledged", balances::as_acknowledged(self, findings)));
         checks.push(or_failed(
             "no guard broken",
             "none below its floor, no reversal above its original",
             balances::guards(self, findings),
         ));
-        checks.push(or_failed(
-            "promotions",
-            "spent ≤ budget",
-            balances::promotions(self, findings),
-        ));
+        checks.push(or_failed("promotions", "spent ≤ budget", balances::promotions(self, findings)));
         checks.push(or_failed(
             "acknowledged writes",
             "each there, with its outcome",
@@ -84,7 +76,11 @@ impl Audit {
 /// Ids whose outcome the audit had to settle; always read again.
 type Settled = HashSet<Uuid>;
 
-fn or_failed(name: &'static str, threshold: &'static str, check: Result<(String, Vec<String>), String>) -> Check {
+fn or_failed(
+    name: &'static str,
+    threshold: &'static str,
+    check: Result<(String, Vec<String>), String>,
+) -> Check {
     match check {
         Ok((measured, failures)) => Check::hard(name, threshold, measured, failures),
         Err(error) => failed(name, threshold, error),
@@ -102,19 +98,11 @@ fn copies(findings: &[Findings]) -> Check {
         "same id, same outcome",
         "no copy told otherwise",
         format!("{copies} concurrent copies, {retries} retries"),
-        findings
-            .iter()
-            .flat_map(|found| found.disagreements.iter().cloned())
-            .collect(),
+        findings.iter().flat_map(|found| found.disagreements.iter().cloned()).collect(),
     )
 }
 
 fn contract(findings: &[Findings]) -> Check {
     let unexpected = findings.iter().flat_map(|found| found.unexpected.iter().cloned());
-    Check::hard(
-        "answers",
-        "none outside the contract",
-        "all looked at".to_owned(),
-        unexpected.collect(),
-    )
+    Check::hard("answers", "none outside the contract", "all looked at".to_owned(), unexpected.collect())
 }

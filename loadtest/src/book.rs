@@ -36,12 +36,22 @@ pub(crate) enum Effect {
     /// A read.
     Nothing,
     /// Moves money; if `refundable`, the first leg can be reversed later.
-    Transfers { legs: Vec<Leg>, refundable: bool },
+    Transfers {
+        legs: Vec<Leg>,
+        refundable: bool,
+    },
     Place(HoldNo),
     /// Takes a part of the hold, and the rest of the price from a channel.
-    Capture { hold: HoldNo, captured: Leg, external: Leg },
+    Capture {
+        hold: HoldNo,
+        captured: Leg,
+        external: Leg,
+    },
     Release(HoldNo),
-    Reverse { payment: PaymentNo, amount: Fen },
+    Reverse {
+        payment: PaymentNo,
+        amount: Fen,
+    },
     /// Moves money that the payer does not have: posting it breaks a guard.
     MustNotPost(Leg),
 }
@@ -110,10 +120,7 @@ pub(crate) struct Book {
 impl Book {
     /// An empty book for `accounts` accounts.
     pub(crate) fn new(accounts: usize) -> Self {
-        Self {
-            effects: vec![0; accounts],
-            ..Self::default()
-        }
+        Self { effects: vec![0; accounts], ..Self::default() }
     }
 
     /// Notes a hold that is about to be placed.
@@ -149,9 +156,7 @@ impl Book {
 
     /// A payment by its place.
     pub(crate) fn payment(&self, index: usize) -> Option<(PaymentNo, Payment)> {
-        self.payments
-            .get(index)
-            .map(|payment| (PaymentNo(index), *payment))
+        self.payments.get(index).map(|payment| (PaymentNo(index), *payment))
     }
 
     /// All payments.
@@ -207,11 +212,7 @@ impl Book {
                     }
                 }
             }
-            Effect::Capture {
-                hold,
-                captured,
-                external,
-            } => {
+            Effect::Capture { hold, captured, external } => {
                 self.end_hold(*hold);
                 self.apply(captured);
                 self.apply(external);
@@ -258,11 +259,7 @@ impl Book {
                 original.amount
             ));
         }
-        self.apply(&Leg {
-            debit: original.credit,
-            credit: original.debit,
-            amount,
-        });
+        self.apply(&Leg { debit: original.credit, credit: original.debit, amount });
     }
 
     fn end_hold(&mut self, hold: HoldNo) {
@@ -273,12 +270,7 @@ impl Book {
 
     fn remember(&mut self, transaction: Uuid, leg: Leg) {
         if self.payments.len() < REFUNDABLE_MAX {
-            self.payments.push(Payment {
-                transaction,
-                leg,
-                reversed: Fen(0),
-                asked: Fen(0),
-            });
+            self.payments.push(Payment { transaction, leg, reversed: Fen(0), asked: Fen(0) });
         }
     }
 
@@ -297,11 +289,7 @@ mod tests {
     use super::*;
 
     fn leg(debit: u32, credit: u32, amount: u64) -> Leg {
-        Leg {
-            debit: AccountNo(debit),
-            credit: AccountNo(credit),
-            amount: Fen(amount),
-        }
+        Leg { debit: AccountNo(debit), credit: AccountNo(credit), amount: Fen(amount) }
     }
 
     fn posted(book: &mut Book, effect: &Effect) {
@@ -311,10 +299,7 @@ mod tests {
     #[test]
     fn only_posted_transactions_have_effects() {
         let mut book = Book::new(3);
-        let payment = Effect::Transfers {
-            legs: vec![leg(0, 1, 100), leg(0, 1, 6)],
-            refundable: true,
-        };
+        let payment = Effect::Transfers { legs: vec![leg(0, 1, 100), leg(0, 1, 6)], refundable: true };
         posted(&mut book, &payment);
         book.enter(Uuid::nil(), &payment, Outcome::Rejected, Instant::now());
         assert_eq!(book.effects(), [-106, 106, 0]);
@@ -324,18 +309,9 @@ mod tests {
     #[test]
     fn reversals_above_the_original_break_a_guard() {
         let mut book = Book::new(2);
-        posted(
-            &mut book,
-            &Effect::Transfers {
-                legs: vec![leg(0, 1, 100)],
-                refundable: true,
-            },
-        );
+        posted(&mut book, &Effect::Transfers { legs: vec![leg(0, 1, 100)], refundable: true });
         let (payment, _) = book.payment(0).unwrap();
-        let reverse = Effect::Reverse {
-            payment,
-            amount: Fen(60),
-        };
+        let reverse = Effect::Reverse { payment, amount: Fen(60) };
         posted(&mut book, &reverse);
         assert_eq!((book.effects(), book.broken_guards().len()), ([-40, 40].as_slice(), 0));
         posted(&mut book, &reverse);
@@ -358,11 +334,7 @@ mod tests {
         let (number, _) = book.take_ready(now).unwrap();
         posted(
             &mut book,
-            &Effect::Capture {
-                hold: number,
-                captured: leg(0, 1, 80),
-                external: leg(2, 1, 50),
-            },
+            &Effect::Capture { hold: number, captured: leg(0, 1, 80), external: leg(2, 1, 50) },
         );
         assert_eq!(book.effects(), [-80, 130, -50]);
         assert!(book.take_ready(now).is_none());

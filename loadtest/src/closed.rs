@@ -93,10 +93,7 @@ fn ready(
     work: &mut impl Work,
     scratch: &mut [u8],
 ) -> Result<bool, String> {
-    let received = client
-        .connection
-        .flush()
-        .and_then(|()| client.connection.receive(scratch));
+    let received = client.connection.flush().and_then(|()| client.connection.receive(scratch));
     match received {
         Ok(None) => Ok(true),
         Ok(Some(answer)) => {
@@ -105,7 +102,8 @@ fn ready(
             let closes = answer.closes;
             let after = work.answered(index, answer, latency)?;
             if closes {
-                client.connection = Connection::open(endpoint, poll.registry(), Token(index)).map_err(text)?;
+                client.connection =
+                    Connection::open(endpoint, poll.registry(), Token(index)).map_err(text)?;
             }
             match after {
                 After::Next => advance(endpoint, poll, index, client, work),
@@ -185,12 +183,7 @@ where
     A: FnMut(&'a T, Answer) -> Result<After, String>,
 {
     let clients = clients.min(items.len());
-    let mut work = Each {
-        items: items.iter(),
-        in_flight: vec![None; clients],
-        build,
-        answered,
-    };
+    let mut work = Each { items: items.iter(), in_flight: vec![None; clients], build, answered };
     run(endpoint, clients, &mut work)
 }
 

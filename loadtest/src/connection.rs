@@ -26,12 +26,7 @@ impl Connection {
         let mut stream = TcpStream::connect(endpoint.address)?;
         stream.set_nodelay(true).ok();
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Self {
-            stream,
-            out: Vec::new(),
-            written: 0,
-            input: Vec::new(),
-        })
+        Ok(Self { stream, out: Vec::new(), written: 0, input: Vec::new() })
     }
 
     /// Sends a request; what does not fit into the socket now is sent by `flush`.
@@ -51,7 +46,9 @@ impl Connection {
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 // A socket that still connects says `NotConnected` or `WouldBlock`.
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => return Ok(()),
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -40,11 +40,7 @@ pub(crate) fn parse_signed(text: &str) -> Option<i128> {
     if fraction.len() != 2 || !plain(whole) || !plain(fraction) {
         return None;
     }
-    let size = whole
-        .parse::<i128>()
-        .ok()?
-        .checked_mul(100)?
-        .checked_add(fraction.parse::<i128>().ok()?)?;
+    let size = whole.parse::<i128>().ok()?.checked_mul(100)?.checked_add(fraction.parse::<i128>().ok()?)?;
     Some(if negative { -size } else { size })
 }
 
@@ -64,7 +60,10 @@ mod tests {
         check("0.00", Some(0));
         check("12.34", Some(1_234));
         check("-0.05", Some(-5));
-        check("170141183460469231731687303715884105.00", Some(17_014_118_346_046_923_173_168_730_371_588_410_500));
+        check(
+            "170141183460469231731687303715884105.00",
+            Some(17_014_118_346_046_923_173_168_730_371_588_410_500),
+        );
         check("1", None);
         check("1.5", None);
         check("1e2.00", None);

@@ -113,13 +113,7 @@ impl Builds {
         let path = format!("/v1/accounts/{}{suffix}", self.chart.address(user));
         let mut request = Vec::with_capacity(256);
         self.endpoint.get(&mut request, &path);
-        Operation {
-            kind,
-            id: None,
-            request,
-            effect: Effect::Nothing,
-            promotion_operation: None,
-        }
+        Operation { kind, id: None, request, effect: Effect::Nothing, promotion_operation: None }
     }
 
     fn payment(&mut self, promotion: Option<AccountNo>) -> Operation {
@@ -202,14 +196,7 @@ impl Builds {
         );
         self.push_transfer(&external);
         let captured = Leg { amount, ..hold.leg };
-        self.finish(
-            Kind::Capture,
-            Effect::Capture {
-                hold: number,
-                captured,
-                external,
-            },
-        )
+        self.finish(Kind::Capture, Effect::Capture { hold: number, captured, external })
     }
 
     /// The release of a hold.
@@ -244,13 +231,7 @@ impl Builds {
                 payment.transaction
             ),
         );
-        self.finish(
-            Kind::Refund,
-            Effect::Reverse {
-                payment: number,
-                amount,
-            },
-        )
+        self.finish(Kind::Refund, Effect::Reverse { payment: number, amount })
     }
 
     fn user(&mut self) -> AccountNo {
@@ -276,13 +257,7 @@ impl Builds {
         push(&mut self.body, format_args!(r#"],"id":"{id}"}}"#));
         let mut request = Vec::with_capacity(self.body.len() + 192);
         self.endpoint.post(&mut request, "/v1/transactions", self.body.as_bytes());
-        Operation {
-            kind,
-            id: Some(id),
-            request,
-            effect,
-            promotion_operation: None,
-        }
+        Operation { kind, id: Some(id), request, effect, promotion_operation: None }
     }
 }
 
@@ -304,11 +279,7 @@ pub(crate) fn push(body: &mut String, text: std::fmt::Arguments<'_>) {
 }
 
 fn leg(debit: AccountNo, credit: AccountNo, amount: Fen) -> Leg {
-    Leg {
-        debit,
-        credit,
-        amount,
-    }
+    Leg { debit, credit, amount }
 }
 
 /// Time-ordered transaction ids (UUID version 7).

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 
 use crate::answer::PROMOTION_SPENT;
+use crate::phases::Plan;
 use crate::recorder::{DROPPED, OVERLOADED, Second, TIMED_OUT, UNEXPECTED};
 
 /// Prints each second when all workers have told it, until they are gone; gives all seconds in order.
-pub(crate) fn follow(seconds: &Receiver<(u64, Second)>, workers: usize, length_s: f64) -> Vec<Second> {
-    let mut all: BTreeMap<u64, (usize, Second)> = BTreeMap::new();
+pub(crate) fn follow(seconds: &Receiver<(usize, Second)>, workers: usize, plan: &Plan) -> Vec<Second> {
+    let mut all: BTreeMap<usize, (usize, Second)> = BTreeMap::new();
     while let Ok((number, second)) = seconds.recv() {
         let entry = all.entry(number);
         let (told, joined) = entry
@@ -20,29 +21,26 @@ pub(crate) fn follow(seconds: &Receiver<(u64, Second)>, workers: usize, length_s
             })
             .or_insert((1, second));
         if *told == workers {
-            println!("{}", line(number, length_s, joined));
+            println!("{}", line(number, plan, joined));
         }
     }
     all.into_values().map(|(_, second)| second).collect()
 }
 
-fn line(number: u64, length_s: f64, second: &Second) -> String {
+fn line(number: usize, plan: &Plan, second: &Second) -> String {
     let ms = |percent| {
         let value = second.latency.percentile_ms(percent);
         value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"))
     };
     let count = |name| second.refusals.get(name).copied().unwrap_or(0);
     let trouble = [OVERLOADED, TIMED_OUT, DROPPED, UNEXPECTED];
-    let refused: u64 = second
-        .refusals
-        .iter()
-        .filter(|(name, _)| !trouble.contains(name))
-        .map(|(_, count)| count)
-        .sum();
+    let refused: u64 =
+        second.refusals.iter().filter(|(name, _)| !trouble.contains(name)).map(|(_, count)| count).sum();
     let mut line = format!(
-        "{:>4}/{length_s:.0}s  {:<12}  offered {:>7}/s  achieved {:>7}/s  pay p50 {:>6}  p99 {:>6}  p99.9 {:>6} ms  refused {refused}",
+        "{:>4}/{:.0}s  {:<12}  offered {:>7}/s  achieved {:>7}/s  pay p50 {:>6}  p99 {:>6}  p99.9 {:>6} ms  refused {refused}",
         number + 1,
-        second.phase.label(),
+        plan.seconds(),
+        plan.in_second(number).label(),
         second.offered,
         second.answered,
         ms(50.0),
@@ -64,15 +62,17 @@ mod tests {
     use crate::mix::Kind;
     use crate::phases::PhaseName;
     use crate::recorder::{End, Recorder};
+    use crate::scenario::{Length, Rate, Scenario};
     use std::time::Duration;
 
     fn check(ends: &[End], expected: &str) {
-        let mut recorder = Recorder::new(PhaseName::OrderPeak);
+        let scenario = Scenario::midnight(Rate(100.0), Length::Standard, 1.0);
+        let mut recorder = Recorder::new();
         for end in ends {
             recorder.offered(Kind::Payment, PhaseName::OrderPeak, Duration::ZERO);
             recorder.ended(Kind::Payment, PhaseName::OrderPeak, *end, Duration::from_millis(3));
         }
-        assert_eq!(line(41, 170.0, &recorder.turn(PhaseName::Shelf)), expected);
+        assert_eq!(line(41, &scenario.plan, &recorder.turn()), expected);
     }
 
     #[test]

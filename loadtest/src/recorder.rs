@@ -61,6 +61,7 @@ impl Latency {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub(crate) fn count(&self) -> u64 {
         self.0.len()
     }
@@ -129,7 +130,6 @@ impl KindTotals {
 /// What happened in one second of the run.
 #[derive(Clone)]
 pub(crate) struct Second {
-    pub(crate) phase: PhaseName,
     pub(crate) offered: u64,
     pub(crate) answered: u64,
     /// By code; overload, time-outs, drops and unexpected answers under names of their own.
@@ -139,14 +139,8 @@ pub(crate) struct Second {
 }
 
 impl Second {
-    fn new(phase: PhaseName) -> Self {
-        Self {
-            phase,
-            offered: 0,
-            answered: 0,
-            refusals: BTreeMap::new(),
-            latency: Latency::new(2),
-        }
+    fn new() -> Self {
+        Self { offered: 0, answered: 0, refusals: BTreeMap::new(), latency: Latency::new(2) }
     }
 
     /// Adds what another worker saw in the same second.
@@ -230,17 +224,14 @@ pub(crate) struct Recorder {
 }
 
 impl Recorder {
-    /// Starts in this phase.
-    pub(crate) fn new(phase: PhaseName) -> Self {
-        Self {
-            totals: Totals::new(),
-            second: Second::new(phase),
-        }
+    /// All zero.
+    pub(crate) fn new() -> Self {
+        Self { totals: Totals::new(), second: Second::new() }
     }
 
     /// Ends the running second and starts the next.
-    pub(crate) fn turn(&mut self, phase: PhaseName) -> Second {
-        std::mem::replace(&mut self.second, Second::new(phase))
+    pub(crate) fn turn(&mut self) -> Second {
+        std::mem::replace(&mut self.second, Second::new())
     }
 
     /// An operation is sent, `lateness` after it was meant to be.
@@ -313,21 +304,21 @@ mod tests {
 
     #[test]
     fn warm_up_is_in_the_seconds_but_not_in_the_totals() {
-        let mut recorder = Recorder::new(PhaseName::WarmUp);
+        let mut recorder = Recorder::new();
         for phase in [PhaseName::WarmUp, PhaseName::Gun] {
             recorder.offered(Kind::Payment, phase, Duration::ZERO);
             recorder.ended(Kind::Payment, phase, End::Done, Duration::from_millis(3));
         }
-        let second = recorder.turn(PhaseName::Gun);
+        let second = recorder.turn();
         assert_eq!((second.offered, second.answered), (2, 2));
         let payments = &recorder.totals.kinds[&Kind::Payment];
         assert_eq!((payments.offered, payments.done, payments.latency.count()), (1, 1, 1));
     }
 
     fn check(end: End, answered: u64, timed: u64, label: Option<&'static str>) {
-        let mut recorder = Recorder::new(PhaseName::Steady);
+        let mut recorder = Recorder::new();
         recorder.ended(Kind::Payment, PhaseName::Steady, end, Duration::from_millis(3));
-        let second = recorder.turn(PhaseName::Steady);
+        let second = recorder.turn();
         let payments = &recorder.totals.kinds[&Kind::Payment];
         assert_eq!((payments.answered(), second.answered), (answered, answered), "{end:?}");
         assert_eq!((payments.latency.count(), second.latency.count()), (timed, timed), "{end:?}");

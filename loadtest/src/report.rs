@@ -137,7 +137,12 @@ pub(crate) struct Report {
 
 impl Report {
     /// Collects; the time and the machine are those of now and here.
-    pub(crate) fn new(setting: &Setting<'_>, seconds: &[Second], totals: &Totals, checks: Vec<Check>) -> Self {
+    pub(crate) fn new(
+        setting: &Setting<'_>,
+        seconds: &[Second],
+        totals: &Totals,
+        checks: Vec<Check>,
+    ) -> Self {
         let exit_code = verdict::exit_code(&checks);
         let length_s = setting.scenario.plan.seconds();
         let started = jiff::Timestamp::now() - jiff::SignedDuration::from_secs(whole_seconds(length_s));
@@ -159,20 +164,16 @@ impl Report {
             commit: machine::commit(),
             notes: NOTES,
             checks,
-            sums: sums(seconds, totals),
+            sums: sums(&setting.scenario.plan, seconds, totals),
             pay_latency_ms: Percentiles::of(&totals.pay_latency()),
             lateness_ms: Percentiles::of(&totals.lateness),
             promotion_dry_at: setting.scenario.promotion_dry_at,
             plan: setting.scenario.plan.clone(),
-            kinds: totals
-                .kinds
-                .iter()
-                .map(|(kind, totals)| kind_row(kind.label(), totals))
-                .collect(),
+            kinds: totals.kinds.iter().map(|(kind, totals)| kind_row(kind.label(), totals)).collect(),
             seconds: seconds
                 .iter()
                 .enumerate()
-                .map(|(second, seen)| second_row(second, seen))
+                .map(|(second, seen)| second_row(second, setting.scenario.plan.in_second(second), seen))
                 .collect(),
         }
     }
@@ -210,10 +211,10 @@ fn kind_row(kind: &'static str, totals: &KindTotals) -> KindRow {
     }
 }
 
-fn second_row(second: usize, seen: &Second) -> SecondRow {
+fn second_row(second: usize, phase: PhaseName, seen: &Second) -> SecondRow {
     SecondRow {
         second,
-        phase: seen.phase,
+        phase,
         offered: seen.offered,
         achieved: seen.answered,
         refusals: seen.refusals.clone(),
@@ -221,15 +222,12 @@ fn second_row(second: usize, seen: &Second) -> SecondRow {
     }
 }
 
-fn sums(seconds: &[Second], totals: &Totals) -> Sums {
+fn sums(plan: &Plan, seconds: &[Second], totals: &Totals) -> Sums {
     let peak: Vec<&Second> = seconds
         .iter()
-        .filter(|second| {
-            matches!(
-                second.phase,
-                PhaseName::OrderPeak | PhaseName::PaymentPeak | PhaseName::Steady
-            )
-        })
+        .enumerate()
+        .filter(|(number, _)| in_peak(plan, *number))
+        .map(|(_, second)| second)
         .collect();
     let per_second = |of: fn(&Second) -> u64| {
         let sum: u64 = peak.iter().map(|second| of(second)).sum();
@@ -251,10 +249,13 @@ fn sums(seconds: &[Second], totals: &Totals) -> Sums {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the length of a run; float casts saturate"
-)]
+/// Whether a second is of a phase of highest load, and whole.
+fn in_peak(plan: &Plan, second: usize) -> bool {
+    let peak = [PhaseName::OrderPeak, PhaseName::PaymentPeak, PhaseName::Steady];
+    peak.contains(&plan.in_second(second)) && (second as f64 + 1.0) <= plan.seconds()
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the length of a run; float casts saturate")]
 fn whole_seconds(seconds: f64) -> i64 {
     seconds as i64
 }
@@ -283,7 +284,7 @@ pub(crate) mod tests {
     /// A report of made-up figures that are always the same.
     pub(crate) fn sample() -> Report {
         let scenario = Scenario::smoke(Rate(10.0), 1.0);
-        let mut recorder = Recorder::new(PhaseName::WarmUp);
+        let mut recorder = Recorder::new();
         let mut seconds = Vec::new();
         for second in 0..3_u64 {
             for number in 0..10_u64 {
@@ -292,7 +293,7 @@ pub(crate) mod tests {
                 recorder.offered(kind, PhaseName::Steady, Duration::from_micros(80));
                 recorder.ended(kind, PhaseName::Steady, end, Duration::from_millis(1 + number + second));
             }
-            seconds.push(recorder.turn(PhaseName::Steady));
+            seconds.push(recorder.turn());
         }
         let setting = Setting {
             scenario: &scenario,
@@ -310,12 +311,8 @@ pub(crate) mod tests {
         let mut report = Report::new(&setting, &seconds, &recorder.totals, checks);
         report.started_at = "2026-06-17T16:00:00Z".to_owned();
         report.commit = "unknown".to_owned();
-        report.machine = Machine {
-            cpu: "a <processor>".to_owned(),
-            cores: 2,
-            memory_gib: 8,
-            kernel: "6.0".to_owned(),
-        };
+        report.machine =
+            Machine { cpu: "a <processor>".to_owned(), cores: 2, memory_gib: 8, kernel: "6.0".to_owned() };
         report
     }
 

@@ -47,10 +47,7 @@ pub(crate) struct Retries {
 impl Retries {
     /// In this style.
     pub(crate) fn new(style: Style) -> Self {
-        Self {
-            style,
-            budget: POLITE_BUDGET_START,
-        }
+        Self { style, budget: POLITE_BUDGET_START }
     }
 
     /// Which style it is.
@@ -64,7 +61,12 @@ impl Retries {
     }
 
     /// The pause before the next try after `tries` tries; `None` to give up.
-    pub(crate) fn next(&mut self, tries: u32, retry_after_s: Option<u64>, rng: &mut impl Rng) -> Option<Duration> {
+    pub(crate) fn next(
+        &mut self,
+        tries: u32,
+        retry_after_s: Option<u64>,
+        rng: &mut impl Rng,
+    ) -> Option<Duration> {
         if tries >= TRIES_MAX {
             return None;
         }
@@ -73,8 +75,10 @@ impl Retries {
             Style::Polite if self.budget < 1.0 => None,
             Style::Polite => {
                 self.budget -= 1.0;
-                let backoff = BACKOFF.mul_f64(rng.random_range(0.5..1.5)) * 2_u32.pow(tries.saturating_sub(1));
-                let asked = Duration::from_secs(retry_after_s.unwrap_or(0)).mul_f64(rng.random_range(1.0..1.5));
+                let backoff =
+                    BACKOFF.mul_f64(rng.random_range(0.5..1.5)) * 2_u32.pow(tries.saturating_sub(1));
+                let asked =
+                    Duration::from_secs(retry_after_s.unwrap_or(0)).mul_f64(rng.random_range(1.0..1.5));
                 Some(backoff.max(asked))
             }
         }
@@ -91,7 +95,9 @@ mod tests {
         let mut rng = SmallRng::seed_from_u64(618);
         let pause = Retries::new(style).next(tries, retry_after_s, &mut rng);
         let within = match (pause, expected_ms) {
-            (Some(pause), Some((low, high))) => pause.as_millis() >= low.into() && pause.as_millis() <= high.into(),
+            (Some(pause), Some((low, high))) => {
+                pause.as_millis() >= low.into() && pause.as_millis() <= high.into()
+            }
             (pause, expected) => pause.is_none() == expected.is_none(),
         };
         assert!(within, "{style:?} after {tries} tries: {pause:?}");

@@ -13,7 +13,6 @@ use crate::arrivals::Arrivals;
 use crate::auditor::{self, Audit};
 use crate::book::Book;
 use crate::operation::Builds;
-use crate::phases::PhaseName;
 use crate::recorder::Totals;
 use crate::report::{self, Report, Setting};
 use crate::retry::Style;
@@ -66,7 +65,7 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
     let (sender, receiver) = mpsc::channel();
     let workers = start_workers(settings, &chart, funded, &sender)?;
     drop(sender);
-    let seconds = progress::follow(&receiver, workers.len(), scenario.plan.seconds());
+    let seconds = progress::follow(&receiver, workers.len(), &scenario.plan);
     let mut findings = join(workers)?;
 
     // 3. The audit.
@@ -113,11 +112,10 @@ fn start_workers(
     settings: &Settings,
     chart: &Arc<Chart>,
     funded: Book,
-    sender: &mpsc::Sender<(u64, crate::recorder::Second)>,
+    sender: &mpsc::Sender<(usize, crate::recorder::Second)>,
 ) -> Result<Vec<JoinHandle<std::io::Result<Findings>>>, String> {
     let plan = Arc::new(settings.scenario.plan.clone());
     let skew = Skew::new(settings.users, settings.merchants).map_err(|error| error.to_string())?;
-    let first_phase = plan.at(0.0).map_or(PhaseName::Steady, |span| span.phase.name);
     let share = 1.0 / settings.threads as f64;
     let start = Instant::now() + HEAD_START;
     let mut funded = Some(funded);
@@ -139,7 +137,6 @@ fn start_workers(
             retry: settings.retry,
             seed: seed.wrapping_mul(3).wrapping_add(2),
             start,
-            first_phase,
             seconds: sender.clone(),
         };
         let thread = std::thread::Builder::new().name(format!("load-{number}"));

@@ -122,7 +122,12 @@ pub(crate) fn read_balances(
 }
 
 /// Gives users what they will spend, and promotions their budgets.
-pub(crate) fn fund(endpoint: &Endpoint, chart: &Arc<Chart>, scenario: &Scenario, book: &mut Book) -> Result<(), String> {
+pub(crate) fn fund(
+    endpoint: &Endpoint,
+    chart: &Arc<Chart>,
+    scenario: &Scenario,
+    book: &mut Book,
+) -> Result<(), String> {
     let mut ids = Ids::new();
     let mut waiting: Vec<(Uuid, Leg)> = recharges(chart, scenario)
         .into_iter()
@@ -165,9 +170,7 @@ fn budgets(chart: &Chart, scenario: &Scenario) -> Vec<Leg> {
     let until_dry = scenario.promotion_payments_until_dry() * HOT_PROMOTION_SHARE * one;
     let to_the_end = scenario.expected(scenario.plan.seconds(), mix::promotion_share) * one * SPENDING_FACTOR;
     let calm = (0..4).map(|number| budget(chart.calm_promotion(number), to_the_end));
-    std::iter::once(budget(chart.hot_promotion(), until_dry))
-        .chain(calm)
-        .collect()
+    std::iter::once(budget(chart.hot_promotion(), until_dry)).chain(calm).collect()
 }
 
 /// A sum of fen that is not negative, rounded down.
@@ -234,17 +237,15 @@ fn enter_results(
     book: &mut Book,
     left: &mut Vec<(Uuid, Leg)>,
 ) -> Result<(), String> {
-    let results: Results = serde_json::from_slice(&answer.body).map_err(|error| format!("a batch's results: {error}"))?;
+    let results: Results =
+        serde_json::from_slice(&answer.body).map_err(|error| format!("a batch's results: {error}"))?;
     if results.results.len() != batch.len() {
         return Err(format!("{} results for {} transactions", results.results.len(), batch.len()));
     }
     for ((id, leg), result) in batch.iter().zip(results.results) {
         match (result.status.as_str(), result.position) {
             ("posted", Some(position)) if result.id == *id => {
-                let effect = Effect::Transfers {
-                    legs: vec![*leg],
-                    refundable: false,
-                };
+                let effect = Effect::Transfers { legs: vec![*leg], refundable: false };
                 book.enter(*id, &effect, Outcome::Posted { position }, Instant::now());
             }
             ("unavailable", _) if result.id == *id => left.push((*id, *leg)),

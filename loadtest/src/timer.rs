@@ -22,7 +22,8 @@ pub(crate) struct Timer {
 impl Timer {
     /// Registers the timer; edge-triggered, so that it need not be read.
     pub(crate) fn new(registry: &Registry, token: Token) -> io::Result<Self> {
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        let timer =
+            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         registry.register(&mut SourceFd(&timer.as_raw_fd()), token, Interest::READABLE)?;
         Ok(Self { timer, set_to: None })
     }

@@ -56,13 +56,14 @@ pub(crate) struct Check {
 
 impl Check {
     /// A hard check that passes if there are no failures; `measured` says what was looked at.
-    pub(crate) fn hard(name: &'static str, threshold: &'static str, measured: String, failures: Vec<String>) -> Self {
+    pub(crate) fn hard(
+        name: &'static str,
+        threshold: &'static str,
+        measured: String,
+        failures: Vec<String>,
+    ) -> Self {
         let passed = failures.is_empty();
-        let measured = if passed {
-            measured
-        } else {
-            format!("{measured}; {} failed", failures.len())
-        };
+        let measured = if passed { measured } else { format!("{measured}; {} failed", failures.len()) };
         Self {
             name,
             weight: Weight::Hard,
@@ -81,14 +82,7 @@ impl Check {
         measured: String,
         passed: bool,
     ) -> Self {
-        Self {
-            name,
-            weight,
-            passed,
-            measured,
-            threshold,
-            examples: Vec::new(),
-        }
+        Self { name, weight, passed, measured, threshold, examples: Vec::new() }
     }
 }
 
@@ -135,7 +129,15 @@ mod tests {
     fn check(failed: &[Weight], expected_code: u8, expected_word: &str) {
         let checks: Vec<Check> = [Weight::Hard, Weight::Validity, Weight::ServiceLevel]
             .into_iter()
-            .map(|weight| Check::figure(weight, "a check", "anything", "something".to_owned(), !failed.contains(&weight)))
+            .map(|weight| {
+                Check::figure(
+                    weight,
+                    "a check",
+                    "anything",
+                    "something".to_owned(),
+                    !failed.contains(&weight),
+                )
+            })
             .collect();
         let code = exit_code(&checks);
         assert_eq!((code, word(code)), (expected_code, expected_word), "{failed:?}");

@@ -36,11 +36,8 @@ impl Endpoint {
             .map(|rest| rest.trim_end_matches('/'))
             .filter(|rest| !rest.contains('/'))
             .ok_or_else(|| format!("`{url}` is not of the form http://host:port"))?;
-        let with_port = if authority.contains(':') {
-            authority.to_owned()
-        } else {
-            format!("{authority}:80")
-        };
+        let with_port =
+            if authority.contains(':') { authority.to_owned() } else { format!("{authority}:80") };
         let address = with_port
             .to_socket_addrs()
             .map_err(|error| format!("`{authority}` does not resolve: {error}"))?
@@ -111,10 +108,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Answer>, WireError> {
     let httparse::Status::Complete(head_length) = head.parse(bytes)? else {
         return Ok(None);
     };
-    let mut answer = Answer {
-        status: head.code.unwrap_or_default(),
-        ..Answer::default()
-    };
+    let mut answer = Answer { status: head.code.unwrap_or_default(), ..Answer::default() };
     let mut framing = None;
     for header in head.headers.iter() {
         let value = || std::str::from_utf8(header.value).unwrap_or_default().trim();
@@ -197,9 +191,10 @@ mod tests {
 
     #[test]
     fn headers_that_matter_are_kept() {
-        let answer = parse(b"HTTP/1.1 503 No\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-            .unwrap()
-            .unwrap();
+        let answer =
+            parse(b"HTTP/1.1 503 No\r\nRetry-After: 2\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+                .unwrap()
+                .unwrap();
         assert_eq!(answer.retry_after, Some(2));
         assert!(answer.closes);
     }

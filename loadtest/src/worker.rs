@@ -24,7 +24,6 @@ use crate::arrivals::{Arrival, Arrivals};
 use crate::book::{Book, Outcome};
 use crate::mix;
 use crate::operation::{Builds, Operation};
-use crate::phases::PhaseName;
 use crate::recorder::{End, Recorder, Second, Totals};
 use crate::retry::{Retries, STATUS_QUERY_EVERY, Style, TIMEOUT};
 use crate::timer::Timer;
@@ -59,9 +58,8 @@ pub(crate) struct Assignment {
     pub(crate) retry: Style,
     pub(crate) seed: u64,
     pub(crate) start: Instant,
-    pub(crate) first_phase: PhaseName,
     /// Receives each second of the run with its number, when it is over.
-    pub(crate) seconds: Sender<(u64, Second)>,
+    pub(crate) seconds: Sender<(usize, Second)>,
 }
 
 /// What a worker has seen.
@@ -97,9 +95,8 @@ struct Worker {
     retries: Retries,
     rng: SmallRng,
     start: Instant,
-    phase: PhaseName,
-    second: u64,
-    seconds: Sender<(u64, Second)>,
+    second: usize,
+    seconds: Sender<(usize, Second)>,
     recorder: Recorder,
     book: Book,
     unsettled: Vec<Operation>,
@@ -135,10 +132,9 @@ impl Worker {
             retries: Retries::new(assignment.retry),
             rng: SmallRng::seed_from_u64(assignment.seed),
             start: assignment.start,
-            phase: assignment.first_phase,
             second: 0,
             seconds: assignment.seconds,
-            recorder: Recorder::new(assignment.first_phase),
+            recorder: Recorder::new(),
             book: assignment.book,
             unsettled: Vec::new(),
             disagreements: Vec::new(),
@@ -178,10 +174,7 @@ impl Worker {
     fn wait(&mut self, events: &mut Events, housekeeping_at: Instant) -> io::Result<()> {
         let next_arrival = self.arrivals.peek().map(|arrival| self.start + arrival.after);
         let next_action = self.agenda.peek().map(|Reverse((due, _, _))| *due);
-        let due = [next_arrival, next_action]
-            .into_iter()
-            .flatten()
-            .fold(housekeeping_at, Instant::min);
+        let due = [next_arrival, next_action].into_iter().flatten().fold(housekeeping_at, Instant::min);
         let now = Instant::now();
         let timeout = if due > now {
             self.timer.set(due, now)?;
@@ -207,7 +200,6 @@ impl Worker {
     }
 
     fn start_flight(&mut self, arrival: Arrival, now: Instant) {
-        self.phase = arrival.phase;
         let intended = self.start + arrival.after;
         let intent = mix::intent(arrival.phase, &mut self.rng);
         if !self.pool.has_idle() {
@@ -220,10 +212,7 @@ impl Worker {
         let kind = operation.kind;
         self.serial += 1;
         let flight = Flight::new(self.serial, operation, intended, arrival.phase);
-        let key = FlightKey {
-            serial: self.serial,
-            slot: self.flights.insert(flight),
-        };
+        let key = FlightKey { serial: self.serial, slot: self.flights.insert(flight) };
         self.retries.first_try();
         self.send_try(key, now);
         self.recorder.offered(kind, arrival.phase, intended.elapsed());
@@ -254,10 +243,7 @@ impl Worker {
         let Some(flight) = self.flights.get_mut(key.slot) else {
             return;
         };
-        let attempt = Attempt {
-            flight: key,
-            role: Role::Try,
-        };
+        let attempt = Attempt { flight: key, role: Role::Try };
         if let Some(ticket) = self.pool.send(attempt, &flight.operation.request) {
             flight.waiting += 1;
             self.deadlines.push_back((now + TIMEOUT, ticket));
@@ -287,10 +273,7 @@ impl Worker {
                 (Action::AskStatus, Some(id)) => {
                     let mut request = Vec::new();
                     self.endpoint.get(&mut request, &format!("/v1/transactions/{id}"));
-                    let attempt = Attempt {
-                        flight: key,
-                        role: Role::StatusQuery,
-                    };
+                    let attempt = Attempt { flight: key, role: Role::StatusQuery };
                     if let Some(ticket) = self.pool.send(attempt, &request) {
                         self.deadlines.push_back((now + TIMEOUT, ticket));
                     }
@@ -310,13 +293,13 @@ impl Worker {
                 self.attempt_ended(attempt, None, now);
             }
         }
-        while now.saturating_duration_since(self.start).as_secs() > self.second {
+        while now.saturating_duration_since(self.start).as_secs() > self.second as u64 {
             self.turn_second();
         }
     }
 
     fn turn_second(&mut self) {
-        let second = self.recorder.turn(self.phase);
+        let second = self.recorder.turn();
         // Nobody listens any more if the run was stopped.
         self.seconds.send((self.second, second)).ok();
         self.second += 1;
@@ -420,8 +403,7 @@ impl Worker {
         for mut flight in std::mem::take(&mut self.flights) {
             if !flight.1.ended {
                 let latency = now.saturating_duration_since(flight.1.intended);
-                self.recorder
-                    .ended(flight.1.operation.kind, flight.1.phase, End::Unanswered, latency);
+                self.recorder.ended(flight.1.operation.kind, flight.1.phase, End::Unanswered, latency);
             }
             if flight.1.outcome.is_none() {
                 flight.1.unknown = true;

@@ -63,6 +63,11 @@ impl BatchReply {
         if let Some(slot) = usize::try_from(index).ok().and_then(|index| self.answers.get(index)) {
             assert!(slot.set(answer).is_ok(), "a transaction of a batch is answered once");
         }
+        self.skip();
+    }
+
+    /// One answer comes another way.
+    pub(crate) fn skip(&self) {
         if self.missing.fetch_sub(1, Ordering::AcqRel) == 1
             && let Some(done) = self.done.take()
         {

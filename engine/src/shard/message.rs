@@ -43,6 +43,15 @@ impl ShardSet {
         Self(above).first()
     }
 
+    pub(crate) fn len(self) -> usize {
+        usize::try_from(self.0.count_ones()).unwrap_or(usize::MAX)
+    }
+
+    /// The shards in ascending order.
+    pub(crate) fn iter(self) -> impl Iterator<Item = ShardNo> {
+        std::iter::successors(self.first(), move |&shard| self.after(shard))
+    }
+
     pub(crate) fn first(self) -> Option<ShardNo> {
         (self.0 != 0).then(|| ShardNo(u16::try_from(self.0.trailing_zeros()).unwrap_or(u16::MAX)))
     }
@@ -100,6 +109,7 @@ pub(crate) struct Foreign {
     pub(crate) effect: ForeignEffect,
 }
 
+#[derive(Clone)]
 pub(crate) enum ForeignEffect {
     /// Free legs of a batch on one account, folded.
     Legs { account: AccountNo, delta: Delta },

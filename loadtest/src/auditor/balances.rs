@@ -9,10 +9,7 @@ use crate::worker::Findings;
 /// What an account should show on its normal side.
 fn expected(audit: &Audit, findings: &[Findings], number: AccountNo, account: &Account) -> i128 {
     let index = number.0 as usize;
-    let credits: i128 = findings
-        .iter()
-        .filter_map(|found| found.book.effects().get(index))
-        .sum();
+    let credits: i128 = findings.iter().filter_map(|found| found.book.effects().get(index)).sum();
     let grown = match account.normal {
         Normal::Credit => credits,
         Normal::Debit => -credits,
@@ -29,13 +26,12 @@ fn read<'a>(
     audit: &'a Audit,
     wanted: impl Fn(&Account) -> bool,
 ) -> Result<Vec<(AccountNo, &'a Account, Balance)>, String> {
-    let accounts: Vec<(AccountNo, &Account)> = audit.chart.iter().filter(|(_, account)| wanted(account)).collect();
+    let accounts: Vec<(AccountNo, &Account)> =
+        audit.chart.iter().filter(|(_, account)| wanted(account)).collect();
     let mut balances = setup::read_balances(&audit.endpoint, &accounts)?;
     balances.sort_unstable_by_key(|(number, _)| *number);
     let with_accounts = accounts.into_iter().zip(balances);
-    Ok(with_accounts
-        .map(|((number, account), (_, balance))| (number, account, balance))
-        .collect())
+    Ok(with_accounts.map(|((number, account), (_, balance))| (number, account, balance)).collect())
 }
 
 /// The strong check: what the server shows is what it has acknowledged, neither less nor more, and nothing stays held.
@@ -54,7 +50,11 @@ pub(super) fn as_acknowledged(audit: &Audit, findings: &[Findings]) -> Result<(S
         }
         let held = before(audit, *number).held;
         if balance.held != held {
-            failures.push(format!("{}: {} is held, with no hold", account.address, Signed(balance.held - held)));
+            failures.push(format!(
+                "{}: {} is held, with no hold",
+                account.address,
+                Signed(balance.held - held)
+            ));
         }
     }
     Ok((format!("{} accounts", balances.len()), failures))
@@ -62,10 +62,8 @@ pub(super) fn as_acknowledged(audit: &Audit, findings: &[Findings]) -> Result<(S
 
 /// Nothing below its floor, no reversal above its original, nothing posted that nobody can afford.
 pub(super) fn guards(audit: &Audit, findings: &[Findings]) -> Result<(String, Vec<String>), String> {
-    let mut failures: Vec<String> = findings
-        .iter()
-        .flat_map(|found| found.book.broken_guards().iter().cloned())
-        .collect();
+    let mut failures: Vec<String> =
+        findings.iter().flat_map(|found| found.book.broken_guards().iter().cloned()).collect();
     let guarded = |account: &Account| account.role != Role::Channel && account.role != Role::PromotionSource;
     let balances = read(audit, guarded)?;
     for (_, account, balance) in &balances {
@@ -100,9 +98,7 @@ pub(super) fn promotions(audit: &Audit, findings: &[Findings]) -> Result<(String
             ));
         }
     }
-    let hot = balances
-        .iter()
-        .find(|(number, _, _)| *number == audit.chart.hot_promotion());
+    let hot = balances.iter().find(|(number, _, _)| *number == audit.chart.hot_promotion());
     let left = hot.map_or(0, |(_, _, balance)| balance.posted);
     Ok((format!("{} budgets; the hot one has {} left", balances.len(), Signed(left)), failures))
 }

@@ -60,8 +60,7 @@ impl Watch {
         let measured = format!("{} to {} read", from + 1, self.last);
         let transactions = format!("{} transactions in the event stream", self.seen.len());
         let missing = self.expected.iter();
-        self.differing
-            .extend(missing.map(|(position, id)| format!("{id} is not there at {position}")));
+        self.differing.extend(missing.map(|(position, id)| format!("{id} is not there at {position}")));
         self.differing.append(&mut self.doubled);
         [
             Check::hard("positions", "gap-free", measured, self.gaps),

@@ -1,8 +1,8 @@
 //! Reads acknowledged transactions again, one by one.
 
+use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
-use rand::SeedableRng;
 use serde::Deserialize;
 
 use super::{Audit, CLIENTS, Settled};
@@ -18,11 +18,13 @@ struct Shown {
 }
 
 /// Each transaction of the sample, and each whose outcome had to be settled, has the outcome that was acknowledged.
-pub(super) fn check(audit: &Audit, findings: &[Findings], settled: &Settled) -> Result<(String, Vec<String>), String> {
-    let all: Vec<Acknowledged> = findings
-        .iter()
-        .flat_map(|found| found.book.acknowledged().iter().copied())
-        .collect();
+pub(super) fn check(
+    audit: &Audit,
+    findings: &[Findings],
+    settled: &Settled,
+) -> Result<(String, Vec<String>), String> {
+    let all: Vec<Acknowledged> =
+        findings.iter().flat_map(|found| found.book.acknowledged().iter().copied()).collect();
     let chosen: Vec<Acknowledged> = if all.len() <= audit.sample {
         all.clone()
     } else {

@@ -56,7 +56,9 @@ pub(super) fn send_again(
                         found.book.enter(id, &operation.effect, outcome, Instant::now());
                     }
                 }
-                (Reply::Overloaded(_) | Reply::Unknown, _, _) if Instant::now() < deadline => return Ok(After::Again),
+                (Reply::Overloaded(_) | Reply::Unknown, _, _) if Instant::now() < deadline => {
+                    return Ok(After::Again);
+                }
                 (_, id, _) => failures.push(format!("{}: {}", id.unwrap_or_default(), answer.excerpt())),
             }
             Ok(After::Next)

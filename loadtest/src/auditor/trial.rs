@@ -50,7 +50,10 @@ pub(crate) fn read(endpoint: &Endpoint) -> Result<Shown, String> {
         |(), answer| match answer.status {
             429 | 503 => Ok(After::Again),
             200 => {
-                shown = Some(serde_json::from_slice(&answer.body).map_err(|error| format!("trial balance: {error}"))?);
+                shown = Some(
+                    serde_json::from_slice(&answer.body)
+                        .map_err(|error| format!("trial balance: {error}"))?,
+                );
                 Ok(After::Next)
             }
             _ => Err(format!("no trial balance: {}", answer.excerpt())),

@@ -73,14 +73,16 @@ impl<T> Pool<T> {
             // An error here raises an event on the socket too.
             connection.send(request).ok();
         }
-        Some(Ticket {
-            slot: index,
-            number: slot.number,
-        })
+        Some(Ticket { slot: index, number: slot.number })
     }
 
     /// Handles readiness of a connection: the try that has ended, with its answer or `None` if it is lost.
-    pub(super) fn ready(&mut self, token: Token, registry: &Registry, now: Instant) -> Option<(T, Option<Answer>)> {
+    pub(super) fn ready(
+        &mut self,
+        token: Token,
+        registry: &Registry,
+        now: Instant,
+    ) -> Option<(T, Option<Answer>)> {
         let Token(index) = token;
         let slot = self.slots.get_mut(index)?;
         let connection = slot.connection.as_mut()?;
