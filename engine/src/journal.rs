@@ -7,6 +7,7 @@
 mod bytes;
 mod check;
 mod codec;
+pub mod faulty;
 mod group;
 mod record;
 pub mod rocks;

@@ -39,6 +39,9 @@ pub(super) struct Witness {
 pub(super) struct Blocks(pub(super) [Vec<u8>; SLOTS]);
 
 impl Witness {
+    /// Bytes of a block that mean something: mark, CRC-32, version, sequence, head, sealed checkpoint.
+    pub(super) const CONTENT_BYTES: usize = 8 + 4 + 4 + 8 + (8 + 8 + 32) + (8 + 32);
+
     /// The witness after this one.
     pub(super) const fn next(self, head: Head, sealed: Checkpoint) -> Self {
         Self { sequence: self.sequence + 1, head, sealed }
@@ -220,8 +223,7 @@ mod tests {
         }
         let path = directory.path().join(FILE_NAME);
         let sound = std::fs::read(&path).unwrap();
-        let content_bytes = 8 + 4 + 4 + 8 + 8 + 8 + 32 + 8 + 32;
-        for byte in 0..content_bytes {
+        for byte in 0..Witness::CONTENT_BYTES {
             let mut bytes = sound.clone();
             bytes[BLOCK_BYTES + byte] ^= 1;
             std::fs::write(&path, &bytes).unwrap();
@@ -241,7 +243,7 @@ mod tests {
     fn refuses_a_newer_version() {
         let mut block = Witness::default().encode();
         block[12] = 2;
-        let crc = crc32fast::hash(&block[12..12 + 4 + 8 + 8 + 8 + 32 + 8 + 32]).to_le_bytes();
+        let crc = crc32fast::hash(&block[12..Witness::CONTENT_BYTES]).to_le_bytes();
         block[8..12].copy_from_slice(&crc);
         assert!(matches!(Witness::decode(&block), Err(JournalError::Witness(_))));
     }
