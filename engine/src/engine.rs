@@ -44,6 +44,25 @@ struct Inner {
     _lock: Lock,
 }
 
+impl Drop for Inner {
+    /// The last clone is gone: nobody can submit any more, and what was admitted lands before the threads end.
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Inner {
+    fn stop(&self) {
+        self.front.state.stopping.store(true, Ordering::Relaxed);
+        while self.front.counters.in_flight() > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if let Some(threads) = self.threads.take() {
+            threads.stop();
+        }
+    }
+}
+
 /// Why an engine did not start. Nothing was written, unless the cause lies in the writing itself.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -121,14 +140,7 @@ impl Engine {
     /// Stops taking commands, waits until those in flight have landed, and ends the threads. Blocks. Reads that clones
     /// make afterwards are answered as of the end.
     pub fn close(self) {
-        let inner = &self.0;
-        inner.front.state.stopping.store(true, Ordering::Relaxed);
-        while inner.front.counters.in_flight() > 0 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        if let Some(threads) = inner.threads.take() {
-            threads.stop();
-        }
+        self.0.stop();
     }
 
     /// The assets that accounts can hold.
@@ -261,7 +273,7 @@ impl Engine {
     /// The last position that [`Engine::events`] has; changes when there is more.
     #[must_use]
     pub fn head(&self) -> watch::Receiver<Position> {
-        self.0.front.index.head()
+        self.0.front.index.subscribe()
     }
 
     /// A copy of all counters.

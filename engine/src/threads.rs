@@ -51,6 +51,8 @@ pub(crate) enum Control {
 pub(crate) enum Follow {
     Group(Group),
     TrialBalance(oneshot::Sender<TrialBalance>),
+    /// No group will follow: end.
+    Stop,
 }
 
 /// What all threads share.
@@ -258,6 +260,8 @@ fn commit<J: Journal>(
             fatal(&"the index has stopped before the journal");
         }
     }
+    // The index outlives the journal.
+    let _ = follow.send(Follow::Stop);
 }
 
 fn follow_journal(mut follower: Follower, groups: &Receiver<Follow>, sealer: &Sender<Frozen>) {
@@ -273,6 +277,7 @@ fn follow_journal(mut follower: Follower, groups: &Receiver<Follow>, sealer: &Se
             }
             // A reader that went away needs no answer.
             Follow::TrialBalance(reply) => drop(reply.send(follower.trial_balance())),
+            Follow::Stop => return,
         }
     }
 }
