@@ -9,12 +9,11 @@ mod claims;
 
 use std::sync::Arc;
 
-use compact_str::CompactString;
 use crossbeam_skiplist::SkipMap;
 use dashmap::{DashMap, Entry};
 use tokio::sync::oneshot;
 
-pub(crate) use account::{AccountEntry, Flags, PublishedBalance, PublishedRules};
+pub(crate) use account::{AccountEntry, Flags, PublishedRules};
 pub(crate) use claims::{Claim, Claims, Known};
 
 use crate::{
@@ -97,16 +96,19 @@ impl Directory {
     }
 
     /// Open accounts whose address starts with `prefix` and follows `after`, in order of address.
-    pub(crate) fn list(&self, prefix: &str, after: Option<&str>) -> impl Iterator<Item = AccountNo> {
+    pub(crate) fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+    ) -> impl Iterator<Item = AccountNo> + use<'a> {
         use std::ops::Bound::{Excluded, Included, Unbounded};
         let start = match after {
             Some(after) if after >= prefix => Excluded(after),
             Some(_) | None => Included(prefix),
         };
-        let prefix = CompactString::from(prefix);
         self.ordered
             .range::<str, _>((start, Unbounded))
-            .take_while(move |row| row.key().as_str().starts_with(prefix.as_str()))
+            .take_while(move |row| row.key().as_str().starts_with(prefix))
             .map(|row| *row.value())
     }
 

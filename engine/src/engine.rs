@@ -204,7 +204,7 @@ impl Engine {
 
     /// A hold; waits for one in flight.
     pub async fn hold(&self, id: HoldId) -> Option<HoldView> {
-        self.0.front.hold(id).await
+        self.0.front.hold_view(id).await
     }
 
     /// An account's posted changes, newest first; `None` if there is no such account.

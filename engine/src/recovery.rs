@@ -124,7 +124,7 @@ pub(crate) fn assemble<J: Journal>(
     let mut unsealed = Vec::new();
     let mut stamp = Timestamp::ZERO;
     let mut failed = None;
-    journal.read(follower.sealed().position, &mut |group| {
+    journal.read(follower.checkpoint().position, &mut |group| {
         replay(&mut follower, &mut sealer, shared, group, &mut unsealed, &mut stamp).map_err(|error| {
             failed = Some(error);
             JournalError::Storage("the replay into the index failed".into())

@@ -97,7 +97,7 @@ impl AccountEntry {
             status: AccountStatus::Active,
             floor: opening.floor,
             ceiling: opening.ceiling,
-            limits: opening.limits.iter().cloned().map(LimitState::new).collect(),
+            limits: opening.limits.iter().cloned().map(LimitState::of_opening).collect(),
         };
         Self {
             flags: AtomicU8::new(Flags::of(opening.normal, &rules).to_bits()),

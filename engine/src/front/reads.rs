@@ -104,7 +104,7 @@ impl Front {
     }
 
     /// Waits for one in flight.
-    pub(crate) async fn hold(&self, id: HoldId) -> Option<HoldView> {
+    pub(crate) async fn hold_view(&self, id: HoldId) -> Option<HoldView> {
         while let Known::InFlight(settled) = self.directory.holds.find(id) {
             drop(self.wait(Wait::Settled(settled)).await);
         }

@@ -115,8 +115,8 @@ impl Shard {
             let error = match refusal {
                 ChangeRefusal::NotEmpty => AccountError::NotEmpty,
                 ChangeRefusal::Closed => AccountError::Closed,
-                ChangeRefusal::BelowFloor => AccountError::BelowFloor,
-                ChangeRefusal::AboveCeiling => AccountError::AboveCeiling,
+                ChangeRefusal::InsufficientFunds => AccountError::BelowFloor,
+                ChangeRefusal::CeilingExceeded => AccountError::AboveCeiling,
             };
             self.directory.entry(no).unmark();
             // A client that went away needs no answer.
