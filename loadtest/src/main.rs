@@ -15,6 +15,7 @@ mod mix;
 mod money;
 mod operation;
 mod phases;
+mod priority;
 mod progress;
 mod recorder;
 mod report;
@@ -107,7 +108,7 @@ struct RunArgs {
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     merchants: u32,
     /// The most requests in flight; what arrives beyond is dropped and counted.
-    #[arg(long, default_value_t = 512, value_parser = parse_count)]
+    #[arg(long, default_value_t = 1_024, value_parser = parse_count)]
     connections: usize,
     /// Threads of the generator.
     #[arg(long, default_value_t = 1, value_parser = parse_count)]

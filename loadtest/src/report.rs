@@ -36,6 +36,7 @@ pub(crate) struct Setting<'a> {
     pub(crate) merchants: u32,
     pub(crate) connections: usize,
     pub(crate) threads: usize,
+    pub(crate) scheduling: &'static str,
     pub(crate) retry: Style,
 }
 
@@ -121,6 +122,8 @@ pub(crate) struct Report {
     pub(crate) merchants: u32,
     pub(crate) connections: usize,
     pub(crate) threads: usize,
+    /// Which place the kernel gave to the generator's threads.
+    pub(crate) scheduling: &'static str,
     pub(crate) durability: &'static str,
     pub(crate) machine: Machine,
     pub(crate) commit: String,
@@ -159,6 +162,7 @@ impl Report {
             merchants: setting.merchants,
             connections: setting.connections,
             threads: setting.threads,
+            scheduling: setting.scheduling,
             durability: DURABILITY,
             machine: Machine::detect(),
             commit: machine::commit(),
@@ -302,10 +306,11 @@ pub(crate) mod tests {
             merchants: 10,
             connections: 8,
             threads: 1,
+            scheduling: "raised",
             retry: Style::Polite,
         };
         let checks = vec![
-            Check::hard("conservation", "debits = credits", "1 assets".to_owned(), Vec::new()),
+            Check::hard("conservation", "debits = credits", "CNY at position 9".to_owned(), Vec::new()),
             Check::figure(Weight::ServiceLevel, "payments, p99", "≤ 50 ms", "61.0 ms".to_owned(), false),
         ];
         let mut report = Report::new(&setting, &seconds, &recorder.totals, checks);

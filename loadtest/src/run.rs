@@ -91,6 +91,7 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
         merchants: settings.merchants,
         connections: settings.connections,
         threads: settings.threads,
+        scheduling: findings.first().map_or("ordinary", |found| found.scheduling),
         retry: settings.retry,
     };
     let report = Report::new(&setting, &seconds, &totals, checks);

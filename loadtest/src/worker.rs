@@ -22,12 +22,12 @@ use slab::Slab;
 use crate::answer::{self, Reply};
 use crate::arrivals::{Arrival, Arrivals};
 use crate::book::{Book, Outcome};
-use crate::mix;
 use crate::operation::{Builds, Operation};
 use crate::recorder::{End, Recorder, Second, Totals};
 use crate::retry::{Retries, STATUS_QUERY_EVERY, Style, TIMEOUT};
 use crate::timer::Timer;
 use crate::wire::{Answer, Endpoint};
+use crate::{mix, priority};
 use flight::{Attempt, Flight, FlightKey, Role};
 use pool::{Pool, Ticket};
 
@@ -45,8 +45,6 @@ const COPIES_SHARE: f64 = 0.05;
 const CHANNEL_ANSWERS_AFTER: Duration = Duration::from_millis(500);
 /// The most examples of one kind of trouble that are kept for the report.
 const EXAMPLES_MAX: usize = 20;
-/// A higher priority than the server's keeps the generator on time on shared cores.
-const NICENESS: i32 = -10;
 
 /// What a worker needs.
 pub(crate) struct Assignment {
@@ -67,6 +65,8 @@ pub(crate) struct Findings {
     pub(crate) totals: Totals,
     pub(crate) book: Book,
     pub(crate) builds: Builds,
+    /// Which place the kernel gave to the thread.
+    pub(crate) scheduling: &'static str,
     /// Transactions whose outcome is not known.
     pub(crate) unsettled: Vec<Operation>,
     /// Copies of a transaction that were told different outcomes.
@@ -106,11 +106,10 @@ struct Worker {
 
 /// Runs the assignment to its end on this thread.
 pub(crate) fn run(assignment: Assignment) -> io::Result<Findings> {
-    // Without the right to it the run goes on; the lateness check tells whether that was good enough.
-    rustix::process::setpriority_process(None, NICENESS).ok();
+    let scheduling = priority::raise();
     let mut worker = Worker::new(assignment)?;
     worker.work()?;
-    Ok(worker.findings())
+    Ok(worker.findings(scheduling))
 }
 
 impl Worker {
@@ -398,7 +397,7 @@ impl Worker {
         }
     }
 
-    fn findings(mut self) -> Findings {
+    fn findings(mut self, scheduling: &'static str) -> Findings {
         let now = Instant::now();
         for mut flight in std::mem::take(&mut self.flights) {
             if !flight.1.ended {
@@ -415,6 +414,7 @@ impl Worker {
             totals: self.recorder.totals,
             book: self.book,
             builds: self.builds,
+            scheduling,
             unsettled: self.unsettled,
             disagreements: self.disagreements,
             unexpected: self.unexpected,

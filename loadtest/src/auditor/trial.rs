@@ -70,6 +70,7 @@ pub(crate) fn position(endpoint: &Endpoint) -> Result<u64, String> {
 /// Each asset balanced.
 pub(super) fn check(audit: &Audit) -> Result<(String, Vec<String>), String> {
     let shown = read(&audit.endpoint)?;
-    let measured = format!("{} assets at position {}", shown.assets.len(), shown.position);
+    let assets: Vec<&str> = shown.assets.iter().map(|asset| asset.asset.as_str()).collect();
+    let measured = format!("{} at position {}", assets.join(", "), shown.position);
     Ok((measured, shown.unbalanced()))
 }

@@ -6,9 +6,22 @@ use std::collections::BTreeMap;
 
 use super::plot::{Plot, Scale, escape, nice_step, push};
 use super::{KindRow, Report, SecondRow};
+use crate::answer::PROMOTION_SPENT;
+use crate::recorder::{DROPPED, OVERLOADED, TIMED_OUT, UNEXPECTED};
 
-/// Colours of stacked bars; further codes share the last one.
-const COLOURS: usize = 8;
+/// The colour of a refusal's bars: warm ones for trouble, others for right answers.
+fn colour(code: &str) -> &'static str {
+    match code {
+        "insufficient_funds" => "c1",
+        PROMOTION_SPENT => "c2",
+        "reversal_exceeds_original" => "c4",
+        OVERLOADED => "c0",
+        DROPPED => "c3",
+        TIMED_OUT => "c5",
+        UNEXPECTED => "c7",
+        _ => "c6",
+    }
+}
 
 /// The page.
 pub(super) fn render(report: &Report) -> String {
@@ -128,14 +141,10 @@ fn refusals(page: &mut String, report: &Report) {
     let step = nice_step(highest / 4.0);
     let scale = Scale::Linear((highest / step).ceil() * step);
     let mut plot = Plot::new("Refusals and errors", &report.plan, report.seconds.len(), scale, "/s");
-    let colour = |code: &str| {
-        let place = totals.keys().position(|known| *known == code).unwrap_or(COLOURS);
-        format!("c{}", place.min(COLOURS - 1))
-    };
     for second in &report.seconds {
         let mut base = 0.0;
         for (code, count) in &second.refusals {
-            plot.bar(&colour(code), second.second, base, *count as f64);
+            plot.bar(colour(code), second.second, base, *count as f64);
             base += *count as f64;
         }
     }
@@ -145,12 +154,12 @@ fn refusals(page: &mut String, report: &Report) {
             second.refusals.iter().map(|(code, count)| format!("{code} {count}")).collect();
         format!("{}\n{}", moment(second), lines.join("\n"))
     }));
-    let keys: Vec<(String, String)> = totals
+    let keys: Vec<(&str, String)> = totals
         .iter()
         .map(|(code, count)| (colour(code), format!("{code} ({})", grouped(*count as f64))))
         .collect();
     let keys: Vec<(&str, &str, &str)> =
-        keys.iter().map(|(colour, label)| (colour.as_str(), "box", label.as_str())).collect();
+        keys.iter().map(|(colour, label)| (*colour, "box", label.as_str())).collect();
     card(
         page,
         "Refusals and errors",
@@ -248,8 +257,13 @@ fn circumstances(page: &mut String, report: &Report) {
         (
             "load",
             format!(
-                "{} users, {} merchants, {} connections, {} generator threads, {} retries",
-                report.users, report.merchants, report.connections, report.threads, report.retry
+                "{} users, {} merchants, {} connections, {} generator threads ({} scheduling), {} retries",
+                report.users,
+                report.merchants,
+                report.connections,
+                report.threads,
+                report.scheduling,
+                report.retry
             ),
         ),
         (

@@ -93,10 +93,10 @@ impl Plot {
         ));
     }
 
-    /// A mark at a moment, named at its foot.
+    /// A mark at a moment, named at its top.
     pub(super) fn mark(&mut self, second: f64, name: &str) {
         let (x, bottom) = (self.x(second), HEIGHT - BOTTOM);
-        let (text_x, text_y) = (x + 4.0, bottom - 6.0);
+        let (text_x, text_y) = (x + 5.0, TOP + 13.0);
         self.push(format_args!(
             r#"<path class="mark" d="M{x:.1} {TOP}V{bottom}"/><text class="mark-name" x="{text_x:.1}" y="{text_y}">{}</text>"#,
             escape(name)
