@@ -19,6 +19,8 @@ mod facts;
 mod hold;
 mod limit;
 mod reverse;
+#[cfg(test)]
+mod tests;
 
 pub use account::{Account, ChangeRefusal, Guards, decide_change};
 pub use decide::decide;

@@ -27,8 +27,8 @@ impl WindowStart {
     /// Before every window; also the start of a lifetime.
     pub const LEAST: Self = Self(i32::MIN);
     /// Asia/Shanghai is 8 h ahead of UTC all the year since 1991-09-15; this holds for all times.
-    const OFFSET_NS: i128 = 8 * 3_600 * 1_000_000_000;
-    const DAY_NS: i128 = 86_400 * 1_000_000_000;
+    const OFFSET_S: i64 = 8 * 3_600;
+    const DAY_S: i64 = 86_400;
 
     /// The start of the window that `now` is in.
     #[must_use]
@@ -36,7 +36,7 @@ impl WindowStart {
         if window == LimitWindow::Lifetime {
             return Self::LEAST;
         }
-        let day = (i128::from(now.0) + Self::OFFSET_NS).div_euclid(Self::DAY_NS);
+        let day = (now.0.div_euclid(Timestamp::NANOS_PER_SECOND) + Self::OFFSET_S).div_euclid(Self::DAY_S);
         let day = i32::try_from(day).expect("i64 nanoseconds are fewer than 106,752 days");
         let date = MarchDate::of_day(day);
         match window {
