@@ -15,6 +15,7 @@
 //! ```
 
 mod account_page;
+mod account_walk;
 mod build;
 mod filter;
 mod follower;

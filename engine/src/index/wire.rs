@@ -4,6 +4,7 @@
 //! end where it should is [`IndexError::Damaged`], never a panic.
 
 use super::IndexError;
+use crate::model::Timestamp;
 
 /// Writes a number in 1 to 10 bytes.
 pub(super) fn put_u64(bytes: &mut Vec<u8>, mut value: u64) {
@@ -100,6 +101,11 @@ impl<'a> Wire<'a> {
         let folded = self.u128()?;
         let half = (folded >> 1).cast_signed();
         Ok(if folded & 1 == 0 { half } else { !half })
+    }
+
+    pub(super) fn timestamp(&mut self) -> Result<Timestamp, IndexError> {
+        let nanos = i64::try_from(self.i128()?).map_err(|_| IndexError::damaged("a time is out of range"))?;
+        Ok(Timestamp(nanos))
     }
 
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], IndexError> {
