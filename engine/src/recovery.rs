@@ -7,7 +7,7 @@
 use std::{
     fs::{self, File},
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use crossbeam::atomic::AtomicCell;
@@ -22,7 +22,7 @@ use crate::{
     index::{self, Follower, IndexOptions, Sealer},
     journal::{Group, Journal, JournalError, JournalOptions, Record, rocks::RocksJournal},
     ledger::Ledger,
-    model::{AccountNo, Asset, Assets, Position, Timestamp, TransactionId},
+    model::{AccountNo, AccountOpening, Asset, Assets, Position, Timestamp, TransactionId},
     shard::{Flushed, Input, Shard, ShardNo},
     threads::{Shared, Threads, forget_sealed, watch_storage},
 };
@@ -75,9 +75,10 @@ pub(crate) fn recover(config: &Config) -> Result<Recovered, OpenError> {
         ..IndexOptions::default()
     };
     let index_directory = config.data.join("index");
-    let checkpoint = index::peek(&index_directory, &index_options)?;
+    let checkpoint = index::watermark_of(&index_directory, &index_options)?;
     let journal = RocksJournal::open(&config.data, &journal_options, checkpoint)?;
-    let index = index::open(&index_directory, &index_options)?;
+    let mut openings = Vec::new();
+    let opened = index::open(&index_directory, &index_options, &mut |account| openings.push(account.into()))?;
     let shared = Shared {
         config: Arc::new(config.clone()),
         directory: Arc::new(Directory::new(config.shards)),
@@ -87,7 +88,7 @@ pub(crate) fn recover(config: &Config) -> Result<Recovered, OpenError> {
         sealed: Arc::new(AtomicCell::new(checkpoint)),
     };
     watch_storage(&shared);
-    let mut assembled = assemble(config, &shared, journal, index)?;
+    let mut assembled = assemble(&shared, journal, opened, openings)?;
     settle_overdue(&shared, &mut assembled)?;
     let Assembled { assets, index, shards, committer, follower, sealer } = assembled;
     let threads = Threads::start(&shared, shards, committer, follower, sealer);
@@ -113,32 +114,60 @@ pub(crate) struct Assembled<J> {
     pub(crate) sealer: Sealer,
 }
 
+/// An account that was opened, from the index's checkpoint or the journal.
+pub(crate) struct Opening {
+    no: AccountNo,
+    opening: Arc<AccountOpening>,
+    scale: u8,
+    opened: (Position, Timestamp),
+}
+
+impl From<index::RecoveredAccount<'_>> for Opening {
+    fn from(account: index::RecoveredAccount<'_>) -> Self {
+        let index::RecoveredAccount { no, opening, scale, opened, opened_at, .. } = account;
+        Self { no, opening: Arc::new(opening.clone()), scale, opened: (opened, opened_at) }
+    }
+}
+
+/// What a replay has gathered beside the index.
+struct Replayed {
+    openings: Vec<Opening>,
+    /// The ids that the index can't be asked for yet.
+    unsealed: Vec<(TransactionId, Position)>,
+    /// The greatest `decided_at`.
+    stamp: Timestamp,
+}
+
 /// Replays what the journal has beyond the index's checkpoint, and hands each account to its shard.
 pub(crate) fn assemble<J: Journal>(
-    config: &Config,
     shared: &Shared,
     journal: J,
     opened: index::Opened,
+    openings: Vec<Opening>,
 ) -> Result<Assembled<J>, OpenError> {
+    let config = &shared.config;
     let index::Opened { mut follower, mut sealer, index } = opened;
-    let mut unsealed = Vec::new();
-    let mut stamp = Timestamp::ZERO;
+    let mut replayed = Replayed { openings, unsealed: Vec::new(), stamp: Timestamp::ZERO };
     let mut failed = None;
-    journal.read(follower.checkpoint().position, &mut |group| {
-        replay(&mut follower, &mut sealer, shared, group, &mut unsealed, &mut stamp).map_err(|error| {
+    let read = journal.read(follower.checkpoint().position, &mut |group| {
+        replay(&mut follower, &mut sealer, shared, group, &mut replayed).map_err(|error| {
             failed = Some(error);
             JournalError::Storage("the replay into the index failed".into())
         })
-    })
-    .or_else(|error| failed.take().map_or(Err(OpenError::from(error)), |index| Err(index.into())))?;
+    });
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    read?;
+    let Replayed { openings, unsealed, stamp } = replayed;
     let head = journal.head();
-    shared.state.synced.store(head.position.0, std::sync::atomic::Ordering::Release);
+    shared.state.synced.store(head.position.0, Ordering::Release);
     for (id, position) in unsealed {
         shared.directory.transactions.settle(id, position);
     }
     let mut assets = Assets::new(config.assets.iter().cloned())?;
     let mut ledgers: Vec<Ledger> = (0..config.shards).map(|_| Ledger::new()).collect();
-    recover_accounts(&follower, &shared.directory, &mut assets, &mut ledgers)?;
+    recover_accounts(&follower, openings, &shared.directory, &mut assets, &mut ledgers)?;
     // `at` never lies before the stamps of what the journal has by more than the clocks' own differences.
     let stamp = stamp.max(head.at);
     let shards = (0..).map(ShardNo).zip(ledgers).map(|(no, ledger)| {
@@ -160,26 +189,32 @@ fn replay(
     sealer: &mut Sealer,
     shared: &Shared,
     group: Group,
-    unsealed: &mut Vec<(TransactionId, Position)>,
-    stamp: &mut Timestamp,
+    replayed: &mut Replayed,
 ) -> Result<(), index::IndexError> {
     let group = Arc::new(group);
     for (index, frame) in (0..).zip(group.frames()) {
         let first = group.first;
         let record = frame.and_then(|bytes| Ok(Record::decode(bytes)?));
         let record = record.map_err(|error| index::IndexError::Group { first, error })?;
-        *stamp = (*stamp).max(record.decided_at());
+        replayed.stamp = replayed.stamp.max(record.decided_at());
+        let position = first.plus(index);
         let id = match &record {
             Record::Posted(posted) => posted.id,
             Record::Refused(refused) => refused.transaction.id,
-            Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. } => continue,
+            Record::AccountOpened { no, opening, scale, .. } => {
+                let at = group.at.plus_nanos(i64::try_from(index).unwrap_or(i64::MAX));
+                let (no, opening, scale) = (*no, Arc::new(opening.clone()), *scale);
+                replayed.openings.push(Opening { no, opening, scale, opened: (position, at) });
+                continue;
+            }
+            Record::AccountChanged { .. } | Record::HoldExpired { .. } => continue,
         };
-        unsealed.push((id, first.plus(index)));
+        replayed.unsealed.push((id, position));
     }
     if let Some(frozen) = follower.step(group)? {
         let sealed = sealer.seal(frozen)?;
-        shared.sealed.store(sealed.checkpoint);
-        unsealed.retain(|&(_, position)| position > sealed.checkpoint.position);
+        shared.sealed.store(sealed.checkpoint());
+        replayed.unsealed.retain(|&(_, position)| position > sealed.checkpoint().position);
     }
     Ok(())
 }
@@ -187,16 +222,17 @@ fn replay(
 /// Hands the replica's accounts, live holds and published state to the directory and the shards.
 fn recover_accounts(
     follower: &Follower,
+    mut openings: Vec<Opening>,
     directory: &Directory,
     assets: &mut Assets,
     ledgers: &mut [Ledger],
 ) -> Result<(), OpenError> {
-    for recovered in follower.accounts() {
-        let index::RecoveredAccount { no, opening, scale, opened, changed } = recovered;
+    openings.sort_unstable_by_key(|opening| opening.no);
+    for Opening { no, opening, scale, opened } in openings {
         let asset = assets.add(Asset { code: opening.asset.clone(), scale })?;
         let account = follower.ledger().account(no).expect("the replica has every account that is open").clone();
         directory.recover(no, opening, asset);
-        directory.entry(no).recover(&account, opened, changed);
+        directory.entry(no).recover(&account, opened, follower.changed(no));
         shard_of(directory, ledgers, no).insert_account(no, account);
     }
     for (id, hold) in follower.ledger().holds() {
@@ -230,7 +266,7 @@ pub(crate) fn settle_overdue<J: Journal>(
             return Ok(());
         }
         let Committed { group, notices } = assembled.committer.step(batches, now, shared.sealed.load())?;
-        shared.state.synced.store(group.head().position.0, std::sync::atomic::Ordering::Release);
+        shared.state.synced.store(group.head().position.0, Ordering::Release);
         for (shard, notice) in notices {
             if let Some(shard) = assembled.shards.get_mut(shard.index()) {
                 shard.step(Input::Synced(notice), now);
@@ -239,9 +275,9 @@ pub(crate) fn settle_overdue<J: Journal>(
         if let Some(frozen) = assembled.follower.step(Arc::new(group))? {
             let sealed = assembled.sealer.seal(frozen)?;
             forget_sealed(&shared.directory, &sealed, &mut Vec::new());
-            shared.sealed.store(sealed.checkpoint);
+            shared.sealed.store(sealed.checkpoint());
             for shard in &mut assembled.shards {
-                shard.step(Input::Sealed(sealed.checkpoint.position), now);
+                shard.step(Input::Sealed(sealed.checkpoint().position), now);
             }
         }
         if !more {

@@ -150,10 +150,6 @@ impl Shard {
         Flushed { batch: Some(batch), messages }
     }
 
-    /// Records that await their sync.
-    pub(crate) fn unsynced(&self) -> usize {
-        self.unsynced.len()
-    }
 
     /// Records of the batch that [`Shard::flush`] would give.
     pub(crate) fn batch_records(&self) -> usize {

@@ -287,10 +287,10 @@ fn seal(shared: &Shared, mut sealer: Sealer, segments: &Receiver<Frozen>, shards
     while let Ok(frozen) = segments.recv() {
         let sealed = sealer.seal(frozen).unwrap_or_else(|error| fatal(&error));
         forget_sealed(&shared.directory, &sealed, &mut late);
-        shared.sealed.store(sealed.checkpoint);
+        shared.sealed.store(sealed.checkpoint());
         for shard in shards {
             // A shard that has stopped forgets everything anyway.
-            let _ = shard.send(Control::Input(Input::Sealed(sealed.checkpoint.position)));
+            let _ = shard.send(Control::Input(Input::Sealed(sealed.checkpoint().position)));
         }
     }
 }
@@ -298,9 +298,9 @@ fn seal(shared: &Shared, mut sealer: Sealer, segments: &Receiver<Frozen>, shards
 /// Drops what the index can now be asked for. An id whose answer is still on its way is tried again next time.
 pub(crate) fn forget_sealed(directory: &Directory, sealed: &Sealed, late: &mut Vec<TransactionId>) {
     let again = std::mem::take(late);
-    let ids = again.into_iter().chain(sealed.transactions());
+    let ids = again.into_iter().chain(sealed.transaction_ids().map(|(id, _)| id));
     late.extend(ids.filter(|&id| !directory.transactions.forget(id)));
-    for hold in sealed.ended_holds() {
+    for hold in sealed.holds_ended() {
         directory.holds.forget(hold.id);
     }
 }

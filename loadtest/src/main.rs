@@ -122,9 +122,9 @@ struct RunArgs {
     /// How many acknowledged transactions are read again one by one, at most; all are looked for in the event stream.
     #[arg(long, default_value_t = 20_000)]
     audit_sample: usize,
-    /// Where the report goes.
+    /// The folder for the report: SCENARIO.html and SCENARIO.json.
     #[arg(long, default_value = "out")]
-    out: PathBuf,
+    report: PathBuf,
 }
 
 impl RunArgs {
@@ -155,7 +155,7 @@ impl RunArgs {
             threads: self.threads,
             retry: self.retry,
             audit_sample: self.audit_sample,
-            out: self.out,
+            report: self.report,
         })
     }
 }

@@ -349,10 +349,12 @@ mod tests {
             let operation = builds.build(Intent::Combination, &mut book);
             let posted = Outcome::Posted { position: 1 };
             book.enter(operation.id.unwrap(), &operation.effect, posted, Instant::now());
-            match operation.kind {
-                Kind::Hold => check(&operation, Kind::Hold, &["hold"]),
-                Kind::Capture => check(&operation, Kind::Capture, &["capture", "transfer"]),
-                other => check(&operation, other, &["release"]),
+            if operation.kind == Kind::Hold {
+                check(&operation, Kind::Hold, &["hold"]);
+            } else if operation.kind == Kind::Capture {
+                check(&operation, Kind::Capture, &["capture", "transfer"]);
+            } else {
+                check(&operation, Kind::Release, &["release"]);
             }
             kinds.push(operation.kind);
         }

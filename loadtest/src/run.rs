@@ -36,8 +36,8 @@ pub(crate) struct Settings {
     pub(crate) threads: usize,
     pub(crate) retry: Style,
     pub(crate) audit_sample: usize,
-    /// Where the report goes.
-    pub(crate) out: PathBuf,
+    /// The folder for the report.
+    pub(crate) report: PathBuf,
 }
 
 /// Runs; the exit code, or why there was no run.
@@ -95,7 +95,7 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
         retry: settings.retry,
     };
     let report = Report::new(&setting, &seconds, &totals, checks);
-    let written = report::write(&report, &settings.out)?;
+    let written = report::write(&report, &settings.report)?;
     println!("\n{}", verdict::table(&report.checks));
     println!("{}", report.figures());
     println!("report: {}", written.display());

@@ -58,7 +58,7 @@ fn check(fault: Fault, code: i32, failing: &[&str]) {
             "618",
             "--time-scale",
             "0.5",
-            "--out",
+            "--report",
             ".",
         ],
     );
@@ -144,7 +144,7 @@ fn a_slow_ledger_misses_its_service_level() {
             "50",
             "--time-scale",
             "0.4",
-            "--out",
+            "--report",
             ".",
         ],
     );

@@ -74,7 +74,9 @@ impl Front {
         let position = loop {
             match self.directory.transactions.find(id) {
                 Known::Known(position) => break position,
-                Known::InFlight(settled) => drop(self.wait(Wait::Settled(settled)).await),
+                Known::InFlight(settled) => {
+                    let _ = self.wait(Wait::Settled(settled)).await;
+                }
                 Known::Absent => break sound(self.index.find_transaction(id))?,
             }
         };
@@ -106,7 +108,7 @@ impl Front {
     /// Waits for one in flight.
     pub(crate) async fn hold_view(&self, id: HoldId) -> Option<HoldView> {
         while let Known::InFlight(settled) = self.directory.holds.find(id) {
-            drop(self.wait(Wait::Settled(settled)).await);
+            let _ = self.wait(Wait::Settled(settled)).await;
         }
         self.index.wait_for(self.state.synced()).await;
         sound(self.index.find_hold(id)).map(|row| HoldView {

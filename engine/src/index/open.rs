@@ -68,6 +68,19 @@ pub fn open(
     open_store(Store::open(dir, options)?, options, visit)
 }
 
+/// The watermark of the index in `dir`, read without writing to it; the beginning if there is no index.
+///
+/// # Errors
+/// Storage failures, damage, and a format that is newer than this release.
+pub fn watermark_of(dir: &Path, options: &IndexOptions) -> Result<Checkpoint, IndexError> {
+    if !dir.join("CURRENT").exists() {
+        return Ok(Checkpoint::default());
+    }
+    let store = Store::open_read_only(dir, options)?;
+    check_format(&store)?;
+    watermark(&store).map(|(checkpoint, _)| checkpoint)
+}
+
 /// Opens an existing index without writing to it: the follower and the sealer are not to be used.
 pub(super) fn open_read_only(
     dir: &Path,

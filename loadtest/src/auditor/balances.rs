@@ -22,10 +22,10 @@ fn before(audit: &Audit, number: AccountNo) -> Balance {
 }
 
 /// Balances with their accounts, of those that `wanted` selects.
-fn read<'a>(
-    audit: &'a Audit,
+fn read(
+    audit: &Audit,
     wanted: impl Fn(&Account) -> bool,
-) -> Result<Vec<(AccountNo, &'a Account, Balance)>, String> {
+) -> Result<Vec<(AccountNo, &Account, Balance)>, String> {
     let accounts: Vec<(AccountNo, &Account)> =
         audit.chart.iter().filter(|(_, account)| wanted(account)).collect();
     let mut balances = setup::read_balances(&audit.endpoint, &accounts)?;

@@ -43,10 +43,10 @@ impl Watch {
         }
         self.last = position;
         let id = serde_json::from_str::<Data>(data).ok().and_then(|data| data.id);
-        if let Some(id) = id.filter(|id| self.acknowledged.contains(id)) {
-            if !self.seen.insert(id) {
-                self.doubled.push(format!("{id} is there again at {position}"));
-            }
+        if let Some(id) = id.filter(|id| self.acknowledged.contains(id))
+            && !self.seen.insert(id)
+        {
+            self.doubled.push(format!("{id} is there again at {position}"));
         }
         match self.expected.remove(&position) {
             Some(expected) if Some(expected) != id => {
