@@ -1,8 +1,8 @@
 //! Random hostile transactions on the ledger, compared after every step with a naive model, with a ledger that is split
 //! over shards, and at the end with a replay of the records.
 //!
-//! `cargo test -p yue-engine --test ledger_model` prints the smallest failing case and keeps its seed under
-//! `proptest-regressions/`; the same command replays it first. `PROPTEST_CASES=20000` searches longer.
+//! `cargo test -p yue-engine --test ledger_model` prints the smallest failing case and adds its seed to
+//! `ledger_model/failed_seeds`; the same command replays it first. `PROPTEST_CASES=20000` searches longer.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 
 #[path = "ledger_model/cases.rs"]
@@ -19,7 +19,7 @@ use std::{
 
 use cases::{ACCOUNTS, Case, DAY_NS, Draft, SECOND_NS, Step, Wait, case, name};
 use naive::{Did, Entry, Naive, Rules};
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 use smallvec::SmallVec;
 use yue_engine::journal::{PostedTransaction, Record};
 use yue_engine::ledger::{
@@ -183,7 +183,7 @@ impl Run {
     fn pick(&self, draft: &Draft) -> Option<usize> {
         // The better half of the picks is what probably still lives.
         let choose = |pick: usize, all: Vec<usize>, fresh: Vec<usize>| {
-            let from = if pick % 2 == 0 && !fresh.is_empty() { fresh } else { all };
+            let from = if pick.is_multiple_of(2) && !fresh.is_empty() { fresh } else { all };
             (!from.is_empty()).then(|| from[pick / 2 % from.len()])
         };
         match *draft {
@@ -380,8 +380,7 @@ impl Run {
     fn restart(&mut self, sealed: Position) {
         let mut restarted = Ledger::new();
         for (no, account) in self.one.accounts() {
-            let plain = Guards { floor: Some(0), ceiling: None, limits: vec![] };
-            let guards = account.guards().cloned().unwrap_or(plain);
+            let guards = account.guards().cloned().unwrap_or_default();
             let (net, debits, credits) = (account.net(), account.held_debits(), account.held_credits());
             let account =
                 Account::from_parts(net, debits, credits, account.normal(), account.status(), guards);
@@ -461,8 +460,12 @@ fn hold_end(did: &Did) -> HoldEnd {
 
 #[test]
 fn the_ledger_does_what_the_naive_model_does() {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1_000);
-    let config = Config { cases, source_file: Some(file!()), ..Config::default() };
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000);
+    let seeds = FileFailurePersistence::Direct(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/ledger_model/failed_seeds"
+    ));
+    let config = Config { cases, failure_persistence: Some(Box::new(seeds)), ..Config::default() };
     let verdicts = RefCell::new(BTreeMap::new());
     let verdict = TestRunner::new(config).run(&case(), |case| {
         let mut run = Run::new(&case);
