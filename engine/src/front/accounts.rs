@@ -17,6 +17,13 @@ impl Front {
     /// The account's number, and whether this call opened it.
     pub(crate) async fn open_account(&self, opening: AccountOpening) -> Result<(AccountNo, bool), AccountError> {
         let asset = self.assets.find(&opening.asset).ok_or(AccountError::AssetUnknown)?;
+        // A new account's balance is zero.
+        if opening.floor.is_some_and(|floor| floor > 0) {
+            return Err(AccountError::BelowFloor);
+        }
+        if opening.ceiling.is_some_and(|ceiling| ceiling < 0) {
+            return Err(AccountError::AboveCeiling);
+        }
         self.admission()?;
         let opening = Arc::new(opening);
         loop {

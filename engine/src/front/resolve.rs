@@ -6,7 +6,7 @@ use super::{Claimed, Front, Wait, takes_part};
 use crate::{
     directory::{Claim, Known},
     index::IndexError,
-    journal::{PostedTransaction, Record},
+    journal::Record,
     model::{
         AccountNo, Address, Amount, HoldId, HoldReference, Operation, OperationKind, PostedKind,
         RejectionCode, RequestedAmount, ResolvedOperation, Timestamp, Transaction, TransactionId,
@@ -44,7 +44,9 @@ struct Original {
     debit: AccountNo,
     credit: AccountNo,
     amount: Amount,
+    /// When its limits were taken.
     at: Timestamp,
+    /// Under which code.
     code: Option<CompactString>,
 }
 
@@ -242,19 +244,18 @@ impl Front {
             return Err(Stop::Wait(Wait::Indexed(position)));
         }
         let (_, record) = self.record(position)?;
-        Ok(original(&record, operation))
+        let Record::Posted(posted) = record else { return Ok(None) };
+        let index = usize::from(operation);
+        let Some(found) = posted.operations.get(index) else { return Ok(None) };
+        let (at, code) = (posted.decided_at, posted.code_of(index).cloned());
+        Ok(match found.kind {
+            PostedKind::Transfer { debit, credit, amount } => Some(Original { debit, credit, amount, at, code }),
+            PostedKind::Capture { hold, debit, credit, amount, .. } => {
+                // The limits were taken when the hold was placed.
+                let hold = self.index.find_hold(hold)?.expect("a hold that was captured is in the index");
+                Some(Original { debit, credit, amount, at: hold.placed_at, code: hold.code })
+            }
+            PostedKind::Hold { .. } | PostedKind::Release { .. } | PostedKind::Reverse { .. } => None,
+        })
     }
-}
-
-fn original(record: &Record, operation: u8) -> Option<Original> {
-    let Record::Posted(posted) = record else { return None };
-    let index = usize::from(operation);
-    let (debit, credit, amount) = match posted.operations.get(index)?.kind {
-        PostedKind::Transfer { debit, credit, amount } | PostedKind::Capture { debit, credit, amount, .. } => {
-            (debit, credit, amount)
-        }
-        PostedKind::Hold { .. } | PostedKind::Release { .. } | PostedKind::Reverse { .. } => return None,
-    };
-    let PostedTransaction { decided_at, .. } = *posted;
-    Some(Original { debit, credit, amount, at: decided_at, code: posted.code_of(index).cloned() })
 }

@@ -81,6 +81,7 @@ impl Shard {
 
     /// The index has sealed everything up to `position`: what ended before is its to answer.
     pub(super) fn sealed(&mut self, position: Position) {
+        self.ledger.set_forgotten(position);
         while let Some(&(at, retired)) = self.retired.front()
             && at <= position
         {
@@ -90,6 +91,5 @@ impl Shard {
                 Retired::Reversed(transaction, operation) => self.ledger.forget_reversed(transaction, operation),
             }
         }
-        self.ledger.set_forgotten(position);
     }
 }
