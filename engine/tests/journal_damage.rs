@@ -16,7 +16,7 @@ use journal_support::{append, directory, image, open, options, read, restore, st
 use tempfile::TempDir;
 use yue_engine::{
     journal::{
-        Checkpoint, Group, Hash, Journal, JournalError,
+        Checkpoint, Group, Hash, Journal, JournalError, JournalOptions,
         rocks::{JournalReader, RocksJournal},
     },
     model::Position,
@@ -30,7 +30,9 @@ const WITNESSED: usize = 3;
 struct Sample {
     data: TempDir,
     groups: Vec<Group>,
-    /// Length of the log when each group was in it.
+    /// Groups in front of the ones that are tried.
+    before: usize,
+    /// Where each group that is tried ends in the log.
     ends: Vec<usize>,
     image: BTreeMap<PathBuf, Vec<u8>>,
     log: PathBuf,
@@ -39,24 +41,40 @@ struct Sample {
 }
 
 impl Sample {
-    fn new() -> Self {
+    /// A log of its own file, or one that was written over an older one.
+    fn new(recycled: bool) -> Self {
         let data = directory();
         let witness = data.path().join("witness");
-        let mut journal = open(data.path()).unwrap();
-        let log = store_files(data.path(), ".log").remove(0);
-        let (mut groups, mut ends, mut behind) = (Vec::new(), Vec::new(), Vec::new());
+        let smallest = JournalOptions { write_buffer_bytes: 64 << 10, ..options() };
+        let mut journal = RocksJournal::open(data.path(), &smallest, NO_INDEX).unwrap();
+        let newest_log = || store_files(data.path(), ".log").pop().unwrap();
+        let mut groups = Vec::new();
+        if recycled {
+            // Until the newest file is an old one: it is longer than what it was given.
+            let written_over = |last: &Group| !fs::read(newest_log()).unwrap().ends_with(&last.hash.0);
+            while !groups.last().is_some_and(written_over) {
+                groups.extend(append(&mut journal, &[200], NO_INDEX));
+                assert!(groups.len() < 1_000, "no log file was written over");
+            }
+        }
+        let (before, log, mut behind) = (groups.len(), newest_log(), Vec::new());
         for (index, count) in COUNTS.into_iter().enumerate() {
             if index == WITNESSED {
                 behind = fs::read(&witness).unwrap();
             }
             groups.extend(append(&mut journal, &[count], NO_INDEX));
-            ends.push(usize::try_from(fs::metadata(&log).unwrap().len()).unwrap());
         }
-        drop(journal);
+        // As a crash leaves it: closing would cut the log to what was written.
         let image = image(data.path());
+        assert_eq!(log, newest_log());
+        drop(journal);
         let witnesses = [image[&witness].clone(), behind];
-        assert_eq!(image[&log].len(), ends[COUNTS.len() - 1]);
-        Self { data, groups, ends, image, log, witnesses }
+        // A group's hash is the last that the log has of it.
+        let end =
+            |group: &Group| image[&log].windows(32).position(|bytes| bytes == group.hash.0).unwrap() + 32;
+        let ends: Vec<_> = groups[before..].iter().map(end).collect();
+        assert_eq!(image[&log].len() > ends[COUNTS.len() - 1], recycled);
+        Self { data, groups, before, ends, image, log, witnesses }
     }
 
     /// The directory with other bytes in one file, and with one of the two witnesses.
@@ -102,29 +120,32 @@ fn step(otherwise: usize) -> usize {
 }
 
 impl Sample {
-    /// The places in the log to damage: each boundary of a group ±1, and some between.
-    fn places(&self, length: usize) -> Vec<usize> {
+    /// The places in the log to damage: each boundary of a group ±1, and some between and behind.
+    fn places(&self) -> Vec<usize> {
         let step = step(4);
         let near = |place: usize| self.ends.iter().any(|&end| end.abs_diff(place) <= 1);
-        (0..length).filter(|&place| place % step == 0 || near(place)).collect()
+        let start = if self.before == 0 { 0 } else { self.ends[0] - 100 };
+        let end = self.image[&self.log].len().min(self.ends[COUNTS.len() - 1] + 100);
+        (start..end).filter(|&place| place % step == 0 || near(place)).collect()
     }
-}
 
-#[test]
-fn the_log_cut_at_every_byte() {
-    let sample = Sample::new();
-    let sound = &sample.image[&sample.log];
-    for (witness, witnessed) in [(0, COUNTS.len()), (1, WITNESSED)] {
-        for length in sample.places(sound.len() + 1) {
-            let name = format!("cut at {length} of {} with {witnessed} groups witnessed", sound.len());
-            sample.put(&sample.log, &sound[..length], witness);
-            let whole = sample.ends.iter().filter(|&&end| end <= length).count();
-            match outcome(sample.data.path(), &sample.groups, witnessed, &name) {
+    /// Groups that end at or before a place of the log.
+    fn whole(&self, place: usize) -> usize {
+        self.before + self.ends.iter().filter(|&&end| end <= place).count()
+    }
+
+    /// Tries the log with other bytes, with either witness: what is whole comes back, or less than the witness knows is
+    /// refused.
+    fn check(&self, name: &str, bytes: &[u8], whole: usize) {
+        for (witness, witnessed) in [(0, self.groups.len()), (1, self.before + WITNESSED)] {
+            let name = format!("{name}, {witnessed} groups witnessed");
+            self.put(&self.log, bytes, witness);
+            match outcome(self.data.path(), &self.groups, witnessed, &name) {
                 Ok(found) => assert_eq!(found, whole, "{name}"),
                 Err(JournalError::Truncated { found, .. }) => {
-                    assert!(whole < witnessed, "{name}: nothing acknowledged was lost");
+                    assert!(whole < witnessed, "{name}: nothing acknowledged was damaged");
                     let last =
-                        sample.groups[..whole].last().map_or(Position::ZERO, |group| group.head().position);
+                        self.groups[..whole].last().map_or(Position::ZERO, |group| group.head().position);
                     assert_eq!(found, last, "{name}");
                 }
                 Err(error) => panic!("{name}: {error}"),
@@ -133,37 +154,57 @@ fn the_log_cut_at_every_byte() {
     }
 }
 
-#[test]
-fn the_log_flipped_at_every_byte() {
-    let sample = Sample::new();
+fn check_cuts(recycled: bool) {
+    let sample = Sample::new(recycled);
     let sound = &sample.image[&sample.log];
-    for (witness, witnessed) in [(0, COUNTS.len()), (1, WITNESSED)] {
-        for offset in sample.places(sound.len()) {
-            let name = format!("flip at {offset} of {} with {witnessed} groups witnessed", sound.len());
-            let mut bytes = sound.clone();
-            bytes[offset] ^= 1 << (offset % 8);
-            sample.put(&sample.log, &bytes, witness);
-            let sound_groups = sample.ends.iter().filter(|&&end| end <= offset).count();
-            match outcome(sample.data.path(), &sample.groups, witnessed, &name) {
-                Ok(found) => assert_eq!(found, sound_groups, "{name}"),
-                Err(_) => assert!(sound_groups < witnessed, "{name}: nothing acknowledged was damaged"),
-            }
-        }
+    for length in sample.places() {
+        sample.check(&format!("cut at {length} of {}", sound.len()), &sound[..length], sample.whole(length));
     }
 }
 
 #[test]
-fn the_log_with_a_hole_of_zeros() {
-    // A page that the disk never wrote, in front of one that it did.
-    let sample = Sample::new();
+fn the_log_cut_at_every_byte() {
+    check_cuts(false);
+}
+
+#[test]
+fn a_log_written_over_an_older_one_cut_at_every_byte() {
+    check_cuts(true);
+}
+
+fn check_flips(recycled: bool) {
+    let sample = Sample::new(recycled);
     let sound = &sample.image[&sample.log];
-    for group in 1..COUNTS.len() {
+    for offset in sample.places() {
         let mut bytes = sound.clone();
-        bytes[sample.ends[group - 1]..sample.ends[group]].fill(0);
-        sample.put(&sample.log, &bytes, 1);
-        let result =
-            outcome(sample.data.path(), &sample.groups, WITNESSED, &format!("hole at group {group}"));
-        assert_eq!(result.is_ok(), group >= WITNESSED, "hole at group {group}: {result:?}");
+        bytes[offset] ^= 1 << (offset % 8);
+        sample.check(&format!("flip at {offset} of {}", sound.len()), &bytes, sample.whole(offset));
+    }
+}
+
+#[test]
+fn the_log_flipped_at_every_byte() {
+    check_flips(false);
+}
+
+#[test]
+fn a_log_written_over_an_older_one_flipped_at_every_byte() {
+    check_flips(true);
+}
+
+#[test]
+fn the_log_with_a_hole() {
+    // A page that the disk never wrote, in front of one that it did: zeros, or what the file had before.
+    for recycled in [false, true] {
+        let sample = Sample::new(recycled);
+        let sound = &sample.image[&sample.log];
+        for group in 1..COUNTS.len() {
+            for fill in [0, 0xa5] {
+                let mut bytes = sound.clone();
+                bytes[sample.ends[group - 1]..sample.ends[group]].fill(fill);
+                sample.check(&format!("hole of {fill} at group {group}"), &bytes, sample.before + group);
+            }
+        }
     }
 }
 
