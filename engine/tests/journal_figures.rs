@@ -1,7 +1,7 @@
 //! The figures of `docs/decisions/0002-journal-recovery-mode.md`; run with
 //! `cargo test -p yue-engine --release --test journal_figures -- --ignored --nocapture --test-threads 1`, on a quiet
 //! machine, with `TMPDIR` on the disk to measure.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 
 mod journal_support;
 
