@@ -4,14 +4,18 @@
 //! that [`Journal::append`] has returned `Ok` for is on disk, chained to all before it, and the witness names it; the
 //! first `Err` is the last call (the caller aborts the process).
 
+mod bytes;
+mod check;
+mod codec;
 pub mod faulty;
 mod group;
 mod record;
 pub mod rocks;
 mod witness;
 
-pub use group::{Checkpoint, Group, GroupError, Hash, Head};
-pub use record::{Record, RecordError, RefusedTransaction, PostedTransaction};
+pub use check::Report;
+pub use group::{Checkpoint, Group, GroupError, GroupRef, Hash, Head};
+pub use record::{PostedTransaction, Record, RecordError, RefusedTransaction};
 
 use crate::model::Position;
 
@@ -46,6 +50,38 @@ pub enum JournalError {
     /// The witness is missing or unreadable although there are records.
     #[error("the journal's witness is damaged: {0}; nothing was written")]
     Witness(String),
+    /// The index has seen records that the journal does not have.
+    #[error(
+        "the journal ends at position {journal}, but the index has followed it up to position {index}: records are \
+         missing; nothing was written"
+    )]
+    IndexAhead {
+        /// The last position of the journal.
+        journal: Position,
+        /// The index's watermark.
+        index: Position,
+    },
+    /// The index was made from another journal.
+    #[error("the index was made from another journal (the hash at position {at} differs); nothing was written")]
+    IndexDiffers {
+        /// The index's watermark.
+        at: Position,
+    },
+}
+
+/// How a journal is opened.
+#[derive(Clone, Debug)]
+pub struct JournalOptions {
+    /// Bytes up to which each start walks the whole chain; beyond, it walks from the last sealed checkpoint.
+    pub full_check_bytes_max: u64,
+    /// Bytes of groups that are kept in memory (and in one write-ahead file) until they are packed into a table.
+    pub write_buffer_bytes: usize,
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self { full_check_bytes_max: 4 << 30, write_buffer_bytes: 256 << 20 }
+    }
 }
 
 /// An append-only sequence of groups.

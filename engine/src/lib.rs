@@ -2,8 +2,21 @@
 //!
 //! The library: no HTTP, no JSON. Start at [`Engine`].
 pub mod config;
+mod clock;
+mod committer;
+mod directory;
 pub mod engine;
+mod fatal;
+mod front;
+pub mod index;
 pub mod journal;
+pub mod ledger;
 pub mod metrics;
 pub mod model;
+mod recovery;
+mod shard;
+mod threads;
 pub mod view;
+
+pub use config::Config;
+pub use engine::Engine;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 
+pub use crate::index::{Direction, HistoryCursor, Point};
 use crate::{
-    journal::RefusedTransaction,
     model::{
         AccountStatus, Address, Amount, Asset, Floor, HoldEnd, HoldId, Limit, Metadata, NormalSide, Position,
         PostedKind, Rejection, Timestamp, Transaction, TransactionId,
@@ -147,6 +147,8 @@ pub struct TransactionView {
     pub position: Position,
     /// Its time.
     pub at: Timestamp,
+    /// The stamp that governs its holds' expiry and its limits' windows.
+    pub decided_at: Timestamp,
     /// What was asked for.
     pub request: Transaction,
     /// What it did, if posted.
@@ -202,24 +204,6 @@ pub struct HistoryQuery {
     pub limit: usize,
 }
 
-/// A row of an account's history: the next page starts with the row before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HistoryCursor {
-    /// The record.
-    pub position: Position,
-    /// The operation in it.
-    pub operation: u8,
-}
-
-/// The side of an account that an operation touched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Direction {
-    /// Its debit side.
-    Debit,
-    /// Its credit side.
-    Credit,
-}
-
 /// One posted change of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
@@ -243,15 +227,6 @@ pub struct HistoryEntry {
     pub counterparty: Address,
     /// The operation's code, or else the transaction's.
     pub code: Option<CompactString>,
-}
-
-/// A point in the past, inclusive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Point {
-    /// By place.
-    Position(Position),
-    /// By time.
-    At(Timestamp),
 }
 
 /// A balance at a point: that of the account's last change at or before it.
@@ -325,7 +300,7 @@ pub enum Event {
     /// A transaction was posted.
     TransactionPosted(TransactionView),
     /// A transaction was refused.
-    TransactionRefused(RefusedTransaction),
+    TransactionRefused(TransactionView),
     /// A hold ran out.
     HoldExpired(HoldView),
 }

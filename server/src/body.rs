@@ -39,7 +39,9 @@ pub(crate) async fn read(request: Request, limits: BodyLimits) -> Result<Bytes, 
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let waits = request.headers().contains_key(header::EXPECT);
     let mut body = request.into_body();
-    if announced.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limits.bytes_max)) {
+    if announced
+        .is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limits.bytes_max))
+    {
         // A client that waits for `100 Continue` has not sent the body yet, and does not.
         if !waits {
             discard(body);

@@ -245,7 +245,8 @@ impl Settings {
         let Options { data, listen, shards, assets, log, http_threads, .. } = options.clone();
         let mut engine = Config::new(data.ok_or(ConfigError::NoData)?);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        engine.shards = in_range("shards", shards.unwrap_or(engine.shards), 1..=Config::SHARDS_MAX, "1 to 64")?;
+        engine.shards =
+            in_range("shards", shards.unwrap_or(engine.shards), 1..=Config::SHARDS_MAX, "1 to 64")?;
         engine.assets = assets.unwrap_or_default().into_iter().map(|AssetOption(asset)| asset).collect();
         Assets::new(engine.assets.clone())?;
         options.set_engine_limits(&mut engine);

@@ -73,7 +73,9 @@ mod tests {
         let row = HistoryCursor { position: Position(u64::MAX), operation: 63 };
         assert_eq!(Address::decode(&address.encode()), Some(address.clone()));
         assert_eq!(HistoryCursor::decode(&row.encode()), Some(row));
-        for garbage in ["", "=", "A", "AAAA", "é", &"A".repeat(1000), &address.encode(), &format!("{}A", row.encode())] {
+        for garbage in
+            ["", "=", "A", "AAAA", "é", &"A".repeat(1000), &address.encode(), &format!("{}A", row.encode())]
+        {
             assert_eq!(HistoryCursor::decode(garbage), None, "{garbage}");
         }
         assert_eq!(Address::decode(&row.encode()), None);

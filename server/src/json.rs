@@ -26,7 +26,9 @@ fn locate<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Problem {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let malformed = |detail: String| Problem::new(Code::Malformed, detail);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
-        Ok(_) => malformed(deserializer.end().map_or_else(|error| error.to_string(), |()| "malformed JSON".to_owned())),
+        Ok(_) => malformed(
+            deserializer.end().map_or_else(|error| error.to_string(), |()| "malformed JSON".to_owned()),
+        ),
         Err(error) => {
             let message = error.inner().to_string();
             match pointer(error.path(), &message) {
@@ -286,7 +288,9 @@ mod tests {
             assert_eq!(problem.field_pointer().unwrap_or_default(), field, "{text}: {}", problem.detail());
         };
         assert!(parse::<Object<Outer>>(br#" {"inner":[{"word":"a"}],"word":"a","count":null} "#).is_ok());
-        for nothing in ["", " ", "null", "[]", "1", "\"a\"", "{", "nul", "{\"word\":\"a\"}x", "\u{feff}{\"word\":\"a\"}"] {
+        for nothing in
+            ["", " ", "null", "[]", "1", "\"a\"", "{", "nul", "{\"word\":\"a\"}x", "\u{feff}{\"word\":\"a\"}"]
+        {
             check(nothing.as_bytes(), "");
         }
         check(b"{}", "/word");
@@ -299,7 +303,9 @@ mod tests {
         check(br#"{"word":"A"}"#, "/word");
         check(b"{\"word\":\"\xff\"}", "/word");
         check(br#"{"word":"\ud800"}"#, "/word");
-        for number in ["0", "6", "-1", "1.0", "1e0", "1e400", "NaN", "\"1\"", "4294967297", "99999999999999999999"] {
+        for number in
+            ["0", "6", "-1", "1.0", "1e0", "1e400", "NaN", "\"1\"", "4294967297", "99999999999999999999"]
+        {
             check(format!("{{\"word\":\"a\",\"count\":{number}}}").as_bytes(), "/count");
         }
         check(br#"{"word":"a","inner":[{"word":"a"},{"word":"a","word":"b"}]}"#, "/inner/1/word");

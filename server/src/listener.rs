@@ -91,7 +91,10 @@ impl Listener {
         }
         drop(self.socket);
         if timeout(limits.drain_timeout, drain.shutdown()).await.is_err() {
-            tracing::warn!("connections were cut: they had not ended {:?} after the stop", limits.drain_timeout);
+            tracing::warn!(
+                "connections were cut: they had not ended {:?} after the stop",
+                limits.drain_timeout
+            );
         }
     }
 }

@@ -397,8 +397,12 @@ impl From<AccountError> for Problem {
             AccountError::NotFound => (Code::NotFound, None),
             AccountError::NotEmpty => (Code::AccountNotEmpty, Some("/status".to_owned())),
             AccountError::Closed => (Code::Refused(RejectionCode::AccountClosed), None),
-            AccountError::BelowFloor => (Code::Refused(RejectionCode::InsufficientFunds), Some("/floor".to_owned())),
-            AccountError::AboveCeiling => (Code::Refused(RejectionCode::CeilingExceeded), Some("/ceiling".to_owned())),
+            AccountError::BelowFloor => {
+                (Code::Refused(RejectionCode::InsufficientFunds), Some("/floor".to_owned()))
+            }
+            AccountError::AboveCeiling => {
+                (Code::Refused(RejectionCode::CeilingExceeded), Some("/ceiling".to_owned()))
+            }
             AccountError::Unavailable(unavailable) => return unavailable.into(),
         };
         let problem = Self::new(code, detail);

@@ -41,7 +41,12 @@ impl<'a> Query<'a> {
         self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_ref())
     }
 
-    fn read<T>(&self, name: &str, expected: &str, read: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Problem> {
+    fn read<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
         let Some(text) = self.text(name) else { return Ok(None) };
         read(text).map(Some).ok_or_else(|| malformed(name, format!("expected {expected}")))
     }
@@ -89,7 +94,9 @@ pub(crate) fn parse_position(text: &str) -> Option<Position> {
 fn parse_timestamp(text: &str) -> Option<Timestamp> {
     let sign = text.len().checked_sub("+08:00".len());
     let text = match sign.and_then(|sign| text.split_at_checked(sign)) {
-        Some((time, offset)) if offset.starts_with(' ') => Cow::Owned(format!("{time}+{}", offset.trim_start())),
+        Some((time, offset)) if offset.starts_with(' ') => {
+            Cow::Owned(format!("{time}+{}", offset.trim_start()))
+        }
         Some(_) | None => Cow::Borrowed(text),
     };
     let shape = "dddd-dd-ddTdd:dd:dd";
@@ -135,9 +142,21 @@ mod tests {
         check("at=0001-01-01T00:00:00Z", Some(i64::MIN));
         check("at=9999-01-01T00:00:00Z", Some(i64::MAX));
         for bad in [
-            "", "now", "0", "1970-01-01", "1970-01-01T00:00:00", "1970-01-01T00:00Z", "1970-01-01T00:00:00.Z",
-            "1970-01-01T00:00:00.0000000001Z", "1970-13-01T00:00:00Z", "1970-01-01T25:00:00Z", "19700101T000000Z",
-            "1970-01-01T00:00:00+08", "1970-01-01T00:00:00Z[UTC]", "1970-01-01 00:00:00Z", "１970-01-01T00:00:00Z",
+            "",
+            "now",
+            "0",
+            "1970-01-01",
+            "1970-01-01T00:00:00",
+            "1970-01-01T00:00Z",
+            "1970-01-01T00:00:00.Z",
+            "1970-01-01T00:00:00.0000000001Z",
+            "1970-13-01T00:00:00Z",
+            "1970-01-01T25:00:00Z",
+            "19700101T000000Z",
+            "1970-01-01T00:00:00+08",
+            "1970-01-01T00:00:00Z[UTC]",
+            "1970-01-01 00:00:00Z",
+            "１970-01-01T00:00:00Z",
         ] {
             check(&format!("at={bad}"), None);
         }

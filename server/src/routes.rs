@@ -32,7 +32,8 @@ use crate::{
 async fn path_parameter<T: FromText>(request: &mut Request, name: &str) -> Result<T, Problem> {
     let text = request.extract_parts::<Path<String>>().await.ok();
     text.and_then(|Path(text)| T::from_text(&text)).ok_or_else(|| {
-        Problem::new(Code::Malformed, format!("the path does not have {}", T::EXPECTED)).field(format!("/{name}"))
+        Problem::new(Code::Malformed, format!("the path does not have {}", T::EXPECTED))
+            .field(format!("/{name}"))
     })
 }
 

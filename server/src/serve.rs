@@ -16,11 +16,7 @@ use tokio::{
 };
 use yue_engine::engine::{Engine, OpenError};
 
-use crate::{
-    app::App,
-    config::Settings,
-    listener::Listener,
-};
+use crate::{app::App, config::Settings, listener::Listener};
 
 /// Recoveries up to this long end before the port is bound: a directory that is refused is then refused before anything
 /// else is said. Longer ones are watched on `/readyz`.
@@ -162,7 +158,10 @@ fn raise_descriptors(settings: &mut Settings) {
     let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED).max(descriptors / 2);
     let room = usize::try_from(room).unwrap_or(usize::MAX).max(1);
     if settings.http.connections_max > room {
-        tracing::warn!(descriptors, "connections-max is lowered to {room}: there are not enough file descriptors");
+        tracing::warn!(
+            descriptors,
+            "connections-max is lowered to {room}: there are not enough file descriptors"
+        );
         settings.http.connections_max = room;
     }
 }

@@ -42,12 +42,32 @@ pub struct Group {
     pub records: Vec<u8>,
 }
 
+/// A group in its stored form, its hash checked.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupRef<'a> {
+    /// Position of the first record.
+    pub first: Position,
+    /// How many records there are, at least 1.
+    pub count: u32,
+    /// Time of the first record.
+    pub at: Timestamp,
+    /// Hash of the group before.
+    pub previous: Hash,
+    /// Hash of this group.
+    pub hash: Hash,
+    /// The framed records.
+    pub records: &'a [u8],
+}
+
 /// Why bytes are no group.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GroupError {
-    /// Too short or with a wrong mark.
+    /// Too short, no record, or beyond the last position or time.
     #[error("malformed group header")]
     Header,
+    /// Written by another version.
+    #[error("the group has format version {0}; this program knows version {known}", known = Group::VERSION)]
+    Version(u8),
     /// The bytes are not those that were hashed.
     #[error("the group's hash does not fit its content")]
     Hash,
@@ -68,8 +88,14 @@ impl Group {
     /// Chains records that are framed already.
     #[must_use]
     pub fn new(after: Head, at: Timestamp, count: u32, records: Vec<u8>) -> Self {
-        let mut group =
-            Self { first: after.position.next(), count, at, previous: after.hash, hash: Hash::default(), records };
+        let mut group = Self {
+            first: after.position.next(),
+            count,
+            at,
+            previous: after.hash,
+            hash: Hash::default(),
+            records,
+        };
         group.hash = group.compute_hash();
         group
     }
@@ -79,7 +105,8 @@ impl Group {
         let start = buffer.len();
         buffer.extend_from_slice(&[0; Self::FRAME_BYTES]);
         record.encode(buffer);
-        let length = u32::try_from(buffer.len() - start - Self::FRAME_BYTES).expect("a record is far below 4 GiB");
+        let length =
+            u32::try_from(buffer.len() - start - Self::FRAME_BYTES).expect("a record is far below 4 GiB");
         if let Some(frame) = buffer.get_mut(start..start + Self::FRAME_BYTES) {
             frame.copy_from_slice(&length.to_le_bytes());
         }
@@ -104,26 +131,7 @@ impl Group {
 
     /// The frames' contents, in order; `Err` where a frame leaves the group.
     pub fn frames(&self) -> impl Iterator<Item = Result<&[u8], GroupError>> {
-        let mut rest = self.records.as_slice();
-        std::iter::from_fn(move || {
-            if rest.is_empty() {
-                return None;
-            }
-            let frame = rest.split_first_chunk::<{ Self::FRAME_BYTES }>().and_then(|(length, tail)| {
-                let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-                tail.split_at_checked(length)
-            });
-            match frame {
-                Some((body, tail)) => {
-                    rest = tail;
-                    Some(Ok(body))
-                }
-                None => {
-                    rest = &[];
-                    Some(Err(GroupError::Frame))
-                }
-            }
-        })
+        frames(&self.records)
     }
 
     fn header(&self) -> [u8; Self::HEADER_BYTES] {
@@ -153,11 +161,17 @@ impl Group {
     /// The stored form: header, records, hash.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(Self::HEADER_BYTES + self.records.len() + 32);
+        let mut bytes = Vec::new();
+        self.encode_into(&mut bytes);
+        bytes
+    }
+
+    /// Appends the stored form.
+    pub fn encode_into(&self, bytes: &mut Vec<u8>) {
+        bytes.reserve(Self::HEADER_BYTES + self.records.len() + 32);
         bytes.extend_from_slice(&self.header());
         bytes.extend_from_slice(&self.records);
         bytes.extend_from_slice(&self.hash.0);
-        bytes
     }
 
     /// Reads the stored form and checks its hash.
@@ -165,6 +179,16 @@ impl Group {
     /// # Errors
     /// Another version, a short header, or a hash that does not fit.
     pub fn decode(bytes: &[u8]) -> Result<Self, GroupError> {
+        GroupRef::decode(bytes).map(GroupRef::to_group)
+    }
+}
+
+impl<'a> GroupRef<'a> {
+    /// Reads the stored form and checks its hash, without a copy.
+    ///
+    /// # Errors
+    /// Another version, a malformed header, or a hash that does not fit.
+    pub fn decode(bytes: &'a [u8]) -> Result<Self, GroupError> {
         let fields = || {
             let (version, rest) = bytes.split_first_chunk::<1>()?;
             let (first, rest) = rest.split_first_chunk::<8>()?;
@@ -172,17 +196,69 @@ impl Group {
             let (at, rest) = rest.split_first_chunk::<8>()?;
             let (previous, rest) = rest.split_first_chunk::<32>()?;
             let (records, hash) = rest.split_last_chunk::<32>()?;
-            let count = u32::from_le_bytes(*count);
-            (version == &[Self::VERSION] && count > 0).then(|| Self {
+            let group = Self {
                 first: Position(u64::from_le_bytes(*first)),
-                count,
+                count: u32::from_le_bytes(*count),
                 at: Timestamp(i64::from_le_bytes(*at)),
                 previous: Hash(*previous),
                 hash: Hash(*hash),
-                records: records.to_vec(),
-            })
+                records,
+            };
+            // The positions and times of the records, and the ones after them, must exist.
+            group.first.0.checked_add(u64::from(group.count))?;
+            group.at.0.checked_add(i64::from(group.count))?;
+            (group.count > 0).then_some((*version, group))
         };
-        let group = fields().ok_or(GroupError::Header)?;
-        if group.compute_hash() == group.hash { Ok(group) } else { Err(GroupError::Hash) }
+        let ([version], group) = fields().ok_or(GroupError::Header)?;
+        if version != Group::VERSION {
+            return Err(GroupError::Version(version));
+        }
+        let hashed = bytes.get(..bytes.len() - group.hash.0.len()).unwrap_or_default();
+        if blake3::hash(hashed).as_bytes() == &group.hash.0 { Ok(group) } else { Err(GroupError::Hash) }
     }
+
+    /// The frames' contents, in order; `Err` where a frame leaves the group.
+    pub fn frames(&self) -> impl Iterator<Item = Result<&'a [u8], GroupError>> + use<'a> {
+        frames(self.records)
+    }
+
+    /// The end of the journal with this group as its last.
+    #[must_use]
+    pub fn head(&self) -> Head {
+        let last = self.count - 1;
+        Head {
+            position: self.first.plus(u64::from(last)),
+            at: self.at.plus_nanos(i64::from(last)),
+            hash: self.hash,
+        }
+    }
+
+    /// A copy that owns its records.
+    #[must_use]
+    pub fn to_group(self) -> Group {
+        let Self { first, count, at, previous, hash, records } = self;
+        Group { first, count, at, previous, hash, records: records.to_vec() }
+    }
+}
+
+fn frames(mut rest: &[u8]) -> impl Iterator<Item = Result<&[u8], GroupError>> {
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let frame = rest.split_first_chunk::<{ Group::FRAME_BYTES }>().and_then(|(length, tail)| {
+            let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+            tail.split_at_checked(length)
+        });
+        match frame {
+            Some((body, tail)) => {
+                rest = tail;
+                Some(Ok(body))
+            }
+            None => {
+                rest = &[];
+                Some(Err(GroupError::Frame))
+            }
+        }
+    })
 }

@@ -68,7 +68,18 @@ fn the_documentation_lists_each_option() {
 
 #[test]
 fn flags_are_read() {
-    let arguments = ["yue", "serve", "--data", "d", "--listen", "127.0.0.1:0", "--shards", "2", "--assets", "USD=2,JPY=0"];
+    let arguments = [
+        "yue",
+        "serve",
+        "--data",
+        "d",
+        "--listen",
+        "127.0.0.1:0",
+        "--shards",
+        "2",
+        "--assets",
+        "USD=2,JPY=0",
+    ];
     let Command::Serve(arguments) = Cli::try_parse_from(arguments).unwrap().command else { panic!("serve") };
     let settings = Settings::load(arguments).unwrap();
     assert_eq!((settings.engine.shards, settings.listen.port(), settings.engine.assets.len()), (2, 0, 2));

@@ -110,7 +110,11 @@ impl<S> Guarded<S> {
             }
             Poll::Pending => {
                 let since = *self.write_waits.get_or_insert_with(Instant::now);
-                if self.passed(since + self.timeouts.write, cx) { Poll::Ready(Err(timed_out())) } else { Poll::Pending }
+                if self.passed(since + self.timeouts.write, cx) {
+                    Poll::Ready(Err(timed_out()))
+                } else {
+                    Poll::Pending
+                }
             }
         }
     }
@@ -121,7 +125,11 @@ fn timed_out() -> io::Error {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Guarded<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if result.is_ready() {

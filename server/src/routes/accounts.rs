@@ -100,7 +100,8 @@ pub(crate) async fn list(app: App, request: Request) -> Result<Response, Problem
     let engine = app.engine().await?;
     let query = Query::parse(request.uri().query(), &["prefix", "cursor", "limit"])?;
     let (after, limit) = (query.cursor::<Address>()?, query.limit()?);
-    let page = engine.accounts(query.text("prefix").unwrap_or_default(), after.as_ref().map(Address::as_str), limit);
+    let page =
+        engine.accounts(query.text("prefix").unwrap_or_default(), after.as_ref().map(Address::as_str), limit);
     Ok(json(StatusCode::OK, &List::new(&page, AccountOut::new)))
 }
 

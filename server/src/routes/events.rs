@@ -55,8 +55,9 @@ pub(crate) async fn stream(app: App, request: Request) -> Result<Response, Probl
             Problem::new(Code::Malformed, "Last-Event-ID is no position").field("/Last-Event-ID")
         })?),
     };
-    let permit =
-        app.event_stream().ok_or_else(|| Problem::new(Code::Overloaded, "there are too many event streams"))?;
+    let permit = app
+        .event_stream()
+        .ok_or_else(|| Problem::new(Code::Overloaded, "there are too many event streams"))?;
     let follower = Follower {
         after: last.or(after).unwrap_or(Position::ZERO),
         head: engine.head(),

@@ -65,7 +65,7 @@ pub(crate) async fn balance(app: App, mut request: Request) -> Result<Response, 
     let address: Address = path_parameter(&mut request, "address").await?;
     let query = Query::parse(request.uri().query(), &["at", "position"])?;
     let point = match (query.timestamp("at")?, query.position("position")?) {
-        (Some(at), None) => Point::At(at),
+        (Some(at), None) => Point::Time(at),
         (None, Some(position)) => Point::Position(position),
         (None, None) | (Some(_), Some(_)) => {
             return Err(Problem::new(Code::Malformed, "give either at or position").field("/at"));

@@ -17,5 +17,5 @@ use crate::{
 pub(crate) async fn get(app: App, request: Request) -> Result<Response, Problem> {
     let engine = app.engine().await?;
     Query::parse(request.uri().query(), &[])?;
-    Ok(json(StatusCode::OK, &TrialBalanceOut::new(&engine.trial_balance().await)))
+    Ok(json(StatusCode::OK, &TrialBalanceOut::new(&engine.trial_balance().await?)))
 }

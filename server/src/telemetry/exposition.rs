@@ -5,7 +5,10 @@ use std::{
     sync::atomic::Ordering::Relaxed,
 };
 
-use yue_engine::{metrics::Snapshot, model::RejectionCode};
+use yue_engine::{
+    metrics::{BUCKETS, SYNC_TIME_UNIT_NANOS, Snapshot},
+    model::RejectionCode,
+};
 
 use super::{Histogram, Route, Telemetry};
 use crate::problem::Code;
@@ -26,8 +29,10 @@ pub fn render(telemetry: &Telemetry, engine: Option<&Snapshot>) -> String {
 }
 
 fn transactions(page: &mut Page, snapshot: &Snapshot) {
-    page.family("yue_transactions_posted_total", "counter", "Transactions posted.").value("", snapshot.posted);
-    let mut refused = page.family("yue_transactions_refused_total", "counter", "Transactions refused, by code.");
+    page.family("yue_transactions_posted_total", "counter", "Transactions posted.")
+        .value("", snapshot.posted);
+    let mut refused =
+        page.family("yue_transactions_refused_total", "counter", "Transactions refused, by code.");
     for (code, count) in RejectionCode::ALL.iter().zip(snapshot.refused) {
         refused.value(&format!("{{code=\"{code}\"}}"), count);
     }
@@ -36,9 +41,13 @@ fn transactions(page: &mut Page, snapshot: &Snapshot) {
     let unavailable = "Commands refused as unavailable; their ids stay free.";
     page.family("yue_commands_unavailable_total", "counter", unavailable).value("", snapshot.unavailable);
     page.family("yue_commands_in_flight", "gauge", "Commands in flight.").value("", snapshot.in_flight);
-    page.family("yue_holds_expired_total", "counter", "Holds that ran out.").value("", snapshot.holds_expired);
+    page.family("yue_holds_expired_total", "counter", "Holds that ran out.")
+        .value("", snapshot.holds_expired);
+    let jumps = "Jumps of the wall clock that were not followed at once.";
+    page.family("yue_clock_jumps_total", "counter", jumps).value("", snapshot.clock_jumps);
     page.family("yue_accounts", "gauge", "Accounts.").value("", snapshot.accounts);
-    let mut mailboxes = page.family("yue_mailbox_commands", "gauge", "Commands waiting in a shard's mailbox.");
+    let mut mailboxes =
+        page.family("yue_mailbox_commands", "gauge", "Commands waiting in a shard's mailbox.");
     for (shard, depth) in snapshot.mailbox_depth.iter().enumerate() {
         mailboxes.value(&format!("{{shard=\"{shard}\"}}"), depth);
     }
@@ -46,18 +55,32 @@ fn transactions(page: &mut Page, snapshot: &Snapshot) {
 
 fn journal(page: &mut Page, snapshot: &Snapshot) {
     page.family("yue_journal_position", "gauge", "The journal's last position.").value("", snapshot.position);
-    page.family("yue_journal_records_total", "counter", "Journal records written.").value("", snapshot.records);
-    page.family("yue_journal_bytes_total", "counter", "Bytes of journal records written.").value("", snapshot.bytes);
-    let bounds = (0..snapshot.group_records.len()).map(|exponent| 1_u64 << exponent);
-    page.family("yue_journal_group_records", "histogram", "Records in a journal group.").buckets("", bounds.zip(snapshot.group_records), snapshot.groups, snapshot.records);
-    let bounds = (0..snapshot.sync_time.len()).map(|exponent| seconds(Histogram::FIRST_US << exponent, 6));
-    page.family("yue_journal_sync_seconds", "histogram", "Time of a group's append and sync.").buckets("", bounds.zip(snapshot.sync_time), snapshot.groups, seconds(snapshot.sync_nanos, 9));
+    page.family("yue_journal_records_total", "counter", "Journal records written.")
+        .value("", snapshot.records);
+    page.family("yue_journal_bytes_total", "counter", "Bytes of journal records written.")
+        .value("", snapshot.bytes);
+    // The last bucket has all above, which `+Inf` says.
+    let bounds = (0..BUCKETS - 1).map(|exponent| 1_u64 << exponent);
+    page.family("yue_journal_group_records", "histogram", "Records in a journal group.").buckets(
+        "",
+        bounds.zip(snapshot.group_records),
+        snapshot.groups,
+        snapshot.records,
+    );
+    let bounds = (0..BUCKETS - 1).map(|exponent| seconds(SYNC_TIME_UNIT_NANOS << exponent, 9));
+    page.family("yue_journal_sync_seconds", "histogram", "Time of a group's append and sync.").buckets(
+        "",
+        bounds.zip(snapshot.sync_time),
+        snapshot.groups,
+        seconds(snapshot.sync_nanos, 9),
+    );
     let lag = "Records that the journal has and the index does not show yet.";
     page.family("yue_index_lag_records", "gauge", lag).value("", snapshot.index_lag);
 }
 
 fn http(page: &mut Page, telemetry: &Telemetry) {
-    let mut responses = page.family("yue_http_responses_total", "counter", "Answers by route and hundreds of the status.");
+    let mut responses =
+        page.family("yue_http_responses_total", "counter", "Answers by route and hundreds of the status.");
     for (route, counters) in Route::ALL.iter().zip(&telemetry.routes) {
         for (hundreds, count) in (1..).zip(&counters.statuses) {
             let count = count.load(Relaxed);
@@ -83,7 +106,8 @@ fn http(page: &mut Page, telemetry: &Telemetry) {
     }
     let opened = telemetry.connections_opened.load(Relaxed);
     let closed = telemetry.connections_closed.load(Relaxed);
-    page.family("yue_http_connections", "gauge", "Open connections.").value("", opened.saturating_sub(closed));
+    page.family("yue_http_connections", "gauge", "Open connections.")
+        .value("", opened.saturating_sub(closed));
     page.family("yue_http_connections_total", "counter", "Connections taken.").value("", opened);
     let refused = "Connections closed at once because there were too many.";
     page.family("yue_http_connections_refused_total", "counter", refused)

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use yue_engine::{
     model::{
-        AccountChange, AccountOpening, AccountStatus, Address, Asset, Floor, NormalSide, Patch, RejectionCode,
-        Timestamp, format_units, parse_signed_units,
+        AccountChange, AccountOpening, AccountStatus, Address, Asset, Floor, NormalSide, Patch,
+        RejectionCode, Timestamp, format_units, parse_signed_units,
     },
     view::{AccountView, BalanceView, Direction, HistoryEntry},
 };

@@ -20,13 +20,16 @@ pub(crate) const fn event_type(event: &Event) -> &'static str {
 
 /// Appends an event: its position as `id`, its type, and its data as the matching `GET` shows it.
 pub(crate) fn write(out: &mut Vec<u8>, view: &EventView) {
-    let EventView { position, at, event } = view;
+    let EventView { position, event, .. } = view;
     // Writing to a Vec does not fail.
     let _infallible = write!(out, "id: {position}\nevent: {}\ndata: ", event_type(event));
     match event {
-        Event::AccountOpened(account) | Event::AccountChanged(account) => write_json(out, &AccountOut::new(account)),
-        Event::TransactionPosted(transaction) => write_json(out, &TransactionOut::new(transaction)),
-        Event::TransactionRefused(refused) => write_json(out, &TransactionOut::refused(refused, *position, *at)),
+        Event::AccountOpened(account) | Event::AccountChanged(account) => {
+            write_json(out, &AccountOut::new(account))
+        }
+        Event::TransactionPosted(transaction) | Event::TransactionRefused(transaction) => {
+            write_json(out, &TransactionOut::new(transaction));
+        }
         Event::HoldExpired(hold) => write_json(out, &HoldOut::new(hold)),
     }
     out.extend_from_slice(b"\n\n");

@@ -18,6 +18,9 @@ pub(crate) struct List<T> {
 impl<T> List<T> {
     /// The rows of an engine's page.
     pub(crate) fn new<V, C: Cursor>(page: &Page<V, C>, row: impl Fn(&V) -> T) -> Self {
-        Self { items: page.items.iter().map(row).collect(), next_cursor: page.next.as_ref().map(Cursor::encode) }
+        Self {
+            items: page.items.iter().map(row).collect(),
+            next_cursor: page.next.as_ref().map(Cursor::encode),
+        }
     }
 }

@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::ToSchema;
 use yue_engine::{
     model::{
-        Address, Amount, HoldId, Operation, OperationKind, PostedKind, RequestedAmount, Transaction, TransactionId,
-        format_units,
+        Address, Amount, HoldId, Operation, OperationKind, PostedKind, RequestedAmount, Timestamp,
+        Transaction, TransactionId, format_units,
     },
     view::PostedOperationView,
 };
@@ -16,7 +16,8 @@ use crate::json::{FromText, Object, Ranged, Text};
 
 /// The index of an operation.
 type OperationIndex = Ranged<0, 63>;
-const _: () = assert!(Transaction::OPERATIONS_MAX == 64, "the greatest index follows the number of operations");
+const _: () =
+    assert!(Transaction::OPERATIONS_MAX == 64, "the greatest index follows the number of operations");
 
 /// An operation as read.
 pub(super) struct OperationIn(pub(super) Operation);
@@ -70,7 +71,18 @@ struct Fields {
 
 impl Fields {
     fn into_operation<E: de::Error>(self) -> Result<Operation, E> {
-        let Self { r#type: Text(kind), id, debit, credit, amount, expires_in, hold, transaction, operation, code } = self;
+        let Self {
+            r#type: Text(kind),
+            id,
+            debit,
+            credit,
+            amount,
+            expires_in,
+            hold,
+            transaction,
+            operation,
+            code,
+        } = self;
         let given = [
             ("id", id.is_some()),
             ("debit", debit.is_some()),
@@ -250,6 +262,10 @@ pub(crate) struct OperationOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     expires_in: Option<u32>,
+    /// When a hold that was placed runs out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    expires_at: Option<String>,
     /// Overrides the transaction's code.
     #[schema(value_type = Option<String>)]
     code: Option<CompactString>,
@@ -267,12 +283,13 @@ impl OperationOut {
             credit: None,
             amount: None,
             expires_in: None,
+            expires_at: None,
             code: code.cloned(),
         }
     }
 
-    /// What an operation did.
-    pub(super) fn posted(view: &PostedOperationView) -> Self {
+    /// What an operation did that was decided at a time.
+    pub(super) fn posted(view: &PostedOperationView, decided_at: Timestamp) -> Self {
         let units = |amount: Amount| Some(format_units(amount.units().into(), view.asset.scale));
         let shape = Self {
             debit: Some(view.debit.to_string()),
@@ -285,6 +302,7 @@ impl OperationOut {
                 id: Some(id.to_string()),
                 amount: units(*amount),
                 expires_in: Some(*expires_in),
+                expires_at: Some(decided_at.plus_seconds(*expires_in).to_string()),
                 ..shape
             },
             PostedKind::Capture { hold, amount, .. } => {

@@ -6,7 +6,6 @@ use smallvec::SmallVec;
 use utoipa::ToSchema;
 use yue_engine::{
     config::Config,
-    journal::RefusedTransaction,
     model::{Operation, Position, Rejection, Timestamp, Transaction, TransactionId},
     view::{Outcome, SubmitError, TransactionView},
 };
@@ -203,8 +202,15 @@ pub(crate) enum ResultStatus {
 impl ResultOut {
     /// The shape of one result.
     pub(crate) fn new(id: TransactionId, result: Result<Outcome, SubmitError>) -> Self {
-        let shape =
-            Self { id, status: "rejected", position: None, code: None, operation: None, replayed: false, field: None };
+        let shape = Self {
+            id,
+            status: "rejected",
+            position: None,
+            code: None,
+            operation: None,
+            replayed: false,
+            field: None,
+        };
         match result {
             Ok(Outcome { position, verdict: Ok(()), replayed, .. }) => {
                 Self { status: "posted", position: Some(position.0), replayed, ..shape }
@@ -216,10 +222,14 @@ impl ResultOut {
                 replayed,
                 ..shape
             },
-            Err(SubmitError::IdReused { field }) => Self { code: Some("id_reused"), field: Some(field), ..shape },
-            Err(SubmitError::Unavailable(unavailable)) => {
-                Self { status: "unavailable", code: Some(Problem::from(unavailable).code().as_str()), ..shape }
+            Err(SubmitError::IdReused { field }) => {
+                Self { code: Some("id_reused"), field: Some(field), ..shape }
             }
+            Err(SubmitError::Unavailable(unavailable)) => Self {
+                status: "unavailable",
+                code: Some(Problem::from(unavailable).code().as_str()),
+                ..shape
+            },
         }
     }
 }
@@ -275,27 +285,22 @@ pub(crate) enum TransactionStatus {
 impl TransactionOut {
     /// The shape of a transaction.
     pub(crate) fn new(view: &TransactionView) -> Self {
+        let shape = Self::shape(&view.request, view.position, view.at);
         match &view.verdict {
             Ok(operations) => Self {
-                operations: operations.iter().map(OperationOut::posted).collect(),
-                ..Self::shape(&view.request, view.position, view.at)
+                operations: operations
+                    .iter()
+                    .map(|done| OperationOut::posted(done, view.decided_at))
+                    .collect(),
+                ..shape
             },
-            Err(rejection) => Self::rejected(&view.request, *rejection, view.position, view.at),
-        }
-    }
-
-    /// The shape of a refusal.
-    pub(crate) fn refused(refused: &RefusedTransaction, position: Position, at: Timestamp) -> Self {
-        Self::rejected(&refused.transaction, refused.rejection, position, at)
-    }
-
-    fn rejected(request: &Transaction, rejection: Rejection, position: Position, at: Timestamp) -> Self {
-        Self {
-            status: "rejected",
-            code: Some(CompactString::const_new(rejection.code.as_str())),
-            operation: Some(rejection.operation),
-            operations: request.operations.iter().map(OperationOut::requested).collect(),
-            ..Self::shape(request, position, at)
+            Err(Rejection { code, operation }) => Self {
+                status: "rejected",
+                code: Some(CompactString::const_new(code.as_str())),
+                operation: Some(*operation),
+                operations: view.request.operations.iter().map(OperationOut::requested).collect(),
+                ..shape
+            },
         }
     }
 

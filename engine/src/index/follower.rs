@@ -1,0 +1,439 @@
+//! The follower: applies the journal, group by group, and keeps the tail.
+//!
+//! Owns the replica of all accounts, the open tail, and what changed since the last segment was closed. One thread, no
+//! clock, no disk. Invariant: a group is visible to readers whole or not at all, and [`Index::applied`] names it only
+//! when all of it is visible.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use compact_str::CompactString;
+
+use super::{
+    Direction, HoldRow, Index, IndexError, IndexOptions, SealedReversal, TrialBalance, TrialRow,
+    account_page::{self, PAGE_ACCOUNTS},
+    tail::{self, Posting, Tail, TailGroup},
+    view::{AccountHead, View},
+    wire,
+};
+use crate::{
+    journal::{Checkpoint, Group, PostedTransaction, Record},
+    ledger::Ledger,
+    model::{
+        AccountNo, AccountOpening, Amount, HoldEnd, HoldId, NormalSide, Position, PostedKind, Timestamp,
+    },
+};
+
+/// What the follower knows of an account besides the ledger.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    /// Posted on the normal side.
+    pub(super) balance: i128,
+    pub(super) changed: Position,
+    pub(super) posted: Position,
+    /// Its row of the trial balance.
+    pub(super) row: u32,
+    pub(super) normal: NormalSide,
+}
+
+impl Mark {
+    pub(super) const ABSENT: Self = Self {
+        balance: 0,
+        changed: Position::ZERO,
+        posted: Position::ZERO,
+        row: 0,
+        normal: NormalSide::Credit,
+    };
+}
+
+/// The trial balance's rows, in order of appearance.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub(super) rows: Vec<TrialRow>,
+    by_name: BTreeMap<(CompactString, CompactString), u32>,
+}
+
+impl Totals {
+    /// The row of accounts like this.
+    pub(super) fn row(&mut self, opening: &AccountOpening) -> u32 {
+        self.row_of(opening.address.group().into(), opening.asset.clone())
+    }
+
+    /// The row with this name; made if it is new.
+    pub(super) fn row_of(&mut self, group: CompactString, asset: CompactString) -> u32 {
+        let next = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+        *self.by_name.entry((group, asset)).or_insert_with_key(|(group, asset)| {
+            self.rows.push(TrialRow { group: group.clone(), asset: asset.clone(), debits: 0, credits: 0 });
+            next
+        })
+    }
+
+    fn add(&mut self, row: u32, direction: Direction, amount: Amount) {
+        let row = usize::try_from(row).ok().and_then(|row| self.rows.get_mut(row));
+        let row = row.expect("an account's row was made with its opening");
+        match direction {
+            Direction::Debit => row.debits += u128::from(amount.units()),
+            Direction::Credit => row.credits += u128::from(amount.units()),
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for row in &self.rows {
+            wire::put_bytes(&mut bytes, row.group.as_bytes());
+            wire::put_bytes(&mut bytes, row.asset.as_bytes());
+            wire::put_u128(&mut bytes, row.debits);
+            wire::put_u128(&mut bytes, row.credits);
+        }
+        bytes
+    }
+
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, IndexError> {
+        let mut totals = Self::default();
+        let mut wire = wire::Wire(bytes);
+        while !wire.0.is_empty() {
+            let row = totals.row_of(wire.text()?.into(), wire.text()?.into());
+            let (debits, credits) = (wire.u128()?, wire.u128()?);
+            if let Some(row) = usize::try_from(row).ok().and_then(|row| totals.rows.get_mut(row)) {
+                (row.debits, row.credits) = (debits, credits);
+            }
+        }
+        Ok(totals)
+    }
+}
+
+/// What changed since the last segment was closed.
+#[derive(Debug, Default)]
+struct Changes {
+    records: u64,
+    postings: u64,
+    bytes: u64,
+    /// By page: whether an account of it changed.
+    dirty: Vec<bool>,
+    pages: Vec<u32>,
+    openings: Vec<Position>,
+    holds_placed: Vec<HoldId>,
+    holds_ended: Vec<HoldId>,
+    reversals: Vec<SealedReversal>,
+}
+
+/// A closed segment on its way to the sealer.
+pub struct Frozen {
+    pub(super) tail: Arc<Tail>,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) at: Timestamp,
+    pub(super) pages: Vec<(u32, Vec<u8>)>,
+    pub(super) openings: Vec<Position>,
+    pub(super) totals: Vec<u8>,
+    pub(super) holds_placed: Vec<HoldId>,
+    /// Holds that were placed in the segment and live at its end.
+    pub(super) holds_live: Vec<(HoldId, HoldRow)>,
+    pub(super) holds_ended: Vec<(HoldId, HoldRow)>,
+    pub(super) reversals: Vec<SealedReversal>,
+}
+
+impl Frozen {
+    /// The segment's end.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        self.checkpoint
+    }
+}
+
+/// The single writer of the index's memory.
+pub struct Follower {
+    index: Arc<Index>,
+    options: IndexOptions,
+    ledger: Ledger,
+    marks: Vec<Mark>,
+    totals: Totals,
+    tail: Arc<Tail>,
+    changes: Changes,
+    checkpoint: Checkpoint,
+    at: Timestamp,
+}
+
+/// The state that a follower starts from.
+pub(super) struct Start {
+    pub(super) ledger: Ledger,
+    pub(super) marks: Vec<Mark>,
+    pub(super) totals: Totals,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) at: Timestamp,
+}
+
+/// The parts of a group while it is taken apart.
+struct Parts {
+    postings: Vec<Posting>,
+    record: u32,
+    position: Position,
+}
+
+impl Follower {
+    pub(super) fn new(index: Arc<Index>, options: &IndexOptions, start: Start) -> Self {
+        let tail = index.view.load().tails.last().map(Arc::clone).expect("a view has an open tail");
+        let Start { ledger, marks, totals, checkpoint, at } = start;
+        let changes = Changes::default();
+        Self { index, options: *options, ledger, marks, totals, tail, changes, checkpoint, at }
+    }
+
+    /// The end of what was applied.
+    #[must_use]
+    pub fn checkpoint(&self) -> Checkpoint {
+        self.checkpoint
+    }
+
+    /// The time of the last record.
+    #[must_use]
+    pub fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    /// All accounts and live holds as of [`Follower::checkpoint`]. Ended holds and reversed totals are not here.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The last record that changed an account; zero if it is not open.
+    #[must_use]
+    pub fn changed(&self, account: AccountNo) -> Position {
+        self.marks.get(account.index()).map_or(Position::ZERO, |mark| mark.changed)
+    }
+
+    /// Turnover by first address part and asset.
+    #[must_use]
+    pub fn trial_balance(&self) -> TrialBalance {
+        let mut rows = self.totals.rows.clone();
+        rows.sort_by(|one, other| (&one.group, &one.asset).cmp(&(&other.group, &other.asset)));
+        TrialBalance { position: self.checkpoint.position, at: self.at, rows }
+    }
+
+    /// Applies the next group. Gives the segment that the group closes, if it does; the caller bounds how many wait for
+    /// the sealer.
+    ///
+    /// # Errors
+    /// The group does not follow, or does not decode. The follower is of no use then.
+    ///
+    /// # Panics
+    /// A record does not fit the accounts: the ledger is broken.
+    pub fn step(&mut self, group: Arc<Group>) -> Result<Option<Frozen>, IndexError> {
+        let first = group.first;
+        if first != self.checkpoint.position.next() || group.previous != self.checkpoint.hash {
+            return Err(IndexError::Gap { at: self.checkpoint.position, first });
+        }
+        let damaged = |error| IndexError::Group { first, error };
+        let spans = tail::spans(&group).map_err(damaged)?;
+        let mut parts = Parts { postings: Vec::with_capacity(2 * spans.len()), record: 0, position: first };
+        for frame in group.frames() {
+            let record = Record::decode(frame.map_err(damaged)?).map_err(|error| IndexError::record(first, error))?;
+            self.ledger.apply(&record);
+            self.note(&record, &mut parts)?;
+            parts.record += 1;
+            parts.position = parts.position.next();
+        }
+        let head = group.head();
+        self.changes.records += u64::from(group.count);
+        self.changes.postings += u64::try_from(parts.postings.len()).unwrap_or(u64::MAX);
+        self.changes.bytes += u64::try_from(group.records.len()).unwrap_or(u64::MAX);
+        (self.checkpoint, self.at) = (group.checkpoint(), head.at);
+        self.publish(TailGroup::new(group, spans, parts.postings));
+        let full = self.changes.records >= u64::from(self.options.segment_records_max)
+            || self.changes.postings >= u64::from(self.options.segment_postings_max)
+            || self.changes.bytes >= self.options.segment_bytes_max;
+        Ok(if full { self.freeze() } else { None })
+    }
+
+    /// First the group, then the accounts' heads that lead to it, then the position that says it is there.
+    fn publish(&self, group: TailGroup) {
+        let last = group.last();
+        self.tail.push(group);
+        if let Some(group) = self.tail.len().checked_sub(1).and_then(|index| self.tail.get(index)) {
+            for posting in &group.postings {
+                if let Some(head) = self.index.heads.get(posting.account.index()) {
+                    head.posting.store(group.position(posting.record).0, Ordering::Release);
+                }
+            }
+        }
+        self.index.applied.store(last.0, Ordering::Release);
+        self.index.head.send_replace(last);
+    }
+
+    fn note(&mut self, record: &Record, parts: &mut Parts) -> Result<(), IndexError> {
+        match record {
+            Record::AccountOpened { no, opening, .. } => self.note_opening(*no, opening, parts.position),
+            Record::AccountChanged { no, .. } => self.touch(*no, parts.position),
+            Record::Posted(posted) => self.note_posted(posted, parts)?,
+            Record::Refused(_) => (),
+            Record::HoldExpired { hold, debit, credit, .. } => {
+                self.touch(*debit, parts.position);
+                self.touch(*credit, parts.position);
+                self.end_hold(*hold, HoldEnd::Expired, Amount::ZERO, parts.position)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_opening(&mut self, no: AccountNo, opening: &AccountOpening, position: Position) {
+        let row = self.totals.row(opening);
+        open_mark(&mut self.marks, &self.index, no, position);
+        if let Some(mark) = self.marks.get_mut(no.index()) {
+            *mark = Mark { row, normal: opening.normal, ..Mark::ABSENT };
+        }
+        self.changes.openings.push(position);
+        self.touch(no, position);
+    }
+
+    fn note_posted(&mut self, posted: &PostedTransaction, parts: &mut Parts) -> Result<(), IndexError> {
+        for (index, operation) in (0_u8..).zip(&posted.operations) {
+            let (debit, credit) = operation.kind.accounts();
+            self.touch(debit, parts.position);
+            self.touch(credit, parts.position);
+            if let Some(amount) = operation.kind.moved() {
+                self.post(debit, Direction::Debit, amount, index, parts);
+                self.post(credit, Direction::Credit, amount, index, parts);
+            }
+            match operation.kind {
+                PostedKind::Transfer { .. } => (),
+                PostedKind::Hold { id, debit, credit, amount, expires_in } => {
+                    let row = HoldRow {
+                        debit,
+                        credit,
+                        amount,
+                        captured: Amount::ZERO,
+                        placed_at: posted.decided_at,
+                        expires_at: posted.decided_at.plus_seconds(expires_in),
+                        code: posted.code_of(usize::from(index)).cloned(),
+                        placed: parts.position,
+                        ended: None,
+                    };
+                    self.index.holds.insert(id, row);
+                    self.changes.holds_placed.push(id);
+                }
+                PostedKind::Capture { hold, amount, .. } => {
+                    self.end_hold(hold, HoldEnd::Captured, amount, parts.position)?;
+                }
+                PostedKind::Release { hold, .. } => {
+                    self.end_hold(hold, HoldEnd::Released, Amount::ZERO, parts.position)?;
+                }
+                PostedKind::Reverse { transaction, operation, total, .. } => {
+                    let position = parts.position;
+                    self.index.reversed.insert((transaction, operation), (total, position));
+                    self.changes.reversals.push(SealedReversal { transaction, operation, total, position });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a leg.
+    fn post(&mut self, no: AccountNo, direction: Direction, amount: Amount, operation: u8, parts: &mut Parts) {
+        let mark = self.marks.get_mut(no.index()).expect("a posting is to an open account");
+        let grows = (direction == Direction::Credit) == (mark.normal == NormalSide::Credit);
+        mark.balance += if grows { i128::from(amount.units()) } else { -i128::from(amount.units()) };
+        let posting = Posting::new(no, (parts.record, operation), direction, mark.balance, mark.posted);
+        mark.posted = parts.position;
+        let row = mark.row;
+        parts.postings.push(posting);
+        self.totals.add(row, direction, amount);
+    }
+
+    /// Notes that an account changed.
+    fn touch(&mut self, no: AccountNo, position: Position) {
+        if let Some(mark) = self.marks.get_mut(no.index()) {
+            mark.changed = position;
+        }
+        let page = no.0 / PAGE_ACCOUNTS;
+        let index = no.index() / AccountNo(PAGE_ACCOUNTS).index();
+        if self.changes.dirty.len() <= index {
+            self.changes.dirty.resize(index + 1, false);
+        }
+        if let Some(dirty) = self.changes.dirty.get_mut(index)
+            && !std::mem::replace(dirty, true)
+        {
+            self.changes.pages.push(page);
+        }
+    }
+
+    fn end_hold(
+        &mut self,
+        id: HoldId,
+        end: HoldEnd,
+        captured: Amount,
+        position: Position,
+    ) -> Result<(), IndexError> {
+        let mut row = self.index.holds.get_mut(&id).ok_or_else(|| {
+            IndexError::damaged(format!("hold {id} ends at {position} and was never placed"))
+        })?;
+        row.captured = captured;
+        row.ended = Some((end, position));
+        self.changes.holds_ended.push(id);
+        Ok(())
+    }
+
+    /// Closes the segment also if it is not full, for a stop in good order; `None` if nothing is in it.
+    #[must_use]
+    pub fn freeze(&mut self) -> Option<Frozen> {
+        if self.changes.records == 0 {
+            return None;
+        }
+        let dirty = std::mem::take(&mut self.changes.dirty);
+        let mut changes = std::mem::replace(&mut self.changes, Changes { dirty, ..Changes::default() });
+        self.changes.dirty.fill(false);
+        changes.pages.sort_unstable();
+        let pages = changes.pages.iter().map(|&page| (page, self.page(page))).collect();
+        let row = |id: HoldId| self.index.holds.get(&id).map(|row| (id, row.clone()));
+        let live = |(_, row): &(HoldId, HoldRow)| row.ended.is_none();
+        let frozen = Frozen {
+            tail: Arc::clone(&self.tail),
+            checkpoint: self.checkpoint,
+            at: self.at,
+            pages,
+            openings: changes.openings,
+            totals: self.totals.encode(),
+            holds_live: changes.holds_placed.iter().filter_map(|&id| row(id)).filter(live).collect(),
+            holds_placed: changes.holds_placed,
+            holds_ended: changes.holds_ended.iter().filter_map(|&id| row(id)).collect(),
+            reversals: changes.reversals,
+        };
+        // The replica needs them no more: each record says all that its effect needs.
+        for (id, _) in &frozen.holds_ended {
+            self.ledger.forget_hold(*id);
+        }
+        for reversal in &frozen.reversals {
+            self.ledger.forget_reversed(reversal.transaction, reversal.operation);
+        }
+        self.tail = Arc::new(Tail::new(self.checkpoint.position.next()));
+        self.index.view.rcu(|view| {
+            let mut view = View::clone(view);
+            view.tails.push(Arc::clone(&self.tail));
+            view
+        });
+        Some(frozen)
+    }
+
+    fn page(&self, page: u32) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(1024);
+        for no in (page * PAGE_ACCOUNTS..).take(AccountNo(PAGE_ACCOUNTS).index()).map(AccountNo) {
+            let account = self.ledger.account(no).zip(self.marks.get(no.index()));
+            account_page::put(&mut bytes, account.map(|(account, mark)| (account, mark.changed, mark.posted)));
+        }
+        bytes
+    }
+}
+
+/// Makes room for an account in the follower's and the readers' arrays, and opens it to readers.
+pub(super) fn open_mark(marks: &mut Vec<Mark>, index: &Index, no: AccountNo, opened: Position) {
+    if marks.len() <= no.index() {
+        marks.resize(no.index() + 1, Mark::ABSENT);
+    }
+    // Numbers may reach the journal out of order.
+    while index.heads.count() <= no.index() {
+        index.heads.push(AccountHead::default());
+    }
+    if let Some(head) = index.heads.get(no.index()) {
+        head.opened.store(opened.0, Ordering::Release);
+    }
+}

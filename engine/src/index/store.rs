@@ -1,0 +1,263 @@
+//! The index's RocksDB: column families, options, keys.
+//!
+//! Owns all RocksDB types of the index. Never interprets a value. Invariant: nothing goes through a write-ahead log;
+//! [`Store::commit`] writes one batch and flushes all column families as one atomic change of the manifest, so that a
+//! crash leaves the state after some commit, never one in between.
+
+use std::path::Path;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
+    FlushOptions, Options, WriteBatch, WriteOptions,
+};
+
+use super::{IndexError, IndexOptions};
+use crate::model::Position;
+
+/// The column families.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    /// First position → block of records.
+    Records,
+    /// Run, first id → block of ids.
+    Ids,
+    /// Segment, account, first position → block of postings.
+    Postings,
+    /// First position → block of account openings.
+    Openings,
+    /// Page → the states of 64 accounts.
+    Accounts,
+    /// Hold id → an ended hold.
+    Holds,
+    /// Hold id → a hold that lives at the watermark.
+    LiveHolds,
+    /// Transaction, operation → reversed total.
+    Reversed,
+    /// Run → filter of its ids.
+    Filters,
+    /// Format, watermark, segments, runs, totals.
+    Meta,
+}
+
+impl Family {
+    pub(super) const ALL: [Self; 10] = [
+        Self::Records,
+        Self::Ids,
+        Self::Postings,
+        Self::Openings,
+        Self::Accounts,
+        Self::Holds,
+        Self::LiveHolds,
+        Self::Reversed,
+        Self::Filters,
+        Self::Meta,
+    ];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Records => "records",
+            Self::Ids => "ids",
+            Self::Postings => "postings",
+            Self::Openings => "openings",
+            Self::Accounts => "accounts",
+            Self::Holds => "holds",
+            Self::LiveHolds => "live_holds",
+            Self::Reversed => "reversed",
+            Self::Filters => "filters",
+            Self::Meta => "meta",
+        }
+    }
+
+    /// Ids, filters and packed numbers do not shrink; texts do.
+    const fn compression(self) -> DBCompressionType {
+        match self {
+            Self::Records | Self::Openings => DBCompressionType::Lz4,
+            Self::Ids
+            | Self::Postings
+            | Self::Accounts
+            | Self::Holds
+            | Self::LiveHolds
+            | Self::Reversed
+            | Self::Filters
+            | Self::Meta => DBCompressionType::None,
+        }
+    }
+
+    /// Families that are mostly asked for what they don't have.
+    const fn asked_for_absent(self) -> bool {
+        match self {
+            Self::Holds | Self::Reversed => true,
+            Self::Records
+            | Self::Ids
+            | Self::Postings
+            | Self::Openings
+            | Self::Accounts
+            | Self::LiveHolds
+            | Self::Filters
+            | Self::Meta => false,
+        }
+    }
+}
+
+/// The open database.
+pub(super) struct Store {
+    db: DB,
+}
+
+/// Changes that become durable together.
+#[derive(Default)]
+pub(super) struct Batch(WriteBatch);
+
+impl Store {
+    /// Opens the database, or makes it.
+    pub(super) fn open(dir: &Path, options: &IndexOptions) -> Result<Self, IndexError> {
+        std::fs::create_dir_all(dir).map_err(|error| IndexError::Storage(error.to_string()))?;
+        let (database, families) = Self::options(options);
+        let db = DB::open_cf_descriptors(&database, dir, families).map_err(storage)?;
+        Ok(Self { db })
+    }
+
+    /// Opens an existing database without the right to write.
+    pub(super) fn open_read_only(dir: &Path, options: &IndexOptions) -> Result<Self, IndexError> {
+        let (database, families) = Self::options(options);
+        let db = DB::open_cf_descriptors_read_only(&database, dir, families, false).map_err(storage)?;
+        Ok(Self { db })
+    }
+
+    fn options(options: &IndexOptions) -> (Options, Vec<ColumnFamilyDescriptor>) {
+        /// One for flushes and one for compactions: the machine's cores are for payments.
+        const BACKGROUND_JOBS_MAX: i32 = 2;
+        /// Of RocksDB's info logs.
+        const LOG_FILES_MAX: usize = 2;
+        const LOG_BYTES_MAX: usize = 4 << 20;
+        /// 1 % of absent keys pass.
+        const ABSENT_FILTER_BITS: f64 = 10.0;
+        let mut database = Options::default();
+        database.create_if_missing(true);
+        database.create_missing_column_families(true);
+        database.set_atomic_flush(true);
+        database.set_max_background_jobs(BACKGROUND_JOBS_MAX);
+        database.set_keep_log_file_num(LOG_FILES_MAX);
+        database.set_max_log_file_size(LOG_BYTES_MAX);
+        let cache = Cache::new_lru_cache(options.block_cache_bytes);
+        let families = Family::ALL.map(|family| {
+            let mut table = BlockBasedOptions::default();
+            table.set_block_cache(&cache);
+            if family.asked_for_absent() {
+                table.set_bloom_filter(ABSENT_FILTER_BITS, false);
+            }
+            let mut column = Options::default();
+            column.set_block_based_table_factory(&table);
+            column.set_compression_type(family.compression());
+            column.set_bottommost_compression_type(family.compression());
+            column.set_write_buffer_size(options.write_buffer_bytes);
+            ColumnFamilyDescriptor::new(family.name(), column)
+        });
+        (database, Vec::from(families))
+    }
+
+    fn family(&self, family: Family) -> &ColumnFamily {
+        self.db.cf_handle(family.name()).expect("each family was opened with the database")
+    }
+
+    pub(super) fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        self.db.get_cf(self.family(family), key).map_err(storage)
+    }
+
+    pub(super) fn walk(&self, family: Family) -> Walk<'_> {
+        Walk(self.db.raw_iterator_cf(self.family(family)))
+    }
+
+    pub(super) fn put(&self, batch: &mut Batch, family: Family, key: &[u8], value: &[u8]) {
+        batch.0.put_cf(self.family(family), key, value);
+    }
+
+    pub(super) fn delete(&self, batch: &mut Batch, family: Family, key: &[u8]) {
+        batch.0.delete_cf(self.family(family), key);
+    }
+
+    /// Deletes the keys from `from` on and before `to`.
+    pub(super) fn delete_range(&self, batch: &mut Batch, family: Family, from: &[u8], to: &[u8]) {
+        batch.0.delete_range_cf(self.family(family), from, to);
+    }
+
+    /// Writes without making durable: for what nothing refers to before a later [`Store::commit`].
+    pub(super) fn stage(&self, batch: Batch) -> Result<(), IndexError> {
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        self.db.write_opt(batch.0, &options).map_err(storage)
+    }
+
+    /// Writes and makes durable, with all that was staged before.
+    pub(super) fn commit(&self, batch: Batch) -> Result<(), IndexError> {
+        self.stage(batch)?;
+        let families = Family::ALL.map(|family| self.family(family));
+        let mut options = FlushOptions::default();
+        options.set_wait(true);
+        self.db.flush_cfs_opt(&families.each_ref(), &options).map_err(storage)
+    }
+}
+
+/// A walk through a family in the order of its keys.
+pub(super) struct Walk<'a>(DBRawIterator<'a>);
+
+impl Walk<'_> {
+    pub(super) fn to_first(&mut self) -> Result<(), IndexError> {
+        self.0.seek_to_first();
+        self.check()
+    }
+
+    /// To the first key at or after `key`.
+    pub(super) fn to(&mut self, key: &[u8]) -> Result<(), IndexError> {
+        self.0.seek(key);
+        self.check()
+    }
+
+    /// To the last key at or before `key`.
+    pub(super) fn to_at_most(&mut self, key: &[u8]) -> Result<(), IndexError> {
+        self.0.seek_for_prev(key);
+        self.check()
+    }
+
+    pub(super) fn step(&mut self) -> Result<(), IndexError> {
+        self.0.next();
+        self.check()
+    }
+
+    /// The entry, unless the walk is at an end.
+    pub(super) fn item(&self) -> Option<(&[u8], &[u8])> {
+        self.0.item()
+    }
+
+    fn check(&self) -> Result<(), IndexError> {
+        self.0.status().map_err(storage)
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)]
+fn storage(error: rocksdb::Error) -> IndexError {
+    match error.kind() {
+        rocksdb::ErrorKind::Corruption => IndexError::damaged(error.into_string()),
+        _ => IndexError::Storage(error.into_string()),
+    }
+}
+
+/// Keys of blocks that start at a position.
+pub(super) fn position_key(position: Position) -> [u8; 8] {
+    position.0.to_be_bytes()
+}
+
+/// The position of such a key.
+pub(super) fn key_position(key: &[u8]) -> Result<Position, IndexError> {
+    let bytes = key.try_into().map_err(|_| IndexError::damaged("a key is no position"))?;
+    Ok(Position(u64::from_be_bytes(bytes)))
+}
+
+/// Keys of a transaction's operation.
+pub(super) fn operation_key(transaction: u128, operation: u8) -> [u8; 17] {
+    let mut key = [operation; 17];
+    if let Some(id) = key.first_chunk_mut::<16>() {
+        *id = transaction.to_be_bytes();
+    }
+    key
+}

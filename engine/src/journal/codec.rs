@@ -1,0 +1,148 @@
+//! The byte form of a record; `docs/formats.md` has it as tables.
+//!
+//! Owns the format. Never looks at what a record means. Invariant: each record has one form, `decode` takes no other,
+//! and no input makes it panic or allocate more than a small multiple of the input's length.
+
+mod account;
+mod posted;
+mod refused;
+
+use super::bytes::{Reader, put_text, put_u64};
+use super::{Record, RecordError};
+use crate::model::{AccountNo, Amount, HoldId, Metadata, Timestamp, TransactionId};
+
+const ACCOUNT_OPENED: u8 = 1;
+const ACCOUNT_CHANGED: u8 = 2;
+const POSTED: u8 = 3;
+const REFUSED: u8 = 4;
+const HOLD_EXPIRED: u8 = 5;
+
+/// Kinds of operation, the lowest bits of an operation's first byte.
+const TRANSFER: u8 = 0;
+const HOLD: u8 = 1;
+const CAPTURE: u8 = 2;
+const RELEASE: u8 = 3;
+const REVERSE: u8 = 4;
+const KIND_MASK: u8 = 0b111;
+
+/// Flags of an operation, beside its kind.
+const CODE: u8 = 1 << 3;
+const AMOUNT: u8 = 1 << 4;
+const ORIGINAL_CODE: u8 = 1 << 5;
+
+/// Flags of a transaction.
+const TRANSACTION_CODE: u8 = 1;
+const REFERENCE: u8 = 1 << 1;
+const METADATA: u8 = 1 << 2;
+
+impl Record {
+    /// Appends the record's form of [`super::Group::VERSION`].
+    pub fn encode(&self, buffer: &mut Vec<u8>) {
+        match self {
+            Self::Posted(posted) => posted::encode_posted(buffer, posted),
+            Self::Refused(refused) => refused::encode_refused(buffer, refused),
+            Self::AccountOpened { no, opening, scale, decided_at } => {
+                put_head(buffer, ACCOUNT_OPENED, *decided_at);
+                put_u64(buffer, u64::from(no.0));
+                buffer.push(*scale);
+                account::encode_opening(buffer, opening);
+            }
+            Self::AccountChanged { no, change, decided_at } => {
+                put_head(buffer, ACCOUNT_CHANGED, *decided_at);
+                put_u64(buffer, u64::from(no.0));
+                account::encode_change(buffer, change);
+            }
+            Self::HoldExpired { hold, debit, credit, held, decided_at } => {
+                put_head(buffer, HOLD_EXPIRED, *decided_at);
+                buffer.extend_from_slice(&hold.0.to_le_bytes());
+                put_legs(buffer, *debit, *credit, *held);
+            }
+        }
+    }
+
+    /// Reads a record's form of [`super::Group::VERSION`].
+    ///
+    /// # Errors
+    /// Anything but the one form that [`Record::encode`] writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let mut reader = Reader::new(bytes);
+        let tag = reader.u8()?;
+        let decided_at = Timestamp(i64::from_le_bytes(reader.array()?));
+        let record = match tag {
+            POSTED => Self::Posted(posted::decode_posted(&mut reader, decided_at)?),
+            REFUSED => Self::Refused(refused::decode_refused(&mut reader, decided_at)?),
+            ACCOUNT_OPENED => {
+                let no = AccountNo(reader.u32()?);
+                let scale = reader.u8()?;
+                Self::AccountOpened { no, opening: account::decode_opening(&mut reader)?, scale, decided_at }
+            }
+            ACCOUNT_CHANGED => {
+                let no = AccountNo(reader.u32()?);
+                Self::AccountChanged { no, change: account::decode_change(&mut reader)?, decided_at }
+            }
+            HOLD_EXPIRED => {
+                let hold = hold_id(&mut reader)?;
+                let (debit, credit, held) = legs(&mut reader)?;
+                Self::HoldExpired { hold, debit, credit, held, decided_at }
+            }
+            _ => return Err(RecordError),
+        };
+        reader.finish()?;
+        Ok(record)
+    }
+
+    /// The id of the transaction that encoded bytes post or refuse, without decoding the rest; `None` for another
+    /// record.
+    #[must_use]
+    pub fn transaction_id(bytes: &[u8]) -> Option<TransactionId> {
+        let (head, rest) = bytes.split_first_chunk::<9>()?;
+        let id = rest.first_chunk::<16>()?;
+        matches!(head, [POSTED | REFUSED, ..]).then(|| TransactionId(u128::from_le_bytes(*id)))
+    }
+}
+
+fn put_head(buffer: &mut Vec<u8>, tag: u8, decided_at: Timestamp) {
+    buffer.push(tag);
+    buffer.extend_from_slice(&decided_at.0.to_le_bytes());
+}
+
+fn put_legs(buffer: &mut Vec<u8>, debit: AccountNo, credit: AccountNo, amount: Amount) {
+    put_u64(buffer, u64::from(debit.0));
+    put_u64(buffer, u64::from(credit.0));
+    put_u64(buffer, amount.0);
+}
+
+fn legs(reader: &mut Reader<'_>) -> Result<(AccountNo, AccountNo, Amount), RecordError> {
+    Ok((AccountNo(reader.u32()?), AccountNo(reader.u32()?), Amount(reader.u64()?)))
+}
+
+fn hold_id(reader: &mut Reader<'_>) -> Result<HoldId, RecordError> {
+    reader.array().map(u128::from_le_bytes).map(HoldId)
+}
+
+fn transaction_id(reader: &mut Reader<'_>) -> Result<TransactionId, RecordError> {
+    reader.array().map(u128::from_le_bytes).map(TransactionId)
+}
+
+/// Refuses flags that the format does not know.
+const fn only(flags: u8, known: u8) -> Result<(), RecordError> {
+    if flags & !known == 0 { Ok(()) } else { Err(RecordError) }
+}
+
+const fn flag(present: bool, flag: u8) -> u8 {
+    if present { flag } else { 0 }
+}
+
+fn put_count(buffer: &mut Vec<u8>, count: usize) {
+    put_u64(buffer, u64::try_from(count).unwrap_or(u64::MAX));
+}
+
+fn put_text_if(buffer: &mut Vec<u8>, text: Option<&str>) {
+    if let Some(text) = text {
+        put_text(buffer, text);
+    }
+}
+
+fn transaction_flags(code: bool, reference: bool, metadata: &Metadata) -> u8 {
+    flag(code, TRANSACTION_CODE) | flag(reference, REFERENCE) | flag(!metadata.is_empty(), METADATA)
+}

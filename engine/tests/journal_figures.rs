@@ -1,0 +1,229 @@
+//! The figures of `docs/decisions/0002-journal-recovery-mode.md`; run with
+//! `cargo test -p yue-engine --release --test journal_figures -- --ignored --nocapture --test-threads 1`, on a quiet
+//! machine, with `TMPDIR` on the disk to measure.
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod journal_support;
+
+use std::{
+    fs::File,
+    hint::black_box,
+    os::unix::fs::FileExt,
+    time::{Duration, Instant},
+};
+
+use rocksdb::{DB, DBCompressionType, DBRecoveryMode, Options, WriteBatch, WriteOptions};
+use smallvec::smallvec;
+use yue_engine::{
+    journal::{
+        Checkpoint, Group, Head, Journal, JournalOptions, PostedTransaction, Record,
+        rocks::{JournalReader, RocksJournal},
+    },
+    model::{AccountNo, Amount, Metadata, PostedKind, PostedOperation, Timestamp, TransactionId},
+};
+
+const SECONDS: u64 = 4;
+
+fn posted(number: u32) -> Record {
+    let transfer = PostedKind::Transfer {
+        debit: AccountNo(number % 1_000_000),
+        credit: AccountNo(7),
+        amount: Amount(u64::from(number) % 50_000),
+    };
+    Record::Posted(PostedTransaction {
+        id: TransactionId(u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)),
+        decided_at: Timestamp(1_750_176_000_000_000_000 + i64::from(number)),
+        operations: smallvec![PostedOperation { kind: transfer, code: None }],
+        code: Some("pay".into()),
+        reference: Some("order-0123456789".into()),
+        metadata: Metadata::default(),
+    })
+}
+
+fn next(head: Head, count: u32, number: &mut u32) -> Group {
+    let mut records = Vec::new();
+    for _ in 0..count {
+        *number = number.wrapping_add(1);
+        Group::frame(&mut records, &posted(*number));
+    }
+    Group::new(head, Timestamp(head.at.0 + 10_000), count, records)
+}
+
+struct Figures(Vec<Duration>, u64);
+
+impl Figures {
+    fn print(mut self, name: &str, count: u32, seconds: f64) {
+        self.0.sort();
+        let at = |share: usize| self.0[(self.0.len() - 1) * share / 1000].as_secs_f64() * 1e3;
+        let groups = f64::from(u32::try_from(self.0.len()).unwrap()) / seconds;
+        println!(
+            "{name:46} {count:5} records: {groups:7.0} groups/s {:9.0} records/s  p50 {:6.3} p99 {:6.3} p99.9 {:7.3} ms  {} MB",
+            groups * f64::from(count),
+            at(500),
+            at(990),
+            at(999),
+            self.1 >> 20
+        );
+    }
+}
+
+fn measure(name: &str, count: u32, mut append: impl FnMut(&Group), bytes: impl FnOnce() -> u64) {
+    let mut head = Head::default();
+    let mut number = 0;
+    let mut latencies = Vec::new();
+    let mut waited = Duration::ZERO;
+    while waited < Duration::from_secs(SECONDS) {
+        let group = next(head, count, &mut number);
+        let start = Instant::now();
+        append(&group);
+        let latency = start.elapsed();
+        waited += latency;
+        latencies.push(latency);
+        head = group.head();
+    }
+    Figures(latencies, bytes()).print(name, count, waited.as_secs_f64());
+}
+
+fn bytes_of(directory: &std::path::Path) -> u64 {
+    std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
+}
+
+/// A bare store as the journal uses it, with a witness of 4 KiB after each group.
+fn bare(name: &str, count: u32, mode: DBRecoveryMode, recycled: usize, buffer_mib: usize) {
+    let data = tempfile::tempdir().unwrap();
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.set_compression_type(DBCompressionType::None);
+    options.set_wal_recovery_mode(mode);
+    options.set_recycle_log_file_num(recycled);
+    options.set_write_buffer_size(buffer_mib << 20);
+    options.set_max_background_jobs(2);
+    options.set_disable_auto_compactions(true);
+    options.set_allow_concurrent_memtable_write(false);
+    options.set_bytes_per_sync(1 << 20);
+    let db = DB::open(&options, data.path().join("journal")).unwrap();
+    let witness = File::create(data.path().join("witness")).unwrap();
+    witness.write_all_at(&[1; 8192], 0).unwrap();
+    witness.sync_all().unwrap();
+    let mut write = WriteOptions::default();
+    write.set_sync(true);
+    let mut slot = 0;
+    measure(
+        name,
+        count,
+        |group| {
+            let mut batch = WriteBatch::default();
+            batch.put(group.first.0.to_be_bytes(), group.encode());
+            db.write_opt(batch, &write).unwrap();
+            slot = 4096 - slot;
+            witness.write_all_at(&[2; 4096], slot).unwrap();
+            witness.sync_data().unwrap();
+        },
+        || bytes_of(&data.path().join("journal")),
+    );
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn groups_a_second_by_recovery_mode() {
+    for round in 0..2 {
+        println!("round {round}");
+        for count in [1, 64, 512, 4096] {
+            bare("tolerate tail, 256 MB", count, DBRecoveryMode::TolerateCorruptedTailRecords, 0, 256);
+            bare("point in time, 256 MB, 4 recycled", count, DBRecoveryMode::PointInTime, 4, 256);
+            bare("point in time, 256 MB, 2 recycled", count, DBRecoveryMode::PointInTime, 2, 256);
+            bare("point in time,  64 MB, 2 recycled", count, DBRecoveryMode::PointInTime, 2, 64);
+            let data = tempfile::tempdir().unwrap();
+            let mut journal =
+                RocksJournal::open(data.path(), &JournalOptions::default(), Checkpoint::default()).unwrap();
+            measure(
+                "RocksJournal",
+                count,
+                |group| journal.append(group, Checkpoint::default()).unwrap(),
+                || bytes_of(&data.path().join("journal")),
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn seconds_of_a_walk() {
+    let data = tempfile::tempdir().unwrap();
+    let mut journal =
+        RocksJournal::open(data.path(), &JournalOptions::default(), Checkpoint::default()).unwrap();
+    let mut number = 0;
+    for _ in 0..2_000 {
+        let group = next(journal.head(), 5_000, &mut number);
+        journal.append(&group, Checkpoint::default()).unwrap();
+    }
+    drop(journal);
+    let timed = |name: &str, run: &mut dyn FnMut()| {
+        let start = Instant::now();
+        run();
+        println!("{name}: {:.2} s", start.elapsed().as_secs_f64());
+    };
+    let megabytes = bytes_of(&data.path().join("journal")) >> 20;
+    println!("10M records in 2,000 groups, {megabytes} MB");
+    for _ in 0..2 {
+        timed("verify", &mut || {
+            let reader = JournalReader::open(data.path(), &JournalOptions::default()).unwrap();
+            assert_eq!(reader.verify(&mut |_| Ok(())).unwrap().records, 10_000_000);
+        });
+        timed("verify and decode", &mut || {
+            let reader = JournalReader::open(data.path(), &JournalOptions::default()).unwrap();
+            let mut decoded = 0_u64;
+            reader
+                .verify(&mut |group| {
+                    for frame in group.frames() {
+                        black_box(Record::decode(frame.unwrap()).unwrap());
+                        decoded += 1;
+                    }
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(decoded, 10_000_000);
+        });
+        timed("open for writing", &mut || {
+            RocksJournal::open(data.path(), &JournalOptions::default(), Checkpoint::default()).unwrap();
+        });
+    }
+}
+
+#[test]
+#[ignore = "a measurement"]
+fn nanoseconds_of_a_record() {
+    let PostedTransaction { mut operations, id, decided_at, metadata, .. } = match posted(77_777) {
+        Record::Posted(posted) => posted,
+        other => panic!("{other:?}"),
+    };
+    for legs in 1..=2 {
+        if legs == 2 {
+            operations.push(operations[0].clone());
+        }
+        let record = Record::Posted(PostedTransaction {
+            id,
+            decided_at,
+            operations: operations.clone(),
+            code: None,
+            reference: None,
+            metadata: metadata.clone(),
+        });
+        let mut bytes = Vec::with_capacity(256);
+        record.encode(&mut bytes);
+        let rounds = 10_000_000_u32;
+        let start = Instant::now();
+        for _ in 0..rounds {
+            bytes.clear();
+            black_box(&record).encode(&mut bytes);
+            black_box(&bytes);
+        }
+        let encode = start.elapsed() / rounds;
+        let start = Instant::now();
+        for _ in 0..rounds {
+            black_box(Record::decode(black_box(&bytes)).unwrap());
+        }
+        let decode = start.elapsed() / rounds;
+        println!("{legs} transfers: {} bytes, encode {encode:?}, decode {decode:?}", bytes.len());
+    }
+}
