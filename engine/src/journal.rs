@@ -62,7 +62,9 @@ pub enum JournalError {
         index: Position,
     },
     /// The index was made from another journal.
-    #[error("the index was made from another journal (the hash at position {at} differs); nothing was written")]
+    #[error(
+        "the index was made from another journal (the hash at position {at} differs); nothing was written"
+    )]
     IndexDiffers {
         /// The index's watermark.
         at: Position,

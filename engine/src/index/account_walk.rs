@@ -44,6 +44,9 @@ impl<'a> AccountWalk<'a> {
         below: HistoryCursor,
         newest: Position,
     ) -> Result<Option<StoredPosting>, IndexError> {
+        if below <= (HistoryCursor { position: self.least, operation: 0 }) {
+            return Ok(None);
+        }
         if newest < below.position {
             return self.jump(newest);
         }
@@ -118,7 +121,8 @@ impl<'a> AccountWalk<'a> {
             if let Some((_, group)) = tail.group_of(position)
                 && let Some(record) = group.record(position)
             {
-                self.place = self.last_of_record(group, record, group.postings_before(record.saturating_add(1)));
+                self.place =
+                    self.last_of_record(group, record, group.postings_before(record.saturating_add(1)));
             }
         } else if let Some(segment) = self.view.segment_of(position) {
             let run = self.read_run(segment, position)?;

@@ -119,7 +119,8 @@ fn open_store(
 
 fn check_format(store: &Store) -> Result<(), IndexError> {
     let Some(bytes) = store.get(Family::Meta, KEY_FORMAT)? else { return Ok(()) };
-    let bytes = <[u8; 4]>::try_from(bytes.as_slice()).map_err(|_| IndexError::damaged("the format is no number"))?;
+    let bytes =
+        <[u8; 4]>::try_from(bytes.as_slice()).map_err(|_| IndexError::damaged("the format is no number"))?;
     match u32::from_be_bytes(bytes) {
         FORMAT => Ok(()),
         found @ ..FORMAT => Err(IndexError::damaged(format!("format {found} never was"))),

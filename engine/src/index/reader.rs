@@ -177,7 +177,8 @@ impl<'a> RecordReader<'a> {
         if self.last.as_ref().is_none_or(|last| last.0 != position) {
             self.last = match self.bytes(position)? {
                 Some((at, bytes)) => {
-                    let record = Record::decode(bytes).map_err(|error| IndexError::record(position, error))?;
+                    let record =
+                        Record::decode(bytes).map_err(|error| IndexError::record(position, error))?;
                     Some((position, at, record))
                 }
                 None => None,
