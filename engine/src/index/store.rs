@@ -12,7 +12,7 @@ use rocksdb::{
 };
 
 use super::{IndexError, IndexOptions};
-use crate::model::Position;
+use crate::{journal::rocks::info_logger, model::Position};
 
 /// The column families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,9 +127,6 @@ impl Store {
     fn options(options: &IndexOptions) -> (Options, Vec<ColumnFamilyDescriptor>) {
         /// One for flushes and one for compactions: the machine's cores are for payments.
         const BACKGROUND_JOBS_MAX: i32 = 2;
-        /// Of RocksDB's info logs.
-        const LOG_FILES_MAX: usize = 2;
-        const LOG_BYTES_MAX: usize = 4 << 20;
         /// 1 % of absent keys pass.
         const ABSENT_FILTER_BITS: f64 = 10.0;
         let mut database = Options::default();
@@ -137,8 +134,8 @@ impl Store {
         database.create_missing_column_families(true);
         database.set_atomic_flush(true);
         database.set_max_background_jobs(BACKGROUND_JOBS_MAX);
-        database.set_keep_log_file_num(LOG_FILES_MAX);
-        database.set_max_log_file_size(LOG_BYTES_MAX);
+        database.set_info_logger(info_logger(|_| ()));
+        database.set_stats_dump_period_sec(0);
         let cache = Cache::new_lru_cache(options.block_cache_bytes);
         let families = Family::ALL.map(|family| {
             let mut table = BlockBasedOptions::default();
