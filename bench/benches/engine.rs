@@ -9,8 +9,8 @@ use smallvec::smallvec;
 use yue_engine::{
     Config, Engine,
     model::{
-        AccountOpening, Address, Amount, Metadata, NormalSide, Operation, OperationKind, RequestedAmount, Transaction,
-        TransactionId,
+        AccountOpening, Address, Amount, Metadata, NormalSide, Operation, OperationKind, RequestedAmount,
+        Transaction, TransactionId,
     },
 };
 

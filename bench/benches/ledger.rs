@@ -76,10 +76,17 @@ fn benches(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decide and apply");
     group.throughput(Throughput::Elements(u64::from(TRANSFERS)));
     let limit = |window| Limit { window, code: None, amount: Some(1_000_000_000), count: None };
-    let cases = [("transfer", vec![]), ("transfer, two limits", vec![limit(LimitWindow::Day), limit(LimitWindow::Year)])];
+    let cases = [
+        ("transfer", vec![]),
+        ("transfer, two limits", vec![limit(LimitWindow::Day), limit(LimitWindow::Year)]),
+    ];
     for (name, limits) in cases {
         group.bench_function(name, |bencher| {
-            bencher.iter_batched_ref(|| ledger(&limits), |ledger| run(ledger, &commands), BatchSize::LargeInput);
+            bencher.iter_batched_ref(
+                || ledger(&limits),
+                |ledger| run(ledger, &commands),
+                BatchSize::LargeInput,
+            );
         });
     }
     group.finish();

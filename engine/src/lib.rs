@@ -1,9 +1,9 @@
 //! Yue: an actor-based ledger for stored-value wallets.
 //!
 //! The library: no HTTP, no JSON. Start at [`Engine`].
-pub mod config;
 mod clock;
 mod committer;
+pub mod config;
 mod directory;
 pub mod engine;
 mod fatal;

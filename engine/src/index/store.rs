@@ -199,7 +199,7 @@ impl Store {
 pub(super) struct Walk<'a>(DBRawIterator<'a>);
 
 impl Walk<'_> {
-    pub(super) fn to_first(&mut self) -> Result<(), IndexError> {
+    pub(super) fn go_to_first(&mut self) -> Result<(), IndexError> {
         self.0.seek_to_first();
         self.check()
     }
@@ -211,7 +211,7 @@ impl Walk<'_> {
     }
 
     /// To the last key at or before `key`.
-    pub(super) fn to_at_most(&mut self, key: &[u8]) -> Result<(), IndexError> {
+    pub(super) fn go_to_at_most(&mut self, key: &[u8]) -> Result<(), IndexError> {
         self.0.seek_for_prev(key);
         self.check()
     }
@@ -233,9 +233,10 @@ impl Walk<'_> {
 
 #[allow(clippy::needless_pass_by_value)]
 fn storage(error: rocksdb::Error) -> IndexError {
-    match error.kind() {
-        rocksdb::ErrorKind::Corruption => IndexError::damaged(error.into_string()),
-        _ => IndexError::Storage(error.into_string()),
+    if error.kind() == rocksdb::ErrorKind::Corruption {
+        IndexError::damaged(error.into_string())
+    } else {
+        IndexError::Storage(error.into_string())
     }
 }
 

@@ -17,7 +17,10 @@ async fn small_history(yue: &Yue, payments: u64) -> Vec<Transaction> {
     let mut sent = Vec::new();
     for no in 0..payments {
         let units = if no % 10 == 9 { 1_000_000 } else { 1 + no };
-        let transaction = many([transfer("customers:1", "merchants:1", units), transfer("channels:bank", "customers:2", 1)]);
+        let transaction = many([
+            transfer("customers:1", "merchants:1", units),
+            transfer("channels:bank", "customers:2", 1),
+        ]);
         yue.engine.submit(transaction.clone()).await.unwrap();
         sent.push(transaction);
     }
@@ -50,18 +53,25 @@ async fn everything_is_there_after_a_restart_whatever_the_shards() {
             }
         }
     };
-    let before = (outcomes(&yue).await, history(&yue).await, yue.posted("customers:1"), yue.assert_balanced().await);
+    let before =
+        (outcomes(&yue).await, history(&yue).await, yue.posted("customers:1"), yue.assert_balanced().await);
     assert_eq!(before.1.len(), 271, "270 payments and the recharge");
     for shards in [4, 2, 7, 1] {
         yue = yue.restart(shards).await;
-        let after = (outcomes(&yue).await, history(&yue).await, yue.posted("customers:1"), yue.assert_balanced().await);
+        let after = (
+            outcomes(&yue).await,
+            history(&yue).await,
+            yue.posted("customers:1"),
+            yue.assert_balanced().await,
+        );
         assert_eq!(before, after, "{shards} shards");
         let mut other = sent[0].clone();
         other.operations.truncate(1);
         assert!(yue.engine.submit(other).await.is_err());
     }
     for row in &before.1 {
-        let point = yue.engine.balance_at(&address("customers:1"), Point::Position(row.position)).await.unwrap();
+        let point =
+            yue.engine.balance_at(&address("customers:1"), Point::Position(row.position)).await.unwrap();
         assert_eq!((point.posted, point.position), (row.balance, row.position));
     }
 }

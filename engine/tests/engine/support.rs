@@ -3,8 +3,8 @@ use tempfile::TempDir;
 use yue_engine::{
     Config, Engine,
     model::{
-        AccountOpening, Address, Amount, HoldId, Metadata, NormalSide, Operation, OperationKind, RejectionCode,
-        RequestedAmount, Transaction, TransactionId,
+        AccountOpening, Address, Amount, HoldId, Metadata, NormalSide, Operation, OperationKind,
+        RejectionCode, RequestedAmount, Transaction, TransactionId,
     },
     view::{Outcome, SubmitError},
 };
@@ -105,7 +105,13 @@ pub(crate) fn transfer(debit: &str, credit: &str, units: u64) -> OperationKind {
 }
 
 pub(crate) fn hold(id: HoldId, debit: &str, credit: &str, units: u64, expires_in: u32) -> OperationKind {
-    OperationKind::Hold { id, debit: address(debit), credit: address(credit), amount: amount(units), expires_in }
+    OperationKind::Hold {
+        id,
+        debit: address(debit),
+        credit: address(credit),
+        amount: amount(units),
+        expires_in,
+    }
 }
 
 pub(crate) fn one(kind: OperationKind) -> Transaction {
