@@ -1,6 +1,6 @@
 //! The binary `yue`.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
@@ -32,7 +32,11 @@ fn main() -> ExitCode {
 fn run_serve(arguments: ServeArguments) -> Result<(), Box<dyn std::error::Error>> {
     let settings = Settings::load(arguments)?;
     let filter = EnvFilter::try_new(&settings.log)?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     serve(settings)?;
     Ok(())
 }

@@ -156,11 +156,11 @@ const fn refusal_title(code: RejectionCode) -> &'static str {
         RejectionCode::HoldCaptured => "The hold was captured before",
         RejectionCode::HoldReleased => "The hold was released before",
         RejectionCode::HoldExpired => "The hold ran out",
-        RejectionCode::CaptureExceedsHold => "More than was held",
+        RejectionCode::CaptureExceedsHold => "The capture is above what was held",
         RejectionCode::ReversalExceedsOriginal => "All reversals together would exceed the original",
-        RejectionCode::LimitExceeded => "A spending limit of the debit account",
-        RejectionCode::InsufficientFunds => "The account's floor",
-        RejectionCode::CeilingExceeded => "The account's ceiling",
+        RejectionCode::LimitExceeded => "A spending limit of the debit account would be exceeded",
+        RejectionCode::InsufficientFunds => "The account has too little available",
+        RejectionCode::CeilingExceeded => "The account's ceiling would be exceeded",
         RejectionCode::Overflow => "A total would leave its range",
     }
 }
@@ -184,7 +184,7 @@ pub struct ProblemBody {
     #[schema(value_type = String, example = "urn:yue:problem:insufficient_funds")]
     r#type: String,
     /// A line for people, the same for each problem of this code.
-    #[schema(value_type = String, example = "The account's floor")]
+    #[schema(value_type = String, example = "The account has too little available")]
     title: &'static str,
     /// The HTTP status.
     #[schema(example = 422)]

@@ -85,7 +85,7 @@ fn answer(outcome: &Outcome) -> Result<Response, Problem> {
         }
         Err(Rejection { code, operation }) => {
             let code = Code::Refused(code);
-            Err(Problem::new(code, format!("operation {operation} was refused: {}", code.title()))
+            Err(Problem::new(code, format!("{} (operation {operation})", code.title()))
                 .operation(operation)
                 .position(outcome.position.0)
                 .replayed(outcome.replayed))
