@@ -64,8 +64,13 @@ impl Sample {
             }
             groups.extend(append(&mut journal, &[count], NO_INDEX));
         }
-        // As a crash leaves it: closing would cut the log to what was written.
-        let image = image(data.path());
+        // As a crash leaves it (closing would cut the log to what was written), at one moment of a flush.
+        let image = loop {
+            let image = image(data.path());
+            if image == journal_support::image(data.path()) {
+                break image;
+            }
+        };
         assert_eq!(log, newest_log());
         drop(journal);
         let witnesses = [image[&witness].clone(), behind];
