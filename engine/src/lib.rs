@@ -1,7 +1,22 @@
 //! Yue: an actor-based ledger for stored-value wallets.
 //!
 //! The library: no HTTP, no JSON. Start at [`Engine`].
+mod clock;
+mod committer;
+pub mod config;
+mod directory;
+pub mod engine;
+mod fatal;
+mod front;
 pub mod index;
 pub mod journal;
 pub mod ledger;
+pub mod metrics;
 pub mod model;
+mod recovery;
+mod shard;
+mod threads;
+pub mod view;
+
+pub use config::Config;
+pub use engine::Engine;

@@ -1,12 +1,14 @@
 //! Random hostile transactions on the ledger, compared after every step with a naive model, with a ledger that is split
 //! over shards, and at the end with a replay of the records.
 //!
-//! `cargo test -p yue-engine --test ledger_model` prints the smallest failing case and keeps its seed under
-//! `proptest-regressions/`; the same command replays it first. `PROPTEST_CASES=20000` searches longer.
+//! `cargo test -p yue-engine --test ledger_model` prints the smallest failing case and adds its seed to
+//! `ledger_model/failed_seeds`; the same command replays it first. `PROPTEST_CASES=20000` searches longer.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 
 #[path = "ledger_model/cases.rs"]
 mod cases;
+#[path = "ledger_model/compare.rs"]
+mod compare;
 #[path = "ledger_model/naive.rs"]
 mod naive;
 
@@ -17,11 +19,11 @@ use std::{
 
 use cases::{ACCOUNTS, Case, DAY_NS, Draft, SECOND_NS, Step, Wait, case, name};
 use naive::{Did, Entry, Naive, Rules};
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::{Config, FileFailurePersistence, TestRunner};
 use smallvec::SmallVec;
 use yue_engine::journal::{PostedTransaction, Record};
 use yue_engine::ledger::{
-    Account, ChangeRefusal, Delta, Facts, Guards, Hold, Ledger, LimitState, decide, decide_change, effects,
+    Account, ChangeRefusal, Delta, Facts, Guards, Ledger, LimitState, decide, decide_change, effects,
 };
 use yue_engine::model::{
     AccountChange, AccountNo, AccountStatus, Amount, Command, Floor, HoldEnd, HoldId, HoldReference, Limit,
@@ -104,8 +106,12 @@ impl Run {
                 let in_shanghai = self.now.0 + 8 * 3_600 * SECOND_NS;
                 self.now = self.now.plus_nanos((DAY_NS - in_shanghai.rem_euclid(DAY_NS) - less).max(0));
             }
+            Step::Wait(Wait::Expiry(less)) => {
+                let expiry = self.one.next_expiry().map_or(self.now, |(expires_at, _)| expires_at);
+                self.now = self.now.max(expiry.plus_nanos(-less));
+            }
             Step::Expire => self.expire(),
-            Step::Seal => self.seal(),
+            Step::Seal(quarters) => self.seal(*quarters),
             Step::Change { no, floor, ceiling, limits } => {
                 self.change(*no, *floor, *ceiling, limits.as_deref())
             }
@@ -175,20 +181,26 @@ impl Run {
 
     /// What a draft refers to: an index into the naive history; `None` if nothing is there to refer to.
     fn pick(&self, draft: &Draft) -> Option<usize> {
-        let choose = |pick: usize, from: Vec<usize>| (!from.is_empty()).then(|| from[pick % from.len()]);
+        // The better half of the picks is what probably still lives.
+        let choose = |pick: usize, all: Vec<usize>, fresh: Vec<usize>| {
+            let from = if pick.is_multiple_of(2) && !fresh.is_empty() { fresh } else { all };
+            (!from.is_empty()).then(|| from[pick / 2 % from.len()])
+        };
         match *draft {
             Draft::Transfer { .. } | Draft::Hold { .. } => Some(0),
             Draft::Capture { pick, .. } | Draft::Release { pick } => {
-                choose(pick, self.naive.holds().into_iter().map(|(_, placed)| placed.index).collect())
+                let (all, live) = (self.naive.holds(), self.naive.holds());
+                let live = live.into_iter().filter(|(id, _)| self.naive.end(*id).is_none());
+                let indices = |(_, placed): (HoldId, naive::Placed)| placed.index;
+                choose(pick, all.into_iter().map(indices).collect(), live.map(indices).collect())
             }
             Draft::Reverse { pick, .. } => {
-                let is_original =
-                    |entry: &Entry| matches!(entry.did, Did::Transfer { .. } | Did::Capture { .. });
-                let history = self.naive.history.iter().enumerate();
-                choose(
-                    pick,
-                    history.filter(|(_, entry)| is_original(entry)).map(|(index, _)| index).collect(),
-                )
+                let is_original = |&index: &usize| {
+                    matches!(self.naive.history[index].did, Did::Transfer { .. } | Did::Capture { .. })
+                };
+                let all: Vec<_> = (0..self.naive.history.len()).filter(is_original).collect();
+                let fresh = all[all.len().saturating_sub(3)..].to_vec();
+                choose(pick, all, fresh)
             }
         }
     }
@@ -341,12 +353,13 @@ impl Run {
         }
     }
 
-    /// The index seals all that happened; then the one ledger restarts from a checkpoint of itself.
-    fn seal(&mut self) {
-        let (from, to) = (*self.sealed.last().unwrap(), self.naive.history.len());
+    /// The index seals some of what happened; if all, the one ledger restarts from a checkpoint of itself.
+    fn seal(&mut self, quarters: usize) {
+        let (from, all) = (*self.sealed.last().unwrap(), self.naive.history.len());
+        let to = from + (all - from) * quarters / 4;
         for ledger in self.split.iter_mut().chain([&mut self.one]) {
             ledger.set_forgotten(Position(u64::try_from(to).unwrap()));
-            for entry in &self.naive.history[from..] {
+            for entry in &self.naive.history[from..to] {
                 match entry.did {
                     Did::Capture { id, .. } | Did::Release { id } | Did::Expire { id } => {
                         ledger.forget_hold(id)
@@ -359,10 +372,15 @@ impl Run {
             }
         }
         self.sealed.push(to);
+        if to == all {
+            self.restart(Position(u64::try_from(to).unwrap()));
+        }
+    }
+
+    fn restart(&mut self, sealed: Position) {
         let mut restarted = Ledger::new();
         for (no, account) in self.one.accounts() {
-            let plain = Guards { floor: Some(0), ceiling: None, limits: vec![] };
-            let guards = account.guards().cloned().unwrap_or(plain);
+            let guards = account.guards().cloned().unwrap_or_default();
             let (net, debits, credits) = (account.net(), account.held_debits(), account.held_credits());
             let account =
                 Account::from_parts(net, debits, credits, account.normal(), account.status(), guards);
@@ -374,7 +392,7 @@ impl Run {
         for (transaction, operation, total) in self.one.reversed_totals() {
             restarted.insert_reversed(transaction, operation, total);
         }
-        restarted.set_forgotten(Position(u64::try_from(to).unwrap()));
+        restarted.set_forgotten(sealed);
         self.one = restarted;
     }
 
@@ -423,103 +441,6 @@ impl Run {
         }
         self.now = self.now.plus_nanos(1);
     }
-
-    fn compare(&self) {
-        let mut sum = 0_i128;
-        for no in self.numbers() {
-            let account = self.one.account(no).unwrap();
-            let rules = &self.naive.rules[no.index()];
-            assert_eq!(
-                Some(account),
-                self.split[self.owners[no.index()]].account(no),
-                "{no:?} split over shards"
-            );
-            assert_eq!(Some(account.net()), self.naive.net(no), "{no:?} net");
-            assert_eq!(Some(account.posted()), self.naive.posted(no), "{no:?} posted");
-            assert_eq!(Some(account.available()), self.naive.available(no), "{no:?} available");
-            assert_eq!(account.held_debits(), self.naive.held(|hold| hold.debit == no), "{no:?} held debits");
-            assert_eq!(
-                account.held_credits(),
-                self.naive.held(|hold| hold.credit == no),
-                "{no:?} held credits"
-            );
-            assert_eq!((account.floor(), account.ceiling()), (rules.floor, rules.ceiling), "{no:?} guards");
-            let used = account.limits().iter().map(|limit| (limit.limit.clone(), limit.used_at(self.now)));
-            let naive =
-                rules.limits.iter().map(|limit| (limit.0.clone(), self.naive.used(no, limit, self.now)));
-            assert_eq!(used.collect::<Vec<_>>(), naive.collect::<Vec<_>>(), "{no:?} limits");
-            let folded = self.folded.get(&no).copied().unwrap_or_default();
-            assert_eq!(account.net(), rules.base + folded.net, "{no:?} folded effects");
-            sum = sum.wrapping_add(account.net()).wrapping_sub(rules.base);
-        }
-        assert_eq!(sum, 0, "debits are credits");
-        self.compare_holds();
-        self.compare_totals();
-    }
-
-    fn compare_holds(&self) {
-        let mut live = vec![];
-        for (id, placed) in self.naive.holds() {
-            let end = self.naive.end(id);
-            let forgotten = end.is_some_and(|end| end < *self.sealed.last().unwrap());
-            let expected = Hold {
-                debit: placed.debit,
-                credit: placed.credit,
-                held: Amount(placed.amount),
-                captured: Amount(match end.map(|end| &self.naive.history[end].did) {
-                    Some(Did::Capture { amount, .. }) => *amount,
-                    _ => 0,
-                }),
-                placed_at: self.naive.history[placed.index].at,
-                expires_at: placed.expires_at,
-                code: self.naive.history[placed.index].code.clone(),
-                ended: end.map(|end| hold_end(&self.naive.history[end].did)),
-            };
-            assert_eq!(self.one.hold(id), (!forgotten).then_some(&expected), "hold {id}");
-            assert_eq!(
-                self.split[self.owners[placed.debit.index()]].hold(id),
-                self.one.hold(id),
-                "split hold {id}"
-            );
-            if end.is_none() {
-                live.push((placed.expires_at, id));
-            }
-        }
-        live.sort();
-        assert_eq!(self.one.expiries().collect::<Vec<_>>(), live, "in order of expiry");
-        let split: usize = self.split.iter().map(|shard| shard.holds().count()).sum();
-        assert_eq!(split, self.one.holds().count(), "each hold lives in one shard");
-    }
-
-    fn compare_totals(&self) {
-        let recent = &self.naive.history[*self.sealed.last().unwrap()..];
-        let changed: BTreeSet<_> = recent
-            .iter()
-            .filter_map(|entry| match entry.did {
-                Did::Reverse { original, .. } => Some(original),
-                _ => None,
-            })
-            .collect();
-        let total = |&of: &(TransactionId, u8)| {
-            u64::try_from(self.naive.reversed(of, self.naive.history.len())).unwrap()
-        };
-        let expected: Vec<_> = changed.iter().map(|of| (of.0, of.1, Amount(total(of)))).collect();
-        assert_eq!(self.one.reversed_totals().collect::<Vec<_>>(), expected, "reversed totals");
-        let mut split: Vec<_> = self.split.iter().flat_map(Ledger::reversed_totals).collect();
-        split.sort();
-        assert_eq!(split, expected, "split reversed totals");
-    }
-
-    /// Recovery without a checkpoint: all records again.
-    fn replay(&self, case: &Case) {
-        let mut replayed = Self::new(case).one;
-        for record in &self.records {
-            replayed.apply(record);
-        }
-        for no in self.numbers() {
-            assert_eq!(replayed.account(no), self.one.account(no), "{no:?} replayed");
-        }
-    }
 }
 
 fn opened(rules: &Rules) -> Account {
@@ -539,8 +460,12 @@ fn hold_end(did: &Did) -> HoldEnd {
 
 #[test]
 fn the_ledger_does_what_the_naive_model_does() {
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1_000);
-    let config = Config { cases, source_file: Some(file!()), ..Config::default() };
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000);
+    let seeds = FileFailurePersistence::Direct(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/ledger_model/failed_seeds"
+    ));
+    let config = Config { cases, failure_persistence: Some(Box::new(seeds)), ..Config::default() };
     let verdicts = RefCell::new(BTreeMap::new());
     let verdict = TestRunner::new(config).run(&case(), |case| {
         let mut run = Run::new(&case);

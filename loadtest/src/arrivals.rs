@@ -33,12 +33,7 @@ pub(crate) struct Arrivals {
 impl Arrivals {
     /// A process of `share` (0 to 1) of the plan's rate.
     pub(crate) fn new(plan: Arc<Plan>, share: f64, seed: u64) -> Self {
-        Self {
-            plan,
-            share,
-            passed: 0.0,
-            rng: SmallRng::seed_from_u64(seed),
-        }
+        Self { plan, share, passed: 0.0, rng: SmallRng::seed_from_u64(seed) }
     }
 }
 
@@ -49,10 +44,7 @@ impl Iterator for Arrivals {
         let gap: f64 = self.rng.sample(Exp1);
         self.passed += gap;
         let (seconds, phase) = self.plan.time_of(self.passed / self.share)?;
-        Some(Arrival {
-            after: Duration::from_secs_f64(seconds),
-            phase,
-        })
+        Some(Arrival { after: Duration::from_secs_f64(seconds), phase })
     }
 }
 
@@ -62,12 +54,7 @@ mod tests {
     use crate::phases::Phase;
 
     fn steady(seconds: f64, rate: f64) -> Arc<Plan> {
-        Arc::new(Plan::new([Phase {
-            name: PhaseName::Steady,
-            seconds,
-            from: rate,
-            to: rate,
-        }]))
+        Arc::new(Plan::new([Phase { name: PhaseName::Steady, seconds, from: rate, to: rate }]))
     }
 
     #[test]
@@ -75,11 +62,8 @@ mod tests {
         let times: Vec<f64> = Arrivals::new(steady(100.0, 1_000.0), 1.0, 618)
             .map(|arrival| arrival.after.as_secs_f64())
             .collect();
-        let gaps: Vec<f64> = times
-            .iter()
-            .zip(times.iter().skip(1))
-            .map(|(before, after)| after - before)
-            .collect();
+        let gaps: Vec<f64> =
+            times.iter().zip(times.iter().skip(1)).map(|(before, after)| after - before).collect();
         let count = gaps.len() as f64;
         let mean = gaps.iter().sum::<f64>() / count;
         let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / count;
@@ -91,9 +75,7 @@ mod tests {
     #[test]
     fn shares_add_up_to_the_whole() {
         let plan = steady(50.0, 2_000.0);
-        let count: usize = (0..4)
-            .map(|seed| Arrivals::new(Arc::clone(&plan), 0.25, seed).count())
-            .sum();
+        let count: usize = (0..4).map(|seed| Arrivals::new(Arc::clone(&plan), 0.25, seed).count()).sum();
         assert!((count as f64 / 100_000.0 - 1.0).abs() < 0.015, "{count} arrivals");
     }
 

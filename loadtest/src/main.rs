@@ -1,1 +1,244 @@
-fn main(){}
+//! `yue-load`: rehearses a shopping festival's first minute against a Yue server, and audits what the server kept.
+//!
+//! Owns: the command line and the exit code. 0 passed, 1 a service level was missed, 2 a promise was broken,
+//! 3 the run is invalid or could not be made, 64 the command line is wrong.
+
+mod accounts;
+mod answer;
+mod arrivals;
+mod auditor;
+mod book;
+mod closed;
+mod connection;
+mod machine;
+mod mix;
+mod money;
+mod operation;
+mod phases;
+mod priority;
+mod progress;
+mod recorder;
+mod report;
+mod retry;
+mod run;
+mod saturate;
+mod scenario;
+mod setup;
+mod skew;
+mod slo;
+mod timer;
+mod verdict;
+mod wire;
+mod worker;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::retry::Style;
+use crate::scenario::{Length, Name, Rate, Scenario};
+use crate::wire::Endpoint;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The exit code of a run that could not be made.
+const NOT_RUN: u8 = 3;
+/// The exit code of a wrong command line, as `sysexits.h` has it.
+const USAGE: u8 = 64;
+/// The peak of a quick run without `--peak`: for a demonstration on two cores.
+const QUICK_PEAK: Rate = Rate(5_000.0);
+const SMOKE_RATE: Rate = Rate(200.0);
+
+/// Rehearses a shopping festival's first minute against a Yue server.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Offers the load of a scenario and audits the ledger.
+    Run(RunArgs),
+    /// Finds out how much the server takes: clients that send as soon as they have their answer.
+    Saturate(SaturateArgs),
+}
+
+#[derive(Args)]
+struct Server {
+    /// Where the server is.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// A bearer key, for a server that has keys.
+    #[arg(long, env = "YUE_KEY", hide_env_values = true)]
+    key: Option<String>,
+}
+
+impl Server {
+    fn endpoint(&self) -> Result<Endpoint, String> {
+        Endpoint::parse(&self.url, self.key.as_deref())
+    }
+}
+
+#[derive(Args)]
+struct RunArgs {
+    scenario: Name,
+    #[command(flatten)]
+    server: Server,
+    /// The highest offered rate in requests per second: a number, or 10k, 100k, 256k (payments of 2017), 583k
+    /// (orders of 2020). Needed for 618-midnight, but with --quick.
+    #[arg(long)]
+    peak: Option<Rate>,
+    /// A little over a minute instead of three.
+    #[arg(long, conflicts_with = "full")]
+    quick: bool,
+    /// The lengths of the real night, 67 minutes, instead of three.
+    #[arg(long)]
+    full: bool,
+    /// Multiplies the length of each phase.
+    #[arg(long, default_value_t = 1.0, value_parser = parse_factor)]
+    time_scale: f64,
+    /// Customers.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
+    users: u32,
+    /// Third-party merchants.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    merchants: u32,
+    /// The most requests in flight; what arrives beyond is dropped and counted.
+    #[arg(long, default_value_t = 1_024, value_parser = parse_count)]
+    connections: usize,
+    /// Threads of the generator.
+    #[arg(long, default_value_t = 1, value_parser = parse_count)]
+    threads: usize,
+    /// Repeats the users, amounts and moments of an earlier run.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How users come again.
+    #[arg(long, value_enum, default_value = "polite")]
+    retry: Style,
+    /// How many acknowledged transactions are read again one by one, at most; all are looked for in the event stream.
+    #[arg(long, default_value_t = 20_000)]
+    audit_sample: usize,
+    /// The folder for the report: SCENARIO.html and SCENARIO.json.
+    #[arg(long, default_value = "out")]
+    report: PathBuf,
+}
+
+impl RunArgs {
+    fn scenario(&self) -> Result<Scenario, String> {
+        let length = match (self.quick, self.full) {
+            (true, _) => Length::Quick,
+            (false, true) => Length::Full,
+            (false, false) => Length::Standard,
+        };
+        match (self.scenario, self.peak) {
+            (Name::Smoke, peak) => Ok(Scenario::smoke(peak.unwrap_or(SMOKE_RATE), self.time_scale)),
+            (Name::Midnight, None) if self.quick => {
+                Ok(Scenario::midnight(QUICK_PEAK, length, self.time_scale))
+            }
+            (Name::Midnight, None) => Err("618-midnight needs --peak, for example --peak 10k".to_owned()),
+            (Name::Midnight, Some(peak)) => Ok(Scenario::midnight(peak, length, self.time_scale)),
+        }
+    }
+
+    fn settings(self) -> Result<run::Settings, String> {
+        Ok(run::Settings {
+            endpoint: self.server.endpoint()?,
+            scenario: self.scenario()?,
+            seed: self.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),
+            users: self.users,
+            merchants: self.merchants,
+            connections: self.connections,
+            threads: self.threads,
+            retry: self.retry,
+            audit_sample: self.audit_sample,
+            report: self.report,
+        })
+    }
+}
+
+#[derive(Args)]
+struct SaturateArgs {
+    #[command(flatten)]
+    server: Server,
+    /// Connections, each with one request in flight.
+    #[arg(long, default_value_t = 64, value_parser = parse_count)]
+    clients: usize,
+    /// Threads of the clients.
+    #[arg(long, default_value_t = 1, value_parser = parse_count)]
+    threads: usize,
+    /// How long it is measured, after one second of warm-up.
+    #[arg(long, default_value_t = 10.0, value_parser = parse_factor)]
+    seconds: f64,
+    /// Accounts among which the money moves.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
+    accounts: u32,
+    /// Transactions in a request; 1 is a single transaction.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    batch: u32,
+    /// Of the amounts and accounts.
+    #[arg(long, default_value_t = 618)]
+    seed: u64,
+}
+
+impl SaturateArgs {
+    fn settings(&self) -> Result<saturate::Settings, String> {
+        Ok(saturate::Settings {
+            endpoint: self.server.endpoint()?,
+            clients: self.clients,
+            threads: self.threads,
+            seconds: self.seconds,
+            accounts: self.accounts,
+            batch: usize::try_from(self.batch).map_err(|error| error.to_string())?,
+            seed: self.seed,
+        })
+    }
+}
+
+fn parse_factor(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        Ok(_) | Err(_) => Err("must be a number above zero".to_owned()),
+    }
+}
+
+fn parse_count(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(value) if (1..=65_536).contains(&value) => Ok(value),
+        Ok(_) | Err(_) => Err("must be a number from 1 to 65536".to_owned()),
+    }
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            error.print().ok();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { 0 });
+        }
+    };
+    let settings_error = |error: String| {
+        eprintln!("error: {error}");
+        ExitCode::from(USAGE)
+    };
+    let result = match cli.command {
+        Command::Run(arguments) => match arguments.settings() {
+            Ok(settings) => run::run(&settings),
+            Err(error) => return settings_error(error),
+        },
+        Command::Saturate(arguments) => match arguments.settings() {
+            Ok(settings) => saturate::run(&settings),
+            Err(error) => return settings_error(error),
+        },
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("the run could not be made: {error}");
+            ExitCode::from(NOT_RUN)
+        }
+    }
+}

@@ -23,6 +23,23 @@ pub(crate) enum Intent {
     Hostile,
 }
 
+impl Intent {
+    /// The kind that it most probably becomes; for arrivals that are dropped before there is a request.
+    pub(crate) fn kind(self) -> Kind {
+        match self {
+            Self::AccountRead => Kind::AccountRead,
+            Self::HistoryRead => Kind::HistoryRead,
+            Self::Payment => Kind::Payment,
+            Self::PromotionPayment => Kind::PromotionPayment,
+            Self::Combination => Kind::Hold,
+            Self::Recharge => Kind::Recharge,
+            Self::Refund => Kind::Refund,
+            Self::Transfer => Kind::Transfer,
+            Self::Hostile => Kind::Hostile,
+        }
+    }
+}
+
 /// What a request does, as reports name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -111,32 +128,14 @@ struct Weights {
     hostile: f64,
 }
 
-const FESTIVAL: Weights = Weights {
-    query: 55.0,
-    pay: 35.0,
-    recharge: 3.0,
-    refund: 3.0,
-    transfer: 3.0,
-    hostile: 1.0,
-};
+const FESTIVAL: Weights =
+    Weights { query: 55.0, pay: 35.0, recharge: 3.0, refund: 3.0, transfer: 3.0, hostile: 1.0 };
 
-const PREHEAT: Weights = Weights {
-    query: 80.0,
-    pay: 4.0,
-    recharge: 15.0,
-    refund: 0.0,
-    transfer: 1.0,
-    hostile: 0.0,
-};
+const PREHEAT: Weights =
+    Weights { query: 80.0, pay: 4.0, recharge: 15.0, refund: 0.0, transfer: 1.0, hostile: 0.0 };
 
-const REFUND_WAVE: Weights = Weights {
-    query: 48.0,
-    pay: 31.0,
-    recharge: 2.5,
-    refund: 15.0,
-    transfer: 2.5,
-    hostile: 1.0,
-};
+const REFUND_WAVE: Weights =
+    Weights { query: 48.0, pay: 31.0, recharge: 2.5, refund: 15.0, transfer: 2.5, hostile: 1.0 };
 
 fn weights(phase: PhaseName) -> &'static Weights {
     match phase {
@@ -162,11 +161,7 @@ pub(crate) fn intent(phase: PhaseName, rng: &mut impl Rng) -> Intent {
         draw < 0.0
     };
     if falls_in(weights.query) {
-        if rng.random_bool(HISTORY_SHARE) {
-            Intent::HistoryRead
-        } else {
-            Intent::AccountRead
-        }
+        if rng.random_bool(HISTORY_SHARE) { Intent::HistoryRead } else { Intent::AccountRead }
     } else if falls_in(weights.pay * COMBINATION_SHARE) {
         Intent::Combination
     } else if falls_in(weights.pay * PROMOTION_SHARE) {
@@ -210,9 +205,7 @@ mod tests {
 
     fn check(phase: PhaseName, wanted: &[Intent], expected: f64) {
         let mut rng = SmallRng::seed_from_u64(618);
-        let count = (0..DRAWS)
-            .filter(|_| wanted.contains(&intent(phase, &mut rng)))
-            .count();
+        let count = (0..DRAWS).filter(|_| wanted.contains(&intent(phase, &mut rng))).count();
         let share = count as f64 / f64::from(DRAWS);
         assert!((share - expected).abs() < 0.005, "{phase:?} {wanted:?}: {share}, expected {expected}");
     }
@@ -234,7 +227,8 @@ mod tests {
     #[test]
     fn weights_sum_to_a_hundred() {
         for table in [FESTIVAL, PREHEAT, REFUND_WAVE] {
-            let sum = table.query + table.pay + table.recharge + table.refund + table.transfer + table.hostile;
+            let sum =
+                table.query + table.pay + table.recharge + table.refund + table.transfer + table.hostile;
             assert!((sum - 100.0).abs() < 1e-9, "{sum}");
         }
     }

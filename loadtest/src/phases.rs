@@ -76,9 +76,7 @@ impl Phase {
     fn elapsed_at(&self, arrivals: f64) -> f64 {
         let slope = (self.to - self.from) / self.seconds;
         // The root of `from·t + slope·t²/2 = arrivals`, in the form that stays exact when the slope is near zero.
-        let root = (self.from * self.from + 2.0 * slope * arrivals)
-            .max(0.0)
-            .sqrt();
+        let root = (self.from * self.from + 2.0 * slope * arrivals).max(0.0).sqrt();
         (2.0 * arrivals / (self.from + root)).min(self.seconds)
     }
 }
@@ -108,11 +106,7 @@ impl Plan {
         let mut spans = Vec::new();
         let (mut starts_at, mut arrivals_before) = (0.0, 0.0);
         for phase in phases {
-            spans.push(Span {
-                phase,
-                starts_at,
-                arrivals_before,
-            });
+            spans.push(Span { phase, starts_at, arrivals_before });
             starts_at += phase.seconds;
             arrivals_before += phase.arrivals(phase.seconds);
         }
@@ -126,17 +120,18 @@ impl Plan {
 
     /// The length of the run in seconds.
     pub(crate) fn seconds(&self) -> f64 {
-        self.spans
-            .last()
-            .map_or(0.0, |span| span.starts_at + span.phase.seconds)
+        self.spans.last().map_or(0.0, |span| span.starts_at + span.phase.seconds)
     }
 
     /// The phase at `seconds` into the run; the last one from the end on.
     pub(crate) fn at(&self, seconds: f64) -> Option<&Span> {
-        self.spans
-            .iter()
-            .rev()
-            .find(|span| span.starts_at <= seconds)
+        self.spans.iter().rev().find(|span| span.starts_at <= seconds)
+    }
+
+    /// The phase in the middle of a second, counted from 0.
+    pub(crate) fn in_second(&self, second: usize) -> PhaseName {
+        let span = self.at(second as f64 + 0.5);
+        span.map_or(PhaseName::Steady, |span| span.phase.name)
     }
 
     /// The expected number of arrivals from the start of the run until `seconds`.
@@ -152,11 +147,7 @@ impl Plan {
         if arrivals >= self.arrivals_until(self.seconds()) {
             return None;
         }
-        let span = self
-            .spans
-            .iter()
-            .rev()
-            .find(|span| span.arrivals_before <= arrivals)?;
+        let span = self.spans.iter().rev().find(|span| span.arrivals_before <= arrivals)?;
         let elapsed = span.phase.elapsed_at(arrivals - span.arrivals_before);
         Some((span.starts_at + elapsed, span.phase.name))
     }
@@ -167,12 +158,7 @@ mod tests {
     use super::*;
 
     fn ramp(name: PhaseName, seconds: f64, from: f64, to: f64) -> Phase {
-        Phase {
-            name,
-            seconds,
-            from,
-            to,
-        }
+        Phase { name, seconds, from, to }
     }
 
     fn plan() -> Plan {
@@ -185,10 +171,7 @@ mod tests {
 
     fn check(seconds: f64, expected_arrivals: f64) {
         let arrivals = plan().arrivals_until(seconds);
-        assert!(
-            (arrivals - expected_arrivals).abs() < 1e-6,
-            "{arrivals} arrivals until {seconds} s"
-        );
+        assert!((arrivals - expected_arrivals).abs() < 1e-6, "{arrivals} arrivals until {seconds} s");
     }
 
     #[test]

@@ -97,7 +97,8 @@ pub(crate) struct Scenario {
 impl Scenario {
     /// The festival's midnight: base rate `peak / 100`, all lengths times `time_scale`.
     pub(crate) fn midnight(peak: Rate, length: Length, time_scale: f64) -> Self {
-        let [warm_up, preheat, gun, order_peak, shelf, payment_peak, shelf_end, decay, refund_wave] = length.seconds();
+        let [warm_up, preheat, gun, order_peak, shelf, payment_peak, shelf_end, decay, refund_wave] =
+            length.seconds();
         let base = peak.0 / 100.0;
         let phase = |name, seconds, from, to| Phase {
             name,
@@ -116,22 +117,12 @@ impl Scenario {
             phase(PhaseName::Decay, decay, 70.0, 8.0),
             phase(PhaseName::RefundWave, refund_wave, 8.0, 8.0),
         ]);
-        Self {
-            name: Name::Midnight,
-            peak,
-            plan,
-            promotion_dry_at: length.promotion_dry_at() * time_scale,
-        }
+        Self { name: Name::Midnight, peak, plan, promotion_dry_at: length.promotion_dry_at() * time_scale }
     }
 
     /// A steady rate for some seconds, with all kinds of operations.
     pub(crate) fn smoke(rate: Rate, time_scale: f64) -> Self {
-        let phase = |name, seconds| Phase {
-            name,
-            seconds: seconds * time_scale,
-            from: rate.0,
-            to: rate.0,
-        };
+        let phase = |name, seconds| Phase { name, seconds: seconds * time_scale, from: rate.0, to: rate.0 };
         Self {
             name: Name::Smoke,
             peak: rate,
@@ -152,7 +143,8 @@ impl Scenario {
             .map(|span| {
                 let ends_at = (span.starts_at + span.phase.seconds).min(seconds);
                 let starts_at = span.starts_at.min(seconds);
-                share(span.phase.name) * (self.plan.arrivals_until(ends_at) - self.plan.arrivals_until(starts_at))
+                share(span.phase.name)
+                    * (self.plan.arrivals_until(ends_at) - self.plan.arrivals_until(starts_at))
             })
             .sum()
     }
@@ -197,6 +189,9 @@ mod tests {
     fn expectations_integrate_the_share_over_the_phases() {
         let scenario = Scenario::smoke(Rate(100.0), 1.0);
         assert!((scenario.expected(99.0, |_| 1.0) - 600.0).abs() < 1e-6);
-        assert!((scenario.expected(2.0, |phase| if phase == PhaseName::Steady { 0.5 } else { 0.0 }) - 50.0).abs() < 1e-6);
+        assert!(
+            (scenario.expected(2.0, |phase| if phase == PhaseName::Steady { 0.5 } else { 0.0 }) - 50.0).abs()
+                < 1e-6
+        );
     }
 }

@@ -219,7 +219,7 @@ impl<'a> AccountWalk<'a> {
     /// The account's postings of the block that has its newest one up to a position, up to there.
     fn read_run(&mut self, segment: &Segment, up_to: Position) -> Result<PostingRun, IndexError> {
         let blocks = self.blocks.get_or_insert_with(|| self.store.walk(Family::Postings));
-        blocks.to_at_most(&posting_block::key(segment.no, self.account, up_to))?;
+        blocks.go_to_at_most(&posting_block::key(segment.no, self.account, up_to))?;
         match blocks.item() {
             Some((key, block)) if posting_block::key_segment(key) == Some(segment.no) => {
                 let mut run = posting_block::find_run(block, self.account)?;

@@ -65,7 +65,7 @@ impl Filter {
 
     /// `None` if the bytes are no filter.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        if bytes.is_empty() || bytes.len() % BLOCK_BYTES != 0 {
+        if bytes.is_empty() || !bytes.len().is_multiple_of(BLOCK_BYTES) {
             return None;
         }
         let blocks = bytes.chunks_exact(BLOCK_BYTES).map(|chunk| {

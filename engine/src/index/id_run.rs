@@ -58,7 +58,7 @@ impl Run {
 
     fn find(&self, store: &Store, id: u128) -> Result<Option<Position>, IndexError> {
         let mut walk = store.walk(Family::Ids);
-        walk.to_at_most(&key(self.no, id))?;
+        walk.go_to_at_most(&key(self.no, id))?;
         match walk.item() {
             Some((found, block)) if key_run(found) == Some(self.no) => IdBlock::decode(block)?.find(id),
             Some(_) | None => Ok(None),

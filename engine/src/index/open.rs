@@ -68,6 +68,19 @@ pub fn open(
     open_store(Store::open(dir, options)?, options, visit)
 }
 
+/// The watermark of the index in `dir`, read without writing to it; the beginning if there is no index.
+///
+/// # Errors
+/// Storage failures, damage, and a format that is newer than this release.
+pub fn watermark_of(dir: &Path, options: &IndexOptions) -> Result<Checkpoint, IndexError> {
+    if !dir.join("CURRENT").exists() {
+        return Ok(Checkpoint::default());
+    }
+    let store = Store::open_read_only(dir, options)?;
+    check_format(&store)?;
+    watermark(&store).map(|(checkpoint, _)| checkpoint)
+}
+
 /// Opens an existing index without writing to it: the follower and the sealer are not to be used.
 pub(super) fn open_read_only(
     dir: &Path,
@@ -171,7 +184,7 @@ fn load_state(
     load_accounts(index, &mut start)?;
     load_openings(index, &mut start, visit)?;
     let mut walk = index.store.walk(Family::LiveHolds);
-    walk.to_first()?;
+    walk.go_to_first()?;
     while let Some((key, value)) = walk.item() {
         let (id, row) = (hold::key_id(key)?, HoldRow::decode(value)?);
         start.ledger.insert_hold(id, row.to_hold());
@@ -183,7 +196,7 @@ fn load_state(
 
 fn load_accounts(index: &Index, start: &mut Start) -> Result<(), IndexError> {
     let mut walk = index.store.walk(Family::Accounts);
-    walk.to_first()?;
+    walk.go_to_first()?;
     while let Some((key, value)) = walk.item() {
         let page = <[u8; 4]>::try_from(key).map_err(|_| IndexError::damaged("a page has no number"))?;
         let first = u32::from_be_bytes(page).checked_mul(PAGE_ACCOUNTS);
@@ -218,7 +231,7 @@ fn load_openings(
 ) -> Result<(), IndexError> {
     let wrong = |opened| IndexError::damaged(format!("the opening at {opened} fits no account"));
     let mut walk = index.store.walk(Family::Openings);
-    walk.to_first()?;
+    walk.go_to_first()?;
     let mut count = 0_usize;
     while let Some((key, value)) = walk.item() {
         let block = RecordBlock::decode(key_position(key)?, value)?;

@@ -210,7 +210,7 @@ impl<'a> RecordReader<'a> {
         let has = |[first, last]: [(Position, Timestamp); 2]| first.0 <= position && position <= last.0;
         if !self.block.ends().is_some_and(has) {
             let walk = self.walk.get_or_insert_with(|| self.store.walk(Family::Records));
-            walk.to_at_most(&position_key(position))?;
+            walk.go_to_at_most(&position_key(position))?;
             self.block = match walk.item() {
                 Some((key, bytes)) => RecordBlock::decode(key_position(key)?, bytes)?,
                 None => RecordBlock::default(),

@@ -92,14 +92,20 @@ impl Balance {
     }
 }
 
+impl Default for Guards {
+    /// Those of an account that has none.
+    fn default() -> Self {
+        Self { floor: Self::FLOOR_DEFAULT, ceiling: None, limits: Vec::new() }
+    }
+}
+
 impl Guards {
     /// The floor of an account without guards.
     pub const FLOOR_DEFAULT: Floor = Some(0);
 
     /// Boxed, or `None` if nothing differs from an account without guards: each state has one form.
     fn boxed(self) -> Option<Box<Self>> {
-        let plain = self.floor == Self::FLOOR_DEFAULT && self.ceiling.is_none() && self.limits.is_empty();
-        (!plain).then(|| Box::new(self))
+        (self != Self::default()).then(|| Box::new(self))
     }
 }
 
@@ -247,10 +253,7 @@ impl Account {
 
     /// Makes a decided change.
     pub(super) fn change(&mut self, change: &AccountChange, now: Timestamp) {
-        let mut guards = self.guards.take().map_or_else(
-            || Guards { floor: Guards::FLOOR_DEFAULT, ceiling: None, limits: Vec::new() },
-            |guards| *guards,
-        );
+        let mut guards = self.guards.take().map_or_else(Guards::default, |guards| *guards);
         if let Patch::Set(floor) = change.floor {
             guards.floor = floor;
         }

@@ -79,8 +79,8 @@ impl Facts {
         }
     }
 
-    /// Adds one leg to its account, if that was gathered. An effect that lessens `available` may not leave it below the
-    /// floor, and one that takes room may not go beyond the ceiling; a capture, release or reversal of room does neither.
+    /// Adds one leg to its account, if that was gathered. An effect that lessens `available` may not leave it below
+    /// the floor, and one that takes room may not go beyond the ceiling; a capture or a release does neither.
     pub(super) fn shift(&mut self, no: AccountNo, delta: Delta) -> Result<(), RejectionCode> {
         let Some(account) = self.position(no).and_then(|at| self.accounts.get_mut(at)) else { return Ok(()) };
         let normal = account.normal;

@@ -153,10 +153,12 @@ impl LimitState {
         if !self.counts(code) {
             return Ok(());
         }
-        let (used_amount, used_count) = self.used_at(now);
-        self.window = self.window.max(WindowStart::of(self.limit.window, now));
-        self.used_amount = used_amount.checked_add(u128::from(amount)).ok_or(RejectionCode::Overflow)?;
-        self.used_count = used_count.checked_add(1).ok_or(RejectionCode::Overflow)?;
+        let window = WindowStart::of(self.limit.window, now);
+        if window > self.window {
+            (self.window, self.used_amount, self.used_count) = (window, 0, 0);
+        }
+        self.used_amount = self.used_amount.checked_add(u128::from(amount)).ok_or(RejectionCode::Overflow)?;
+        self.used_count = self.used_count.checked_add(1).ok_or(RejectionCode::Overflow)?;
         Ok(())
     }
 

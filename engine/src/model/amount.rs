@@ -2,6 +2,8 @@ use std::fmt;
 
 use rust_decimal::Decimal;
 
+use super::Assets;
+
 /// A count of an asset's minor units (fen for CNY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Amount(pub u64);
@@ -60,6 +62,16 @@ impl RequestedAmount {
     #[must_use]
     pub fn from_units(amount: Amount, scale: u8) -> Self {
         Self::Decimal(Decimal::from_i128_with_scale(i128::from(amount.0), u32::from(scale)))
+    }
+
+    /// Whether some asset has this amount: positive, with few enough decimals, and of a `u64` magnitude.
+    #[must_use]
+    pub fn fits_some_asset(&self) -> bool {
+        match self {
+            Self::Decimal(value) => u8::try_from(value.scale())
+                .is_ok_and(|scale| scale <= Assets::SCALE_MAX && self.to_units(scale).is_some()),
+            Self::Invalid(_) => false,
+        }
     }
 
     fn invalid(text: &str) -> Self {

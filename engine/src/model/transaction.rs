@@ -31,6 +31,7 @@ id! {
 
 /// A client's own data on a transaction or an account: at most 16 pairs, keys 64, values 256 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::box_collection, reason = "nearly all are empty, and every transaction carries one")]
 pub struct Metadata(Option<Box<BTreeMap<CompactString, CompactString>>>);
 
 /// What is wrong with metadata.

@@ -19,11 +19,21 @@ pub(crate) struct Case {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    Post { operations: Vec<(Draft, Option<u8>)>, code: Option<u8>, resolved_late: bool },
+    Post {
+        operations: Vec<(Draft, Option<u8>)>,
+        code: Option<u8>,
+        resolved_late: bool,
+    },
     Wait(Wait),
     Expire,
-    Seal,
-    Change { no: u8, floor: Option<Floor>, ceiling: Option<Option<i128>>, limits: Option<Vec<Limit>> },
+    /// So many quarters of what is not sealed yet.
+    Seal(usize),
+    Change {
+        no: u8,
+        floor: Option<Floor>,
+        ceiling: Option<Option<i128>>,
+        limits: Option<Vec<Limit>>,
+    },
 }
 
 /// An operation before its hold or original is picked from what is there.
@@ -41,6 +51,8 @@ pub(crate) enum Wait {
     Nanos(i64),
     /// To the next midnight of Shanghai, less so many nanoseconds.
     Midnight(i64),
+    /// To the next live hold's expiry, less so many nanoseconds.
+    Expiry(i64),
 }
 
 fn amount() -> impl Strategy<Value = u64> {
@@ -65,7 +77,9 @@ fn ceiling() -> impl Strategy<Value = Option<i128>> {
 }
 
 fn accounts() -> impl Strategy<Value = (u8, u8)> {
-    (0..ACCOUNTS, 1..ACCOUNTS).prop_map(|(debit, step)| (debit, (debit + step) % ACCOUNTS))
+    let pair = |among| (0..among, 1..among).prop_map(move |(debit, step)| (debit, (debit + step) % among));
+    // Often the same few, so that what one operation took meets the next one.
+    prop_oneof![pair(ACCOUNTS), pair(3)]
 }
 
 fn draft() -> impl Strategy<Value = Draft> {
@@ -102,14 +116,15 @@ fn step() -> impl Strategy<Value = Step> {
         (0_i64..400 * SECOND_NS).prop_map(Wait::Nanos),
         (0_i64..40 * DAY_NS).prop_map(Wait::Nanos),
         (0_i64..2).prop_map(Wait::Midnight),
+        (0_i64..2).prop_map(Wait::Expiry),
     ];
     prop_oneof![
         20 => (operations, option::of(0_u8..2), any::<bool>())
             .prop_map(|(operations, code, resolved_late)| Step::Post { operations, code, resolved_late }),
         5 => wait.prop_map(Step::Wait),
         1 => Just(Step::Expire),
-        2 => Just(Step::Seal),
-        1 => (0..ACCOUNTS, option::of(floor()), option::of(ceiling()), option::of(limits()))
+        2 => (1_usize..5).prop_map(Step::Seal),
+        2 => (0..ACCOUNTS, option::of(floor()), option::of(ceiling()), option::of(limits()))
             .prop_map(|(no, floor, ceiling, limits)| Step::Change { no, floor, ceiling, limits }),
     ]
 }

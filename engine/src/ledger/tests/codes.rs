@@ -250,6 +250,36 @@ fn each_operation_sees_the_earlier_ones() {
             },
             Some((Code::LimitExceeded, 3)),
         ),
+        (
+            "a capture's rest comes back to the limit",
+            |w| assert!(w.post(None, &[hold(1, LIMITED, SHOP, 50)]).is_ok()),
+            |w| vec![w.capture(1, Some(10)), transfer(LIMITED, SHOP, 50)],
+            None,
+        ),
+        (
+            "and no more",
+            |w| assert!(w.post(None, &[hold(1, LIMITED, SHOP, 50)]).is_ok()),
+            |w| vec![w.capture(1, Some(10)), transfer(LIMITED, SHOP, 51)],
+            Some((Code::LimitExceeded, 1)),
+        ),
+        (
+            "a release comes back to the limit",
+            |w| assert!(w.post(None, &[hold(1, LIMITED, SHOP, 60)]).is_ok()),
+            |w| vec![w.release(1), transfer(LIMITED, SHOP, 60)],
+            None,
+        ),
+        (
+            "a reversal comes back to the limit",
+            |w| assert!(w.post(None, &[transfer(LIMITED, SHOP, 60)]).is_ok()),
+            |w| vec![w.reverse(2, 0, Some(20)), transfer(LIMITED, SHOP, 20)],
+            None,
+        ),
+        (
+            "but not more than it moves",
+            |w| assert!(w.post(None, &[transfer(LIMITED, SHOP, 60)]).is_ok()),
+            |w| vec![w.reverse(2, 0, Some(20)), transfer(LIMITED, SHOP, 21)],
+            Some((Code::LimitExceeded, 1)),
+        ),
     ];
     table.iter().for_each(check);
 }

@@ -1,0 +1,72 @@
+# Yue's targets. `make` with no target lists them. CI (.ci/run) calls only targets of this file.
+#
+# What may be set from outside: CARGO_TARGET_DIR, CCACHE_DIR, CC, CXX, LIBCLANG_PATH (see scripts/build-env.sh),
+# ARGS for the test runner, SEED for the simulation, CI for `--locked` and quiet prompts.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+CARGO := scripts/cargo.sh
+LOCKED := $(if $(CI),--locked)
+ARGS ?=
+SEED ?=
+
+.PHONY: help
+help:
+	@printf 'usage: make TARGET\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: prerequisites
+prerequisites: ## install what the build needs (Debian packages); quick when all is there
+	@scripts/prerequisites.sh
+
+.PHONY: build
+build: prerequisites ## build the release binaries `yue`, `yue-load` and `yue-bench`
+	@$(CARGO) build --release --workspace --bins $(LOCKED)
+
+.PHONY: demo
+demo: prerequisites ## a fresh server, the first minute of 618 in small, the verdict, the journal verified
+	@$(CARGO) build --release -p yue-server -p yue-loadtest --bins $(LOCKED)
+	@scripts/demo.sh
+
+.PHONY: test
+test: prerequisites ## all tests and doc tests (ARGS=name runs those whose name contains it)
+	@scripts/test.sh $(LOCKED) -- $(ARGS)
+
+.PHONY: sim
+sim: prerequisites ## the deterministic simulation (SEED=n replays one run)
+	@$(if $(SEED),YUE_SIM_SEED='$(SEED)') $(CARGO) test -p yue-engine --test simulation $(LOCKED) -- --nocapture $(ARGS)
+
+.PHONY: lint
+lint: prerequisites ## formatting and clippy, warnings are errors
+	@for script in scripts/*.sh .ci/run; do bash -n "$$script"; done
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --workspace --all-targets $(LOCKED) -- -D warnings
+
+.PHONY: fmt
+fmt: prerequisites ## format the sources
+	@$(CARGO) fmt --all
+
+.PHONY: deny
+deny: prerequisites ## licences, sources, advisories of the dependencies (needs cargo-deny; OFFLINE=1: no advisories)
+	@scripts/deny.sh
+
+.PHONY: bench
+bench: prerequisites ## the headline figures: engine, history, restart, HTTP (wants an idle machine)
+	@$(CARGO) build --release -p yue-bench -p yue-server -p yue-loadtest --bins $(LOCKED)
+	@scripts/bench.sh
+
+.PHONY: bench-micro
+bench-micro: prerequisites ## the criterion benches of the parts
+	@$(CARGO) bench -p yue-bench $(LOCKED) $(ARGS)
+
+.PHONY: env
+env: ## print the build's environment; `eval "$(make env)"` lets plain cargo share the build
+	@scripts/build-env.sh
+
+.PHONY: clean
+clean: ## remove out/ and the default target folder; an own CARGO_TARGET_DIR and the ccache stay
+	@scripts/clean.sh

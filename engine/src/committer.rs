@@ -1,0 +1,104 @@
+//! The committer: one a partition, the only writer of the journal.
+//!
+//! Owns positions, times and the chain's end. A plain state machine: [`Committer::step`] takes what all shards have
+//! queued, in the order of the queue, and writes it as one group. Never decides. Invariant: a notice is given out only
+//! after the group is on disk; the first error is the last step (the caller aborts).
+
+use smallvec::SmallVec;
+
+use crate::{
+    journal::{Checkpoint, Group, Head, Journal, JournalError},
+    model::Timestamp,
+    shard::{Batch, ForeignEffect, ShardNo, Synced},
+};
+
+pub(crate) struct Committer<J> {
+    journal: J,
+    shards: u16,
+}
+
+/// A group that is on disk, and what it means to each shard that it concerns.
+pub(crate) struct Committed {
+    pub(crate) group: Group,
+    pub(crate) notices: Vec<(ShardNo, Synced)>,
+}
+
+impl<J: Journal> Committer<J> {
+    pub(crate) fn new(journal: J, shards: u16) -> Self {
+        Self { journal, shards }
+    }
+
+    /// Writes and syncs the batches as one group. `wall` is the clock's time, `sealed` the index's newest checkpoint.
+    ///
+    /// # Errors
+    /// The journal's; the process must abort.
+    ///
+    /// # Panics
+    /// Without a record in the batches.
+    pub(crate) fn step(
+        &mut self,
+        batches: Vec<Batch>,
+        wall: Timestamp,
+        sealed: Checkpoint,
+    ) -> Result<Committed, JournalError> {
+        let head = self.journal.head();
+        let at = head.at.plus_nanos(1).max(wall);
+        let count = batches.iter().map(|batch| batch.count).sum();
+        assert!(count > 0, "a group has at least one record");
+        let notices = self.notices(head, at, &batches);
+        let mut batches = batches.into_iter().map(|batch| batch.records);
+        let mut records = batches.next().unwrap_or_default();
+        batches.for_each(|more| records.extend_from_slice(&more));
+        let group = Group::new(head, at, count, records);
+        self.journal.append(&group, sealed)?;
+        assert_eq!(self.journal.head(), group.head(), "the journal ends with the group that was appended");
+        Ok(Committed { group, notices })
+    }
+
+    pub(crate) fn head(&self) -> Head {
+        self.journal.head()
+    }
+
+    fn notices(&self, head: Head, at: Timestamp, batches: &[Batch]) -> Vec<(ShardNo, Synced)> {
+        let count: u64 = batches.iter().map(|batch| u64::from(batch.count)).sum();
+        let end = head.position.plus(count);
+        let mut notices: Vec<(ShardNo, Synced)> = (0..self.shards)
+            .map(|shard| (ShardNo(shard), Synced { end, own: SmallVec::new(), foreign: Vec::new() }))
+            .collect();
+        let mut offset = 0;
+        for batch in batches {
+            let first = head.position.plus(1 + offset);
+            let first_at = at.plus_nanos(i64::try_from(offset).unwrap_or(i64::MAX));
+            if let Some((_, notice)) = notices.get_mut(batch.shard.index()) {
+                notice.own.push((first, first_at, batch.count));
+            }
+            for (shard, foreign) in &batch.foreign {
+                let position = first.plus(u64::from(foreign.index));
+                let at = first_at.plus_nanos(i64::from(foreign.index));
+                if let Some((_, notice)) = notices.get_mut(shard.index()) {
+                    notice.foreign.push((position, at, ForeignEffect::clone(&foreign.effect)));
+                }
+            }
+            offset += u64::from(batch.count);
+        }
+        notices.retain(|(_, notice)| !notice.own.is_empty() || !notice.foreign.is_empty());
+        notices
+    }
+}
+
+/// How much of what waits goes into one group.
+#[derive(Clone, Copy)]
+pub(crate) struct GroupLimits {
+    pub(crate) records_max: usize,
+    pub(crate) bytes_max: usize,
+}
+
+impl GroupLimits {
+    /// Whether a group of this size takes no more.
+    pub(crate) fn is_full(self, batches: &[Batch]) -> bool {
+        let records: usize =
+            batches.iter().map(|batch| usize::try_from(batch.count).unwrap_or(usize::MAX)).sum();
+        let bytes: usize = batches.iter().map(|batch| batch.records.len()).sum();
+        records >= self.records_max || bytes >= self.bytes_max
+    }
+}

@@ -1,0 +1,181 @@
+//! What the front threads share: address → account, id → in flight or known, and the published balances.
+//!
+//! Owns no money: balances here are copies, written by the owning shard after the journal's sync. Never waits; who
+//! must wait gets a receiver. Invariant: an account is found here only after its opening is on disk, and an id that is
+//! neither here nor in the index has never taken effect.
+
+mod account;
+mod claims;
+
+use std::sync::Arc;
+
+use crossbeam_skiplist::SkipMap;
+use dashmap::{DashMap, Entry};
+use tokio::sync::oneshot;
+
+pub(crate) use account::{AccountEntry, Flags, PublishedRules};
+pub(crate) use claims::{Claim, Claims, Found};
+
+use crate::{
+    model::{AccountNo, AccountOpening, Address, AssetNo, HoldId, Position, Timestamp, TransactionId},
+    shard::ShardNo,
+    view::Unavailable,
+};
+
+/// Told when what was waited for is settled: `Err` if it was not admitted.
+pub(crate) type Settled = oneshot::Receiver<Result<(), Unavailable>>;
+type Waiters = Vec<oneshot::Sender<Result<(), Unavailable>>>;
+
+enum AddressState {
+    /// The opening is on its way to disk.
+    Opening(Waiters),
+    Open(AccountNo),
+}
+
+/// What [`Directory::claim_address`] found.
+pub(crate) enum AddressClaim {
+    /// The caller opens the account under this number.
+    Claimed(AccountNo),
+    /// Somebody else's opening is in flight.
+    InFlight(Settled),
+    /// It is open.
+    Open(AccountNo),
+}
+
+/// Where a live or not yet sealed hold lives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HoldPlace {
+    pub(crate) debit: AccountNo,
+    pub(crate) credit: AccountNo,
+}
+
+pub(crate) struct Directory {
+    addresses: DashMap<Address, AddressState, foldhash::fast::RandomState>,
+    ordered: SkipMap<Address, AccountNo>,
+    /// By account number. `None` where a number was given out before a restart and its opening never reached the disk.
+    accounts: boxcar::Vec<Option<AccountEntry>>,
+    pub(crate) transactions: Claims<TransactionId, Position>,
+    pub(crate) holds: Claims<HoldId, HoldPlace>,
+    shards: u16,
+}
+
+impl Directory {
+    pub(crate) fn new(shards: u16) -> Self {
+        Self {
+            addresses: DashMap::default(),
+            ordered: SkipMap::new(),
+            accounts: boxcar::Vec::new(),
+            transactions: Claims::default(),
+            holds: Claims::default(),
+            shards,
+        }
+    }
+
+    pub(crate) fn shards(&self) -> u16 {
+        self.shards
+    }
+
+    /// The number of an open account.
+    pub(crate) fn find(&self, address: &str) -> Option<AccountNo> {
+        match self.addresses.get(address)?.value() {
+            AddressState::Open(no) => Some(*no),
+            AddressState::Opening(_) => None,
+        }
+    }
+
+    /// The entry behind a number that this directory gave out.
+    ///
+    /// # Panics
+    /// On a number of which no account was opened: a broken invariant.
+    pub(crate) fn entry(&self, no: AccountNo) -> &AccountEntry {
+        self.accounts
+            .get(no.index())
+            .and_then(Option::as_ref)
+            .expect("an account number comes from this directory")
+    }
+
+    pub(crate) fn shard_of(&self, no: AccountNo) -> ShardNo {
+        self.entry(no).shard
+    }
+
+    /// Open accounts whose address starts with `prefix` and follows `after`, in order of address.
+    pub(crate) fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&'a str>,
+    ) -> impl Iterator<Item = AccountNo> + use<'a> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let start = match after {
+            Some(after) if after >= prefix => Excluded(after),
+            Some(_) | None => Included(prefix),
+        };
+        self.ordered
+            .range::<str, _>((start, Unbounded))
+            .take_while(move |row| row.key().as_str().starts_with(prefix))
+            .map(|row| *row.value())
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.ordered.len()
+    }
+
+    /// Claims an address for an opening.
+    pub(crate) fn claim_address(&self, opening: &Arc<AccountOpening>, asset: AssetNo) -> AddressClaim {
+        match self.addresses.entry(opening.address.clone()) {
+            Entry::Occupied(mut occupied) => match occupied.get_mut() {
+                AddressState::Open(no) => AddressClaim::Open(*no),
+                AddressState::Opening(waiters) => {
+                    let (sender, settled) = oneshot::channel();
+                    waiters.push(sender);
+                    AddressClaim::InFlight(settled)
+                }
+            },
+            Entry::Vacant(vacant) => {
+                vacant.insert(AddressState::Opening(Vec::new()));
+                let shard = ShardNo(opening.address.shard(self.shards));
+                let index = self.accounts.push(Some(AccountEntry::new(Arc::clone(opening), asset, shard)));
+                AddressClaim::Claimed(AccountNo(
+                    u32::try_from(index).expect("fewer accounts than ACCOUNTS_MAX"),
+                ))
+            }
+        }
+    }
+
+    /// The opening is on disk: the account can be found from now on.
+    pub(crate) fn open(&self, no: AccountNo, position: Position, at: Timestamp) {
+        let entry = self.entry(no);
+        entry.opened(position, at);
+        let address = entry.opening.address.clone();
+        self.ordered.insert(address.clone(), no);
+        if let Some(AddressState::Opening(waiters)) = self.addresses.insert(address, AddressState::Open(no)) {
+            wake(waiters, Ok(()));
+        }
+    }
+
+    /// The opening was not admitted.
+    pub(crate) fn abandon_opening(&self, address: &Address, why: Unavailable) {
+        let opening = |_: &Address, state: &AddressState| matches!(state, AddressState::Opening(_));
+        if let Some((_, AddressState::Opening(waiters))) = self.addresses.remove_if(address, opening) {
+            wake(waiters, Err(why));
+        }
+    }
+
+    /// Takes an account from the index's checkpoint or the journal, at a start.
+    pub(crate) fn recover(&self, no: AccountNo, opening: Arc<AccountOpening>, asset: AssetNo) {
+        while self.accounts.count() < no.index() {
+            self.accounts.push(None);
+        }
+        let shard = ShardNo(opening.address.shard(self.shards));
+        self.addresses.insert(opening.address.clone(), AddressState::Open(no));
+        self.ordered.insert(opening.address.clone(), no);
+        let index = self.accounts.push(Some(AccountEntry::new(opening, asset, shard)));
+        assert_eq!(index, no.index(), "accounts are recovered in the order of their numbers");
+    }
+}
+
+fn wake(waiters: Waiters, with: Result<(), Unavailable>) {
+    for waiter in waiters {
+        // A waiter that went away needs no answer.
+        let _ = waiter.send(with);
+    }
+}

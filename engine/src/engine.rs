@@ -1,0 +1,301 @@
+//! Wires it all: the only type that callers need.
+//!
+//! A payment's way, in order: 1. [`Engine::submit`] claims the id and resolves names on the caller's thread
+//! (`front`); 2. the command goes into the mailbox of the shard that guards it; 3. the shard decides, applies and
+//! queues a record (`shard`, `ledger`); 4. the committer writes what all shards have queued as one group and syncs
+//! (`committer`, `journal`); 5. the owning shards publish and answer; 6. the index follows (`index`).
+
+use std::{
+    fs::File,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::sync::{oneshot, watch};
+
+use crate::{
+    clock::Clock,
+    config::Config,
+    fatal::fatal,
+    front::Front,
+    index::IndexError,
+    journal::JournalError,
+    metrics::Snapshot,
+    model::{
+        AccountChange, AccountOpening, Address, AssetError, Assets, HoldId, Position, Transaction,
+        TransactionId,
+    },
+    recovery,
+    threads::{Follow, Threads},
+    view::{
+        AccountError, AccountView, AssetTotals, BalanceView, EventView, GroupTotals, HistoryCursor,
+        HistoryEntry, HistoryQuery, HoldView, Outcome, Page, Point, SubmitError, TransactionView,
+        TrialBalance, Unavailable,
+    },
+};
+
+/// A running ledger on a data directory. Cheap to clone: all clones are one engine.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    front: Front,
+    clock: Arc<Clock>,
+    follow: crossbeam::channel::Sender<Follow>,
+    threads: crossbeam::atomic::AtomicCell<Option<Box<Threads>>>,
+    _lock: Lock,
+}
+
+impl Drop for Inner {
+    /// The last clone is gone: nobody can submit any more, and what was admitted lands before the threads end.
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Inner {
+    fn stop(&self) {
+        self.front.state.stopping.store(true, Ordering::Relaxed);
+        while self.front.counters.in_flight() > 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if let Some(threads) = self.threads.take() {
+            threads.stop();
+        }
+    }
+}
+
+/// Why an engine did not start. Nothing was written, unless the cause lies in the writing itself.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has the directory.
+    #[error("the data directory {0} is in use by another process")]
+    InUse(String),
+    /// A newer release wrote it.
+    #[error("the data directory has format {found}; this release reads up to {known}")]
+    Version {
+        /// The format on disk.
+        found: String,
+        /// The newest format that is known here.
+        known: u32,
+    },
+    /// The directory or a file in it.
+    #[error("the data directory: {0}")]
+    Io(#[from] std::io::Error),
+    /// A setting out of its range.
+    #[error("{0}")]
+    Config(String),
+    /// The configured assets, among themselves or against those in use.
+    #[error(transparent)]
+    Asset(#[from] AssetError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The index.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+/// Holds a data directory against other processes, as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Lock(#[allow(dead_code, reason = "closing the file gives the lock back")] File);
+
+/// A data directory that this process has locked, before recovery.
+#[derive(Debug)]
+pub struct Locked {
+    config: Config,
+    lock: Lock,
+}
+
+impl Locked {
+    /// Checks the journal, loads the index's checkpoint, replays what follows it, expires the holds that ran out
+    /// meanwhile, and starts. Blocks until it is ready for traffic.
+    ///
+    /// # Errors
+    /// A damaged or newer data directory: it is left as it is.
+    pub fn recover(self) -> Result<Engine, OpenError> {
+        let recovery::Recovered { front, clock, threads } = recovery::recover(&self.config)?;
+        let follow = threads.follow.clone();
+        let threads = crossbeam::atomic::AtomicCell::new(Some(Box::new(threads)));
+        Ok(Engine(Arc::new(Inner { front, clock, follow, threads, _lock: self.lock })))
+    }
+}
+
+impl Engine {
+    /// Locks a data directory (it is made if it is missing), and leaves recovery to [`Locked::recover`].
+    ///
+    /// # Errors
+    /// A bad configuration, another process on the directory, a newer format.
+    pub fn lock(config: Config) -> Result<Locked, OpenError> {
+        let lock = recovery::lock(&config)?;
+        Ok(Locked { config, lock: Lock(lock) })
+    }
+
+    /// Locks, recovers and starts. Blocks until it is ready for traffic.
+    ///
+    /// # Errors
+    /// As [`Engine::lock`] and [`Locked::recover`].
+    pub fn open(config: Config) -> Result<Self, OpenError> {
+        Self::lock(config)?.recover()
+    }
+
+    /// Stops taking commands, waits until those in flight have landed, and ends the threads. Blocks. Reads that clones
+    /// make afterwards are answered as of the end.
+    pub fn close(self) {
+        self.0.stop();
+    }
+
+    /// The assets that accounts can hold.
+    #[must_use]
+    pub fn assets(&self) -> &Assets {
+        &self.0.front.assets
+    }
+
+    /// Opens an account; `true` if this call opened it, `false` if it was open with the same body.
+    ///
+    /// # Errors
+    /// Another body for the address, an unknown asset, or overload.
+    pub async fn open_account(&self, opening: AccountOpening) -> Result<(AccountView, bool), AccountError> {
+        let (no, opened) = self.0.front.open_account(opening).await?;
+        Ok((self.0.front.account_view(no, self.0.clock.now()), opened))
+    }
+
+    /// Changes an account's rules, once everything in flight on it has landed.
+    ///
+    /// # Errors
+    /// No such account, a rule that the balance breaks, or overload.
+    pub async fn change_account(
+        &self,
+        address: &Address,
+        change: AccountChange,
+    ) -> Result<AccountView, AccountError> {
+        let no = self.0.front.change_account(address, change).await?;
+        Ok(self.0.front.account_view(no, self.0.clock.now()))
+    }
+
+    /// An account as of its last synced change. Neither waits nor touches the disk.
+    #[must_use]
+    pub fn account(&self, address: &Address) -> Option<AccountView> {
+        self.0.front.account(address, self.0.clock.now())
+    }
+
+    /// Accounts whose address starts with `prefix`, by address, from behind `after`; at most `limit`
+    /// ([`Config::page_rows_max`] at the most).
+    #[must_use]
+    pub fn accounts(&self, prefix: &str, after: Option<&str>, limit: usize) -> Page<AccountView, Address> {
+        self.0.front.accounts(prefix, after, limit, self.0.clock.now())
+    }
+
+    /// Submits a transaction, and waits until it is on disk and every account shows it.
+    ///
+    /// # Errors
+    /// The id belongs to another body, or the engine is overloaded or stopping: nothing was applied.
+    pub async fn submit(&self, transaction: Transaction) -> Result<Outcome, SubmitError> {
+        self.0.front.submit(transaction).await
+    }
+
+    /// Submits transactions that have no order between them; one result each, in the order given.
+    pub async fn submit_batch(&self, transactions: Vec<Transaction>) -> Vec<Result<Outcome, SubmitError>> {
+        self.0.front.submit_batch(transactions).await
+    }
+
+    /// A transaction or final refusal; waits for one in flight.
+    pub async fn transaction(&self, id: TransactionId) -> Option<TransactionView> {
+        self.0.front.transaction(id).await
+    }
+
+    /// A hold; waits for one in flight.
+    pub async fn hold(&self, id: HoldId) -> Option<HoldView> {
+        self.0.front.hold_view(id).await
+    }
+
+    /// An account's posted changes, newest first; `None` if there is no such account.
+    pub async fn history(
+        &self,
+        address: &Address,
+        query: HistoryQuery,
+    ) -> Option<Page<HistoryEntry, HistoryCursor>> {
+        self.0.front.history(address, query).await
+    }
+
+    /// An account's balance at a point; `None` if there is no such account or the point is before its opening.
+    pub async fn balance_at(&self, address: &Address, point: Point) -> Option<BalanceView> {
+        self.0.front.balance_at(address, point).await
+    }
+
+    /// The turnover of all accounts at one position that has everything acknowledged before this call.
+    ///
+    /// # Errors
+    /// The engine has stopped.
+    pub async fn trial_balance(&self) -> Result<TrialBalance, Unavailable> {
+        let front = &self.0.front;
+        front.index.wait_for(front.state.synced()).await;
+        let (reply, answer) = oneshot::channel();
+        self.0.follow.send(Follow::TrialBalance(reply)).map_err(|_| Unavailable::Stopping)?;
+        let found = answer.await.map_err(|_| Unavailable::Stopping)?;
+        let asset = |code: &str| {
+            let no = front.assets.find(code);
+            let no = no.unwrap_or_else(|| fatal(&format_args!("asset {code} is in use, but unknown")));
+            front.assets.get(no).clone()
+        };
+        let groups: Vec<_> = found
+            .rows
+            .into_iter()
+            .map(|row| GroupTotals {
+                prefix: row.group,
+                asset: asset(&row.asset),
+                debits: row.debits,
+                credits: row.credits,
+            })
+            .collect();
+        let mut assets: Vec<AssetTotals> = Vec::new();
+        for group in &groups {
+            match assets.iter_mut().find(|totals| totals.asset == group.asset) {
+                Some(totals) => {
+                    totals.debits += group.debits;
+                    totals.credits += group.credits;
+                }
+                None => assets.push(AssetTotals {
+                    asset: group.asset.clone(),
+                    debits: group.debits,
+                    credits: group.credits,
+                }),
+            }
+        }
+        assets.sort_by(|one, other| one.asset.code.cmp(&other.asset.code));
+        Ok(TrialBalance { position: found.position, at: found.at, assets, groups })
+    }
+
+    /// The journal's records after a position as events, in order and without a gap; at most `limit`. Empty at the end:
+    /// [`Engine::head`] tells when there is more.
+    pub async fn events(&self, after: Position, limit: usize) -> Vec<EventView> {
+        self.0.front.events(after, limit, self.0.clock.now()).await
+    }
+
+    /// The last position that [`Engine::events`] has; changes when there is more.
+    #[must_use]
+    pub fn head(&self) -> watch::Receiver<Position> {
+        self.0.front.index.subscribe()
+    }
+
+    /// A copy of all counters.
+    #[must_use]
+    pub fn metrics(&self) -> Snapshot {
+        let front = &self.0.front;
+        Snapshot {
+            mailbox_depth: front.mailboxes.iter().map(crossbeam::channel::Sender::len).collect(),
+            index_lag: front.index_lag(),
+            position: front.state.synced().0,
+            accounts: u64::try_from(front.directory.count()).unwrap_or(u64::MAX),
+            ..front.counters.snapshot()
+        }
+    }
+
+    /// Whether new writes would be refused now. Cheap: to be asked before any work on a request.
+    ///
+    /// # Errors
+    /// Why they would be.
+    pub fn admission(&self) -> Result<(), Unavailable> {
+        self.0.front.admission()
+    }
+}

@@ -1,0 +1,271 @@
+//! What runs on the callers' threads: a transaction's claims, the first pass of the rules, and its way to a shard.
+//!
+//! Owns no balance and no queue. Never blocks: [`Front::prepare`] either makes a command ready or gives back the
+//! transaction with what it has to wait for, holding nothing meanwhile, so that waiting can't lock anybody out.
+//! Invariant: an id is claimed before the index is asked for an old one, and the claim ends with the answer.
+
+mod accounts;
+mod reads;
+mod resolve;
+mod submit;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use smallvec::SmallVec;
+
+use crate::{
+    config::Config,
+    directory::{Claim, Directory, Settled},
+    index::{Index, IndexError},
+    journal::{PostedTransaction, Record},
+    metrics::Counters,
+    model::{
+        AccountNo, AccountStatus, Assets, Command, HoldId, Operation, OperationKind, Position, PostedKind,
+        Rejection, RequestedAmount, ResolvedOperation, Timestamp, Transaction,
+    },
+    shard::{
+        Envelope, Input, ShardNo, ShardSet,
+        completion::{Completion, Reply},
+    },
+    view::Unavailable,
+};
+use resolve::Pass;
+
+/// See the module.
+pub(crate) struct Front {
+    pub(crate) config: Config,
+    pub(crate) assets: Arc<Assets>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) counters: Arc<Counters>,
+    /// By shard.
+    pub(crate) mailboxes: Vec<crossbeam::channel::Sender<Input>>,
+    pub(crate) state: Arc<State>,
+}
+
+/// What the engine's threads tell the front.
+#[derive(Default)]
+pub(crate) struct State {
+    /// The last synced position.
+    pub(crate) synced: AtomicU64,
+    pub(crate) storage_low: AtomicBool,
+    pub(crate) stopping: AtomicBool,
+}
+
+impl State {
+    pub(crate) fn synced(&self) -> Position {
+        Position(self.synced.load(Ordering::Acquire))
+    }
+}
+
+/// What came of [`Front::prepare`].
+pub(crate) enum Prepared {
+    /// On to its shard.
+    Ready(Box<Envelope>),
+    /// The id has an outcome.
+    Known(Transaction, Position),
+    /// Try again after a wait.
+    Wait(Transaction, Wait),
+}
+
+/// What a transaction waits for.
+pub(crate) enum Wait {
+    /// A copy of itself in flight: it shares its fate.
+    Copy(Settled),
+    /// An id in flight that it refers to.
+    Settled(Settled),
+    /// A change of an account.
+    Change(AccountNo),
+    /// The index, to show a record.
+    Indexed(Position),
+}
+
+/// What a transaction has claimed so far.
+#[derive(Default)]
+struct Claimed {
+    holds: SmallVec<[HoldId; 1]>,
+    accounts: SmallVec<[AccountNo; 4]>,
+}
+
+impl Front {
+    /// Cheap, before any work: whether new writes are refused now.
+    pub(crate) fn admission(&self) -> Result<(), Unavailable> {
+        if self.state.stopping.load(Ordering::Relaxed) {
+            return Err(Unavailable::Stopping);
+        }
+        if self.state.storage_low.load(Ordering::Relaxed) {
+            return Err(Unavailable::StorageLow);
+        }
+        if self.index_lag() > self.config.index_lag_records_max {
+            return Err(Unavailable::Overloaded("the index"));
+        }
+        if self.counters.in_flight() >= self.config.in_flight_commands_max {
+            return Err(Unavailable::Overloaded("the engine"));
+        }
+        Ok(())
+    }
+
+    /// Records that the journal has and the index does not show yet.
+    pub(crate) fn index_lag(&self) -> u64 {
+        self.state.synced().0.saturating_sub(self.index.applied().0)
+    }
+
+    /// Claims a transaction's ids and accounts, and runs the first pass of the rules.
+    pub(crate) fn prepare(
+        &self,
+        transaction: Transaction,
+        reply: impl FnOnce() -> Reply,
+    ) -> Result<Prepared, IndexError> {
+        match self.directory.transactions.claim(transaction.id) {
+            Claim::Claimed => {}
+            Claim::InFlight(settled) => return Ok(Prepared::Wait(transaction, Wait::Copy(settled))),
+            Claim::Known(position) => return Ok(Prepared::Known(transaction, position)),
+        }
+        if let Some(position) = self.index.find_transaction(transaction.id)? {
+            self.directory.transactions.abandon(transaction.id, Ok(()));
+            return Ok(Prepared::Known(transaction, position));
+        }
+        let mut claimed = Claimed::default();
+        let mut operations = SmallVec::with_capacity(transaction.operations.len());
+        let mut refused = None;
+        for (index, operation) in (0_u8..).zip(&transaction.operations) {
+            match self.resolve(&transaction, operation, &mut claimed)? {
+                Pass::Resolved(resolved) => operations.push(resolved),
+                Pass::Rejected(code) => {
+                    refused = Some(Rejection { code, operation: index });
+                    operations.clear();
+                    break;
+                }
+                Pass::Wait(wait) => {
+                    self.withdraw(&transaction, &claimed);
+                    return Ok(Prepared::Wait(transaction, wait));
+                }
+            }
+        }
+        let (guards, guarded) = self.guards(&transaction, &operations, &claimed);
+        let completion = Completion {
+            id: transaction.id,
+            holds: claimed.holds,
+            accounts: claimed.accounts,
+            reply: reply(),
+        };
+        let command = Command { transaction, operations, refused };
+        Ok(Prepared::Ready(Box::new(Envelope { command, guards, guarded, completion, reserved: None })))
+    }
+
+    /// Gives back what a transaction that has to wait has claimed.
+    fn withdraw(&self, transaction: &Transaction, claimed: &Claimed) {
+        for &hold in &claimed.holds {
+            self.directory.holds.abandon(hold, Ok(()));
+        }
+        for &account in &claimed.accounts {
+            self.directory.entry(account).leave();
+        }
+        self.directory.transactions.abandon(transaction.id, Ok(()));
+    }
+
+    /// The accounts that can refuse a command, or whose shard keeps a hold or a reversed total for it, and their
+    /// shards. A command that nobody can refuse goes to its first account's shard, one without accounts to its id's.
+    fn guards(
+        &self,
+        transaction: &Transaction,
+        operations: &[ResolvedOperation],
+        claimed: &Claimed,
+    ) -> (ShardSet, SmallVec<[AccountNo; 2]>) {
+        let mut guarded: SmallVec<[AccountNo; 2]> = SmallVec::new();
+        for operation in operations {
+            let (debit, credit) = operation.accounts();
+            let (debit_guards, credit_guards) = match operation {
+                ResolvedOperation::Transfer { .. } => {
+                    (self.flags(debit).guards_debits, self.flags(credit).guards_credits)
+                }
+                ResolvedOperation::Hold { .. } => (true, self.flags(credit).guards_credits),
+                ResolvedOperation::Capture { .. } | ResolvedOperation::Release { .. } => (true, false),
+                ResolvedOperation::Reverse { .. } => (self.flags(debit).guards_debits, true),
+            };
+            if debit_guards && !guarded.contains(&debit) {
+                guarded.push(debit);
+            }
+            if credit_guards && !guarded.contains(&credit) {
+                guarded.push(credit);
+            }
+        }
+        let mut shards = ShardSet::default();
+        for &account in &guarded {
+            shards.insert(self.directory.shard_of(account));
+        }
+        if guarded.is_empty() {
+            let by_id =
+                u16::try_from(transaction.id.0 % u128::from(self.directory.shards())).unwrap_or_default();
+            let first = claimed.accounts.first();
+            shards.insert(first.map_or(ShardNo(by_id), |&account| self.directory.shard_of(account)));
+        }
+        (shards, guarded)
+    }
+
+    fn flags(&self, account: AccountNo) -> crate::directory::Flags {
+        self.directory.entry(account).flags()
+    }
+
+    /// The request behind a posted transaction's record.
+    pub(crate) fn request(&self, posted: &PostedTransaction) -> Transaction {
+        let name = |no: AccountNo| self.directory.entry(no).opening.address.clone();
+        let scale = |no: AccountNo| self.assets.get(self.directory.entry(no).asset).scale;
+        let operations = posted.operations.iter().map(|operation| {
+            let kind = match operation.kind {
+                PostedKind::Transfer { debit, credit, amount } => OperationKind::Transfer {
+                    debit: name(debit),
+                    credit: name(credit),
+                    amount: RequestedAmount::from_units(amount, scale(debit)),
+                },
+                PostedKind::Hold { id, debit, credit, amount, expires_in } => OperationKind::Hold {
+                    id,
+                    debit: name(debit),
+                    credit: name(credit),
+                    amount: RequestedAmount::from_units(amount, scale(debit)),
+                    expires_in,
+                },
+                PostedKind::Capture { hold, debit, amount, explicit, .. } => OperationKind::Capture {
+                    hold,
+                    amount: explicit.then(|| RequestedAmount::from_units(amount, scale(debit))),
+                },
+                PostedKind::Release { hold, .. } => OperationKind::Release { hold },
+                PostedKind::Reverse { transaction, operation, debit, amount, explicit, .. } => {
+                    OperationKind::Reverse {
+                        transaction,
+                        operation,
+                        amount: explicit.then(|| RequestedAmount::from_units(amount, scale(debit))),
+                    }
+                }
+            };
+            Operation { kind, code: operation.code.clone() }
+        });
+        Transaction {
+            id: posted.id,
+            operations: operations.collect(),
+            code: posted.code.clone(),
+            reference: posted.reference.clone(),
+            metadata: posted.metadata.clone(),
+        }
+    }
+
+    /// The record at a position that is indexed.
+    ///
+    /// # Panics
+    /// There is none: the index is not what the directory says.
+    pub(crate) fn record(&self, position: Position) -> Result<(Timestamp, Record), IndexError> {
+        Ok(self.index.record(position)?.expect("an indexed position has a record"))
+    }
+}
+
+/// Whether an account's status lets it take part in something new.
+fn takes_part(status: AccountStatus) -> Result<(), crate::model::RejectionCode> {
+    match status {
+        AccountStatus::Active => Ok(()),
+        AccountStatus::Frozen => Err(crate::model::RejectionCode::AccountFrozen),
+        AccountStatus::Closed => Err(crate::model::RejectionCode::AccountClosed),
+    }
+}

@@ -1,0 +1,219 @@
+//! What can be asked: published balances at once, the past through the index.
+
+use std::sync::Arc;
+
+use super::{Front, Wait};
+use crate::{
+    directory::Found,
+    fatal::fatal,
+    index::{self, IndexError},
+    journal::{PostedTransaction, Record, RefusedTransaction},
+    model::{AccountNo, Address, Asset, HoldId, Position, Timestamp, TransactionId},
+    view::{
+        AccountView, BalanceView, Event, EventView, HistoryCursor, HistoryEntry, HistoryQuery, HoldView,
+        LimitView, Page, Point, PostedOperationView, TransactionView,
+    },
+};
+
+/// An index that can't be read can't be trusted with the next duplicate either.
+fn sound<T>(result: Result<T, IndexError>) -> T {
+    result.unwrap_or_else(|error| fatal(&error))
+}
+
+impl Front {
+    pub(crate) fn account(&self, address: &Address, now: Timestamp) -> Option<AccountView> {
+        self.directory.find(address.as_str()).map(|no| self.account_view(no, now))
+    }
+
+    pub(crate) fn account_view(&self, no: AccountNo, now: Timestamp) -> AccountView {
+        let entry = self.directory.entry(no);
+        let (balance, rules) = entry.read();
+        let (posted, held) = match entry.opening.normal {
+            crate::model::NormalSide::Credit => (balance.net, balance.held_debits),
+            crate::model::NormalSide::Debit => (-balance.net, balance.held_credits),
+        };
+        let limits = rules.limits.iter().map(|state| {
+            let (used_amount, used_count) = state.used_at(now);
+            LimitView { limit: state.limit.clone(), used_amount, used_count }
+        });
+        AccountView {
+            address: entry.opening.address.clone(),
+            asset: self.asset(no),
+            normal: entry.opening.normal,
+            status: rules.status,
+            posted,
+            held,
+            available: posted - held,
+            floor: rules.floor,
+            ceiling: rules.ceiling,
+            limits: limits.collect(),
+            position: balance.position,
+            opened_at: entry.opened_at().1,
+            metadata: entry.opening.metadata.clone(),
+        }
+    }
+
+    pub(crate) fn accounts(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Page<AccountView, Address> {
+        let limit = limit.clamp(1, self.config.page_rows_max);
+        let mut numbers: Vec<_> = self.directory.list(prefix, after).take(limit + 1).collect();
+        let more = numbers.len() > limit;
+        numbers.truncate(limit);
+        let items: Vec<_> = numbers.into_iter().map(|no| self.account_view(no, now)).collect();
+        let next = items.last().filter(|_| more).map(|last| last.address.clone());
+        Page { items, next }
+    }
+
+    /// Waits for one in flight.
+    pub(crate) async fn transaction(&self, id: TransactionId) -> Option<TransactionView> {
+        let position = loop {
+            match self.directory.transactions.find(id) {
+                Found::Known(position) => break position,
+                Found::InFlight(settled) => {
+                    let _ = self.wait(Wait::Settled(settled)).await;
+                }
+                Found::Absent => break sound(self.index.find_transaction(id))?,
+            }
+        };
+        self.index.wait_for(position).await;
+        match sound(self.record(position)) {
+            (at, Record::Posted(posted)) => Some(self.posted_view(position, at, &posted)),
+            (at, Record::Refused(refused)) => Some(refused_view(position, at, refused)),
+            (
+                _,
+                Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. },
+            ) => fatal(&format_args!("position {position} holds no transaction, but an id leads there")),
+        }
+    }
+
+    fn posted_view(&self, position: Position, at: Timestamp, posted: &PostedTransaction) -> TransactionView {
+        let operations = posted.operations.iter().map(|operation| {
+            let (debit, credit) = operation.kind.accounts();
+            PostedOperationView {
+                kind: operation.kind.clone(),
+                code: operation.code.clone(),
+                debit: self.address(debit),
+                credit: self.address(credit),
+                asset: self.asset(debit),
+            }
+        });
+        let verdict = Ok(operations.collect());
+        TransactionView {
+            position,
+            at,
+            decided_at: posted.decided_at,
+            request: self.request(posted),
+            verdict,
+        }
+    }
+
+    /// Waits for one in flight.
+    pub(crate) async fn hold_view(&self, id: HoldId) -> Option<HoldView> {
+        while let Found::InFlight(settled) = self.directory.holds.find(id) {
+            let _ = self.wait(Wait::Settled(settled)).await;
+        }
+        self.index.wait_for(self.state.synced()).await;
+        sound(self.index.find_hold(id)).map(|row| HoldView {
+            id,
+            ended: row.ended.map(|(end, _)| end),
+            amount: row.amount,
+            captured: row.captured,
+            expires_at: row.expires_at,
+            debit: self.address(row.debit),
+            credit: self.address(row.credit),
+            asset: self.asset(row.debit),
+        })
+    }
+
+    pub(crate) async fn history(
+        &self,
+        address: &Address,
+        query: HistoryQuery,
+    ) -> Option<Page<HistoryEntry, HistoryCursor>> {
+        let account = self.directory.find(address.as_str())?;
+        self.index.wait_for(self.state.synced()).await;
+        let limit = query.limit.clamp(1, self.config.page_rows_max);
+        let HistoryQuery { from, to, cursor: before, .. } = query;
+        let query = index::HistoryQuery { account, from, to, before, limit: limit + 1 };
+        let mut rows = sound(self.index.history(&query));
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(index::HistoryRow::cursor);
+        let items = rows.into_iter().map(|row| HistoryEntry {
+            position: row.position,
+            at: row.at,
+            transaction: row.transaction,
+            operation: row.operation,
+            kind: row.kind,
+            direction: row.direction,
+            amount: row.amount,
+            balance: row.balance,
+            counterparty: self.address(row.counterparty),
+            code: row.code,
+        });
+        Some(Page { items: items.collect(), next })
+    }
+
+    pub(crate) async fn balance_at(&self, address: &Address, point: Point) -> Option<BalanceView> {
+        let account = self.directory.find(address.as_str())?;
+        self.index.wait_for(self.state.synced()).await;
+        let found = sound(self.index.balance_at(account, point))?;
+        let index::BalanceAt { posted, position, at } = found;
+        Some(BalanceView { posted, asset: self.asset(account), position, at })
+    }
+
+    pub(crate) async fn events(&self, after: Position, limit: usize, now: Timestamp) -> Vec<EventView> {
+        self.index.wait_for(self.state.synced()).await;
+        let limit = limit.clamp(1, self.config.page_rows_max);
+        let records = sound(self.index.records(after, limit)).into_iter();
+        records
+            .map(|(position, at, record)| EventView {
+                position,
+                at,
+                event: self.event(position, at, record, now),
+            })
+            .collect()
+    }
+
+    fn event(&self, position: Position, at: Timestamp, record: Record, now: Timestamp) -> Event {
+        match record {
+            Record::AccountOpened { no, .. } => Event::AccountOpened(Arc::new(self.account_view(no, now))),
+            Record::AccountChanged { no, .. } => Event::AccountChanged(Arc::new(self.account_view(no, now))),
+            Record::Posted(posted) => Event::TransactionPosted(self.posted_view(position, at, &posted)),
+            Record::Refused(refused) => Event::TransactionRefused(refused_view(position, at, refused)),
+            Record::HoldExpired { hold, debit, credit, held, .. } => {
+                let row = sound(self.index.find_hold(hold)).unwrap_or_else(|| {
+                    fatal(&format_args!("position {position} expires a hold that the index does not know"))
+                });
+                Event::HoldExpired(HoldView {
+                    id: hold,
+                    ended: Some(crate::model::HoldEnd::Expired),
+                    amount: held,
+                    captured: crate::model::Amount::ZERO,
+                    expires_at: row.expires_at,
+                    debit: self.address(debit),
+                    credit: self.address(credit),
+                    asset: self.asset(debit),
+                })
+            }
+        }
+    }
+
+    pub(crate) fn address(&self, no: AccountNo) -> Address {
+        self.directory.entry(no).opening.address.clone()
+    }
+
+    pub(crate) fn asset(&self, no: AccountNo) -> Asset {
+        self.assets.get(self.directory.entry(no).asset).clone()
+    }
+}
+
+fn refused_view(position: Position, at: Timestamp, refused: RefusedTransaction) -> TransactionView {
+    let RefusedTransaction { transaction, rejection, decided_at, .. } = refused;
+    TransactionView { position, at, decided_at, request: transaction, verdict: Err(rejection) }
+}

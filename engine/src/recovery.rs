@@ -1,0 +1,296 @@
+//! From a data directory to a running engine.
+//!
+//! Owns the order of a start: lock, format, journal check, index checkpoint, replay, shards, overdue holds, threads.
+//! Never repairs. Invariant: nothing is written before the journal has passed its check, and no command is taken before
+//! the holds that ran out meanwhile have expired.
+
+use std::{
+    fs::{self, File},
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
+
+use crossbeam::atomic::AtomicCell;
+
+use crate::{
+    clock::Clock,
+    committer::{Committed, Committer},
+    config::Config,
+    directory::{Directory, HoldPlace},
+    engine::OpenError,
+    front::Front,
+    index::{self, Follower, IndexOptions, Sealer},
+    journal::{Group, Journal, JournalError, JournalOptions, Record, rocks::RocksJournal},
+    ledger::Ledger,
+    model::{AccountNo, AccountOpening, Asset, Assets, Position, Timestamp, TransactionId},
+    shard::{Flushed, Input, Shard, ShardNo},
+    threads::{Shared, Threads, forget_sealed, watch_storage},
+};
+
+/// The format of a data directory as a whole, in its file `format`.
+const FORMAT: u32 = 1;
+
+pub(crate) struct Recovered {
+    pub(crate) front: Front,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) threads: Threads,
+}
+
+/// Takes the data directory for this process, and checks its format.
+pub(crate) fn lock(config: &Config) -> Result<File, OpenError> {
+    if config.shards == 0 || config.shards > Config::SHARDS_MAX {
+        return Err(OpenError::Config(format!("shards must be 1 to {}", Config::SHARDS_MAX)));
+    }
+    fs::create_dir_all(&config.data)?;
+    let lock = File::options().create(true).truncate(false).write(true).open(config.data.join("lock"))?;
+    if fs4::fs_std::FileExt::try_lock_exclusive(&lock)? {
+        check_format(&config.data)?;
+        Ok(lock)
+    } else {
+        Err(OpenError::InUse(config.data.display().to_string()))
+    }
+}
+
+fn check_format(data: &Path) -> Result<(), OpenError> {
+    let path = data.join("format");
+    match fs::read_to_string(&path) {
+        Ok(found) if found.trim() == FORMAT.to_string() => Ok(()),
+        Ok(found) => Err(OpenError::Version { found: found.trim().to_owned(), known: FORMAT }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            fs::write(&path, format!("{FORMAT}\n"))?;
+            File::open(&path)?.sync_all()?;
+            File::open(data)?.sync_all()?;
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) fn recover(config: &Config) -> Result<Recovered, OpenError> {
+    let journal_options =
+        JournalOptions { full_check_bytes_max: config.full_check_bytes_max, ..JournalOptions::default() };
+    let index_options = IndexOptions {
+        segment_records_max: config.segment_records,
+        block_cache_bytes: config.index_cache_bytes,
+        ..IndexOptions::default()
+    };
+    let index_directory = config.data.join("index");
+    let checkpoint = index::watermark_of(&index_directory, &index_options)?;
+    let journal = RocksJournal::open(&config.data, &journal_options, checkpoint)?;
+    let mut openings = Vec::new();
+    let opened = index::open(&index_directory, &index_options, &mut |account| openings.push(account.into()))?;
+    let shared = Shared {
+        config: Arc::new(config.clone()),
+        directory: Arc::new(Directory::new(config.shards)),
+        counters: Arc::default(),
+        state: Arc::default(),
+        clock: Arc::new(Clock::new()),
+        sealed: Arc::new(AtomicCell::new(checkpoint)),
+    };
+    watch_storage(&shared);
+    let mut assembled = assemble(&shared, journal, opened, openings)?;
+    settle_overdue(&shared, &mut assembled)?;
+    let Assembled { assets, index, shards, committer, follower, sealer } = assembled;
+    let threads = Threads::start(&shared, shards, committer, follower, sealer);
+    let front = Front {
+        config: config.clone(),
+        assets: Arc::new(assets),
+        directory: Arc::clone(&shared.directory),
+        index,
+        counters: Arc::clone(&shared.counters),
+        mailboxes: threads.mailboxes.clone(),
+        state: Arc::clone(&shared.state),
+    };
+    Ok(Recovered { front, clock: shared.clock, threads })
+}
+
+/// The state machines of a partition, recovered and not yet running.
+pub(crate) struct Assembled<J> {
+    pub(crate) assets: Assets,
+    pub(crate) index: Arc<index::Index>,
+    pub(crate) shards: Vec<Shard>,
+    pub(crate) committer: Committer<J>,
+    pub(crate) follower: Follower,
+    pub(crate) sealer: Sealer,
+}
+
+/// An account that was opened, from the index's checkpoint or the journal.
+pub(crate) struct Opening {
+    no: AccountNo,
+    opening: Arc<AccountOpening>,
+    scale: u8,
+    opened: (Position, Timestamp),
+}
+
+impl From<index::RecoveredAccount<'_>> for Opening {
+    fn from(account: index::RecoveredAccount<'_>) -> Self {
+        let index::RecoveredAccount { no, opening, scale, opened, opened_at, .. } = account;
+        Self { no, opening: Arc::new(opening.clone()), scale, opened: (opened, opened_at) }
+    }
+}
+
+/// What a replay has gathered beside the index.
+struct Replayed {
+    openings: Vec<Opening>,
+    /// The ids that the index can't be asked for yet.
+    unsealed: Vec<(TransactionId, Position)>,
+    /// The greatest `decided_at`.
+    stamp: Timestamp,
+}
+
+/// Replays what the journal has beyond the index's checkpoint, and hands each account to its shard.
+pub(crate) fn assemble<J: Journal>(
+    shared: &Shared,
+    journal: J,
+    opened: index::Opened,
+    openings: Vec<Opening>,
+) -> Result<Assembled<J>, OpenError> {
+    let config = &shared.config;
+    let index::Opened { mut follower, mut sealer, index } = opened;
+    let mut replayed = Replayed { openings, unsealed: Vec::new(), stamp: Timestamp::ZERO };
+    let mut failed = None;
+    let read = journal.read(follower.checkpoint().position, &mut |group| {
+        replay(&mut follower, &mut sealer, shared, group, &mut replayed).map_err(|error| {
+            failed = Some(error);
+            JournalError::Storage("the replay into the index failed".into())
+        })
+    });
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    read?;
+    let Replayed { openings, unsealed, stamp } = replayed;
+    let head = journal.head();
+    shared.state.synced.store(head.position.0, Ordering::Release);
+    for (id, position) in unsealed {
+        shared.directory.transactions.settle(id, position);
+    }
+    let mut assets = Assets::new(config.assets.iter().cloned())?;
+    let mut ledgers: Vec<Ledger> = (0..config.shards).map(|_| Ledger::new()).collect();
+    recover_accounts(&follower, openings, &shared.directory, &mut assets, &mut ledgers)?;
+    // `at` never lies before the stamps of what the journal has by more than the clocks' own differences.
+    let stamp = stamp.max(head.at);
+    let shards = (0..).map(ShardNo).zip(ledgers).map(|(no, ledger)| {
+        Shard::new(
+            no,
+            ledger,
+            Arc::clone(&shared.directory),
+            Arc::clone(&shared.counters),
+            config.parked_commands_max,
+            (head.position, stamp),
+        )
+    });
+    let shards = shards.collect();
+    Ok(Assembled {
+        assets,
+        index,
+        shards,
+        committer: Committer::new(journal, config.shards),
+        follower,
+        sealer,
+    })
+}
+
+fn replay(
+    follower: &mut Follower,
+    sealer: &mut Sealer,
+    shared: &Shared,
+    group: Group,
+    replayed: &mut Replayed,
+) -> Result<(), index::IndexError> {
+    let group = Arc::new(group);
+    for (index, frame) in (0..).zip(group.frames()) {
+        let first = group.first;
+        let record = frame.and_then(|bytes| Ok(Record::decode(bytes)?));
+        let record = record.map_err(|error| index::IndexError::Group { first, error })?;
+        replayed.stamp = replayed.stamp.max(record.decided_at());
+        let position = first.plus(index);
+        let id = match &record {
+            Record::Posted(posted) => posted.id,
+            Record::Refused(refused) => refused.transaction.id,
+            Record::AccountOpened { no, opening, scale, .. } => {
+                let at = group.at.plus_nanos(i64::try_from(index).unwrap_or(i64::MAX));
+                let (no, opening, scale) = (*no, Arc::new(opening.clone()), *scale);
+                replayed.openings.push(Opening { no, opening, scale, opened: (position, at) });
+                continue;
+            }
+            Record::AccountChanged { .. } | Record::HoldExpired { .. } => continue,
+        };
+        replayed.unsealed.push((id, position));
+    }
+    if let Some(frozen) = follower.step(group)? {
+        let sealed = sealer.seal(frozen)?;
+        shared.sealed.store(sealed.checkpoint());
+        replayed.unsealed.retain(|&(_, position)| position > sealed.checkpoint().position);
+    }
+    Ok(())
+}
+
+/// Hands the replica's accounts, live holds and published state to the directory and the shards.
+fn recover_accounts(
+    follower: &Follower,
+    mut openings: Vec<Opening>,
+    directory: &Directory,
+    assets: &mut Assets,
+    ledgers: &mut [Ledger],
+) -> Result<(), OpenError> {
+    openings.sort_unstable_by_key(|opening| opening.no);
+    for Opening { no, opening, scale, opened } in openings {
+        let asset = assets.add(Asset { code: opening.asset.clone(), scale })?;
+        let account =
+            follower.ledger().account(no).expect("the replica has every account that is open").clone();
+        directory.recover(no, opening, asset);
+        directory.entry(no).recover(&account, opened, follower.changed(no));
+        shard_of(directory, ledgers, no).insert_account(no, account);
+    }
+    for (id, hold) in follower.ledger().holds() {
+        if hold.ended.is_none() {
+            directory.holds.settle(id, HoldPlace { debit: hold.debit, credit: hold.credit });
+            shard_of(directory, ledgers, hold.debit).insert_hold(id, hold.clone());
+        }
+    }
+    Ok(())
+}
+
+fn shard_of<'a>(directory: &Directory, ledgers: &'a mut [Ledger], no: AccountNo) -> &'a mut Ledger {
+    ledgers.get_mut(directory.shard_of(no).index()).expect("a shard number is below the number of shards")
+}
+
+/// Expires the holds that ran out while nothing ran, in order of (expiry, id) within each shard.
+pub(crate) fn settle_overdue<J: Journal>(
+    shared: &Shared,
+    assembled: &mut Assembled<J>,
+) -> Result<(), OpenError> {
+    let now = shared.clock.now();
+    loop {
+        let ticks: Vec<bool> = assembled.shards.iter_mut().map(|shard| shard.tick(now)).collect();
+        let more = ticks.contains(&true);
+        let mut batches = Vec::new();
+        for shard in &mut assembled.shards {
+            let Flushed { batch, messages } = shard.flush();
+            assert!(messages.is_empty(), "an expiry tells other shards through the journal only");
+            batches.extend(batch);
+        }
+        if batches.is_empty() {
+            return Ok(());
+        }
+        let Committed { group, notices } = assembled.committer.step(batches, now, shared.sealed.load())?;
+        shared.state.synced.store(group.head().position.0, Ordering::Release);
+        for (shard, notice) in notices {
+            if let Some(shard) = assembled.shards.get_mut(shard.index()) {
+                shard.step(Input::Synced(notice), now);
+            }
+        }
+        if let Some(frozen) = assembled.follower.step(Arc::new(group))? {
+            let sealed = assembled.sealer.seal(frozen)?;
+            forget_sealed(&shared.directory, &sealed, &mut Vec::new());
+            shared.sealed.store(sealed.checkpoint());
+            for shard in &mut assembled.shards {
+                shard.step(Input::Sealed(sealed.checkpoint().position), now);
+            }
+        }
+        if !more {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! A shard: the single writer of its accounts.
+//!
+//! Owns the hot state of its accounts, the queues of reservations, and what it has decided but the journal has not
+//! synced. A plain state machine: [`Shard::step`] takes one input, [`Shard::flush`] gives what is to be sent. Never
+//! does I/O, never waits, never reads a clock. Invariants: it decides in the order of its inputs; a published balance
+//! holds synced records only; the batch of [`Flushed`] must be queued to the journal before its messages are delivered,
+//! so that no effect reaches the disk before what it depends on.
+
+pub(crate) mod completion;
+mod decided;
+mod message;
+pub(crate) mod reservation;
+mod synced;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use self::{
+    completion::{Completion, Landing},
+    decided::{Effects, Ending, Retired, Unsynced},
+    reservation::{Reservations, Ticket},
+};
+use crate::{
+    directory::Directory,
+    journal::Record,
+    ledger::{Delta, Facts, Ledger, Stale},
+    metrics::Counters,
+    model::{AccountNo, Position, Timestamp},
+    view::Unavailable,
+};
+pub(crate) use message::{Batch, Envelope, Foreign, ForeignEffect, Input, ShardNo, ShardSet, Synced};
+
+/// See the module.
+pub(crate) struct Shard {
+    no: ShardNo,
+    ledger: Ledger,
+    directory: Arc<Directory>,
+    counters: Arc<Counters>,
+    parked_commands_max: usize,
+    /// The last `decided_at`.
+    stamp: Timestamp,
+    /// Other shards' effects up to here are in.
+    seen: Position,
+    reservations: Reservations<Box<Envelope>>,
+    unsynced: VecDeque<Unsynced>,
+    /// Records of higher shards on this shard's reservations: applied, not yet synced.
+    applied: FxHashMap<Ticket, Effects>,
+    /// The same, synced before the decision arrived.
+    awaited: FxHashMap<Ticket, (Position, Timestamp, Arc<Landing>)>,
+    /// What can be forgotten once the index has sealed the position.
+    retired: VecDeque<(Position, Retired)>,
+    records: Vec<u8>,
+    count: u32,
+    foreign: Vec<(ShardNo, Foreign)>,
+    /// Free legs of this batch by shard and account: the last record's index, the sum.
+    legs: FxHashMap<(ShardNo, AccountNo), (u32, Delta)>,
+    outbox: Vec<(ShardNo, Input)>,
+}
+
+/// What a shard has to send: first the batch to the journal's queue, then the messages.
+pub(crate) struct Flushed {
+    pub(crate) batch: Option<Batch>,
+    pub(crate) messages: Vec<(ShardNo, Input)>,
+}
+
+impl Shard {
+    /// Most holds that one tick expires: the rest follows with the next, and commands get their turn in between.
+    const EXPIRIES_PER_TICK_MAX: usize = 4_096;
+
+    pub(crate) fn new(
+        no: ShardNo,
+        ledger: Ledger,
+        directory: Arc<Directory>,
+        counters: Arc<Counters>,
+        parked_commands_max: usize,
+        (seen, stamp): (Position, Timestamp),
+    ) -> Self {
+        Self {
+            no,
+            ledger,
+            directory,
+            counters,
+            parked_commands_max,
+            stamp,
+            seen,
+            reservations: Reservations::default(),
+            unsynced: VecDeque::new(),
+            applied: FxHashMap::default(),
+            awaited: FxHashMap::default(),
+            retired: VecDeque::new(),
+            records: Vec::new(),
+            count: 0,
+            foreign: Vec::new(),
+            legs: FxHashMap::default(),
+            outbox: Vec::new(),
+        }
+    }
+
+    /// Takes one input at a time that the caller read from its clock.
+    pub(crate) fn step(&mut self, input: Input, now: Timestamp) {
+        self.stamp = self.stamp.max(now);
+        match input {
+            Input::Command(envelope) => self.command(envelope),
+            Input::Commands(envelopes) => envelopes.into_iter().for_each(|envelope| self.command(envelope)),
+            Input::Open { no, opening, scale, reply } => self.open(no, &opening, scale, reply),
+            Input::Change { no, change, reply } => self.change(no, change, reply),
+            Input::Decided { ticket, record } => self.decided(ticket, record.as_deref()),
+            Input::Synced(synced) => self.synced(synced),
+            Input::Sealed(position) => self.sealed(position),
+        }
+    }
+
+    /// Expires the holds that ran out, in order of (expiry, id). One whose account is reserved waits, and those after
+    /// it with it. Returns whether more are due.
+    pub(crate) fn tick(&mut self, now: Timestamp) -> bool {
+        self.stamp = self.stamp.max(now);
+        for _ in 0..Self::EXPIRIES_PER_TICK_MAX {
+            let Some((due, id)) = self.ledger.next_expiry() else { return false };
+            let debit = self.ledger.hold(id).expect("a hold that expires is live").debit;
+            if due > self.stamp || self.reservations.blocks(&[debit]) {
+                return false;
+            }
+            let record = self.ledger.expire(id, self.stamp).expect("a hold that expires is live");
+            self.counters.hold_expired();
+            self.append(&record, Ending::Nothing, &[]);
+        }
+        true
+    }
+
+    /// What was decided since the last call.
+    pub(crate) fn flush(&mut self) -> Flushed {
+        let messages = std::mem::take(&mut self.outbox);
+        if self.count == 0 {
+            return Flushed { batch: None, messages };
+        }
+        let mut foreign = std::mem::take(&mut self.foreign);
+        let legs = self.legs.drain().map(|((shard, account), (index, delta))| {
+            (shard, Foreign { index, effect: ForeignEffect::Legs { account, delta } })
+        });
+        foreign.extend(legs);
+        foreign.sort_by_key(|(_, foreign)| foreign.index);
+        let batch = Batch {
+            shard: self.no,
+            records: std::mem::take(&mut self.records),
+            count: std::mem::take(&mut self.count),
+            foreign,
+        };
+        Flushed { batch: Some(batch), messages }
+    }
+
+    /// Records of the batch that [`Shard::flush`] would give.
+    pub(crate) fn batch_records(&self) -> usize {
+        usize::try_from(self.count).unwrap_or(usize::MAX)
+    }
+
+    fn command(&mut self, envelope: Box<Envelope>) {
+        let own = self.own_guarded(&envelope);
+        if !self.reservations.blocks(&own) {
+            return self.run(envelope, own);
+        }
+        if self.reservations.waiting() < self.parked_commands_max {
+            self.reservations.wait(own, envelope);
+        } else {
+            self.withdraw(envelope, |completion, shard, _| {
+                completion.refuse(
+                    &shard.directory,
+                    &shard.counters,
+                    Unavailable::Overloaded("a queue of reservations"),
+                );
+            });
+        }
+    }
+
+    fn own_guarded(&self, envelope: &Envelope) -> SmallVec<[AccountNo; 2]> {
+        envelope.guarded.iter().copied().filter(|&account| self.ledger.owns(account)).collect()
+    }
+
+    /// Runs a command, and then those that waited for what it gave back.
+    fn run(&mut self, envelope: Box<Envelope>, own: SmallVec<[AccountNo; 2]>) {
+        if let Some(ticket) = self.serve(envelope, own, None) {
+            self.release(ticket);
+        }
+    }
+
+    fn release(&mut self, ticket: Ticket) {
+        let mut ready = Vec::new();
+        self.reservations.release(ticket, &mut ready);
+        while !ready.is_empty() {
+            for (ticket, envelope) in std::mem::take(&mut ready) {
+                let own = self.own_guarded(&envelope);
+                if let Some(done) = self.serve(envelope, own, Some(ticket)) {
+                    self.reservations.release(done, &mut ready);
+                }
+            }
+        }
+    }
+
+    /// Decides a command whose accounts are free here, or passes it on to the next shard. Returns the ticket, if it has
+    /// one, unless it is kept for the decision of a higher shard.
+    fn serve(
+        &mut self,
+        mut envelope: Box<Envelope>,
+        own: SmallVec<[AccountNo; 2]>,
+        ticket: Option<Ticket>,
+    ) -> Option<Ticket> {
+        let mut alone = Facts::default();
+        let facts = envelope.reserved.as_deref_mut().map_or(&mut alone, |reserved| &mut reserved.facts);
+        if envelope.command.refused.is_none() && self.ledger.gather(&envelope.command, facts) == Err(Stale) {
+            self.withdraw(envelope, |completion, shard, command| {
+                completion.stale(&shard.directory, &shard.counters, Box::new(command));
+            });
+            return ticket;
+        }
+        let next = envelope.guards.after(self.no).filter(|_| envelope.command.refused.is_none());
+        let Some(next) = next else {
+            self.decide(envelope, &mut alone);
+            return ticket;
+        };
+        let ticket = ticket.unwrap_or_else(|| self.reservations.hold(own));
+        let reserved = envelope.reserved.get_or_insert_default();
+        if reserved.tickets.is_empty() {
+            reserved.facts = alone;
+        }
+        reserved.tickets.push((self.no, ticket));
+        self.outbox.push((next, Input::Command(envelope)));
+        None
+    }
+
+    /// Ends a command without a record, giving back what lower shards have reserved for it.
+    fn withdraw(
+        &mut self,
+        envelope: Box<Envelope>,
+        end: impl FnOnce(Completion, &Self, crate::model::Command),
+    ) {
+        let Envelope { command, completion, reserved, .. } = *envelope;
+        for (shard, ticket) in reserved.into_iter().flat_map(|reserved| reserved.tickets) {
+            self.outbox.push((shard, Input::Decided { ticket, record: None }));
+        }
+        end(completion, self, command);
+    }
+
+    /// A higher shard has decided on what this shard reserved.
+    fn decided(&mut self, ticket: Ticket, record: Option<&Record>) {
+        if let Some(record) = record {
+            let effects = self.apply(record);
+            match self.awaited.remove(&ticket) {
+                Some((position, at, landing)) => {
+                    self.show(effects, position);
+                    landing.arrive(&self.directory, &self.counters, (position, at));
+                }
+                None => drop(self.applied.insert(ticket, effects)),
+            }
+        }
+        self.release(ticket);
+    }
+}

@@ -1,0 +1,237 @@
+//! From a verdict to a record in the batch, applied to the shard's own accounts.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+use tokio::sync::oneshot;
+
+use super::{
+    Envelope, Foreign, ForeignEffect, Input, Shard, ShardNo, ShardSet,
+    completion::{Finish, Landing},
+    reservation::Ticket,
+};
+use crate::{
+    directory::{HoldPlace, PublishedRules},
+    journal::{Group, PostedTransaction, Record, RefusedTransaction},
+    ledger::{ChangeRefusal, Delta, Facts, LimitState, decide, decide_change, effects},
+    model::{AccountChange, AccountNo, AccountOpening, Command, HoldId, PostedKind, TransactionId},
+    view::AccountError,
+};
+
+/// A record that this shard has decided and the journal has not synced.
+pub(super) struct Unsynced {
+    pub(super) effects: Effects,
+    pub(super) ending: Ending,
+}
+
+/// What a record changes in this shard, to be published after the sync.
+#[derive(Default)]
+pub(super) struct Effects {
+    pub(super) deltas: SmallVec<[(AccountNo, Delta); 2]>,
+    /// What is used of the limits of accounts that have some, after the record.
+    pub(super) limits: Vec<(AccountNo, Vec<LimitState>)>,
+    pub(super) retired: SmallVec<[Retired; 1]>,
+}
+
+/// What the index alone knows once it has sealed the record.
+#[derive(Clone, Copy)]
+pub(super) enum Retired {
+    Hold(HoldId),
+    Reversed(TransactionId, u8),
+}
+
+/// What happens once a record is synced.
+pub(super) enum Ending {
+    Nothing,
+    Command(Finish),
+    /// Several shards show the record; the last one settles it.
+    Landing(Arc<Landing>),
+    Opened(AccountNo, oneshot::Sender<Result<(), AccountError>>),
+    Changed(AccountNo, Box<PublishedRules>, oneshot::Sender<Result<(), AccountError>>),
+}
+
+impl Shard {
+    /// Decides a command on the facts of all its shards, and tells them.
+    pub(super) fn decide(&mut self, envelope: Box<Envelope>, alone: &mut Facts) {
+        let Envelope { command, completion, mut reserved, guards, .. } = *envelope;
+        let facts = reserved.as_deref_mut().map_or(alone, |reserved| &mut reserved.facts);
+        let verdict = match command.refused {
+            Some(rejection) => Err(rejection),
+            None => decide(facts, &command, self.stamp),
+        };
+        let Command { transaction, .. } = command;
+        let decided_at = self.stamp;
+        let (record, verdict) = match verdict {
+            Ok(operations) => {
+                let posted = PostedTransaction {
+                    id: transaction.id,
+                    decided_at,
+                    operations,
+                    code: transaction.code,
+                    reference: transaction.reference,
+                    metadata: transaction.metadata,
+                };
+                (Record::Posted(posted), Ok(()))
+            }
+            Err(rejection) => {
+                let refused = RefusedTransaction { transaction, rejection, seen: self.seen, decided_at };
+                (Record::Refused(refused), Err(rejection))
+            }
+        };
+        let tickets = reserved.map(|reserved| reserved.tickets).unwrap_or_default();
+        let placed = placed(&record);
+        let ending = Ending::Command(Finish { completion, placed, verdict });
+        let told = if verdict.is_ok() { tickets.as_slice() } else { &[] };
+        debug_assert!(verdict.is_err() || told.iter().all(|&(shard, _)| guards.contains(shard)));
+        self.append(&record, ending, told);
+        if !tickets.is_empty() {
+            let record = verdict.is_ok().then(|| Arc::new(record));
+            for (shard, ticket) in tickets {
+                self.outbox.push((shard, Input::Decided { ticket, record: record.clone() }));
+            }
+        }
+    }
+
+    pub(super) fn open(
+        &mut self,
+        no: AccountNo,
+        opening: &AccountOpening,
+        scale: u8,
+        reply: oneshot::Sender<Result<(), AccountError>>,
+    ) {
+        let record = Record::AccountOpened { no, opening: opening.clone(), scale, decided_at: self.stamp };
+        self.append(&record, Ending::Opened(no, reply), &[]);
+    }
+
+    /// Nothing in flight names the account: what it shows here is on disk, but for holds that expire just now.
+    pub(super) fn change(
+        &mut self,
+        no: AccountNo,
+        change: AccountChange,
+        reply: oneshot::Sender<Result<(), AccountError>>,
+    ) {
+        let account = self.ledger.account(no).expect("a change goes to the shard that owns the account");
+        if let Err(refusal) = decide_change(account, &change) {
+            let error = match refusal {
+                ChangeRefusal::NotEmpty => AccountError::NotEmpty,
+                ChangeRefusal::Closed => AccountError::Closed,
+                ChangeRefusal::InsufficientFunds => AccountError::BelowFloor,
+                ChangeRefusal::CeilingExceeded => AccountError::AboveCeiling,
+            };
+            self.directory.entry(no).unmark();
+            // A client that went away needs no answer.
+            let _ = reply.send(Err(error));
+            return;
+        }
+        let record = Record::AccountChanged { no, change, decided_at: self.stamp };
+        self.append(&record, Ending::Nothing, &[]);
+        let account = self.ledger.account(no).expect("a change goes to the shard that owns the account");
+        let rules = PublishedRules {
+            position: self.seen,
+            status: account.status(),
+            floor: account.floor(),
+            ceiling: account.ceiling(),
+            limits: account.limits().to_vec(),
+        };
+        let last = self.unsynced.back_mut().expect("just appended");
+        last.ending = Ending::Changed(no, Box::new(rules), reply);
+    }
+
+    /// Puts a record into the batch and applies it. `reserved` are the tickets of lower shards that it settles.
+    pub(super) fn append(&mut self, record: &Record, ending: Ending, reserved: &[(ShardNo, Ticket)]) {
+        let index = self.count;
+        Group::frame(&mut self.records, record);
+        self.count += 1;
+        let effects = self.apply(record);
+        let ending = self.send_abroad(record, index, ending, reserved);
+        self.unsynced.push_back(Unsynced { effects, ending });
+    }
+
+    /// Queues what the record means to other shards; an ending that depends on them becomes a landing.
+    fn send_abroad(
+        &mut self,
+        record: &Record,
+        index: u32,
+        ending: Ending,
+        reserved: &[(ShardNo, Ticket)],
+    ) -> Ending {
+        if self.directory.shards() == 1 {
+            return ending;
+        }
+        let mut lower = ShardSet::default();
+        reserved.iter().for_each(|&(shard, _)| lower.insert(shard));
+        let mut others = ShardSet::default();
+        effects(record, |account, delta| {
+            let shard = self.directory.shard_of(account);
+            if shard != self.no && !lower.contains(shard) {
+                others.insert(shard);
+                let leg = self.legs.entry((shard, account)).or_insert((index, Delta::default()));
+                leg.0 = index;
+                leg.1 += delta;
+            }
+        });
+        let Ending::Command(finish) = ending else { return ending };
+        if reserved.is_empty() && others == ShardSet::default() {
+            return Ending::Command(finish);
+        }
+        let shards = reserved.len() + others.len() + 1;
+        let landing = Landing::new(u32::try_from(shards).expect("at most 64 shards"), finish);
+        for &(shard, ticket) in reserved {
+            let effect = ForeignEffect::Reserved { ticket, landing: Arc::clone(&landing) };
+            self.foreign.push((shard, Foreign { index, effect }));
+        }
+        for shard in others.iter() {
+            let effect = ForeignEffect::Landed(Arc::clone(&landing));
+            self.foreign.push((shard, Foreign { index, effect }));
+        }
+        Ending::Landing(landing)
+    }
+
+    /// Applies a record to what this shard owns.
+    pub(super) fn apply(&mut self, record: &Record) -> Effects {
+        self.ledger.apply(record);
+        let mut found = Effects::default();
+        effects(record, |account, delta| {
+            let Some(own) = self.ledger.account(account) else { return };
+            found.deltas.push((account, delta));
+            if !own.limits().is_empty() && !found.limits.iter().any(|(limited, _)| *limited == account) {
+                found.limits.push((account, own.limits().to_vec()));
+            }
+        });
+        let mut retire = |owner: AccountNo, what: Retired| {
+            if self.ledger.owns(owner) {
+                found.retired.push(what);
+            }
+        };
+        match record {
+            Record::Posted(posted) => {
+                for operation in &posted.operations {
+                    match operation.kind {
+                        PostedKind::Transfer { .. } | PostedKind::Hold { .. } => {}
+                        PostedKind::Capture { hold, debit, .. } | PostedKind::Release { hold, debit, .. } => {
+                            retire(debit, Retired::Hold(hold));
+                        }
+                        PostedKind::Reverse { transaction, operation, credit, .. } => {
+                            retire(credit, Retired::Reversed(transaction, operation));
+                        }
+                    }
+                }
+            }
+            Record::HoldExpired { hold, debit, .. } => retire(*debit, Retired::Hold(*hold)),
+            Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::Refused(_) => {}
+        }
+        found
+    }
+}
+
+fn placed(record: &Record) -> SmallVec<[(HoldId, HoldPlace); 1]> {
+    let Record::Posted(posted) = record else { return SmallVec::new() };
+    let place = |kind: &PostedKind| match *kind {
+        PostedKind::Hold { id, debit, credit, .. } => Some((id, HoldPlace { debit, credit })),
+        PostedKind::Transfer { .. }
+        | PostedKind::Capture { .. }
+        | PostedKind::Release { .. }
+        | PostedKind::Reverse { .. } => None,
+    };
+    posted.operations.iter().filter_map(|operation| place(&operation.kind)).collect()
+}

@@ -1,0 +1,346 @@
+//! The threads that drive the state machines in production: shards, committer, follower, sealer, timekeeper.
+//!
+//! Owns the channels between them. Never decides anything. Invariants: one queue leads to the one committer, and a
+//! shard's messages to others leave after its batch is in that queue; a thread that panics or meets an error of the
+//! journal or the index ends the process.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use crossbeam::{
+    atomic::AtomicCell,
+    channel::{Receiver, Sender, bounded, select_biased, unbounded},
+};
+use tokio::sync::oneshot;
+
+use crate::{
+    clock::{Adjustment, Clock},
+    committer::{Committer, GroupLimits},
+    config::Config,
+    directory::Directory,
+    fatal::{AbortOnPanic, fatal},
+    front::State,
+    index::{Follower, Frozen, Sealed, Sealer, TrialBalance},
+    journal::{Checkpoint, Group, Journal},
+    metrics::Counters,
+    model::TransactionId,
+    shard::{Batch, Flushed, Input, Shard, ShardNo},
+};
+
+/// Batches that may wait for the committer: a shard that is further ahead waits, and its mailbox fills.
+const BATCHES_WAITING_MAX: usize = 64;
+/// Groups that may wait for the index; its lag in records is bounded by the front.
+const GROUPS_WAITING_MAX: usize = 4_096;
+/// Commands that a shard takes from its mailbox before it looks at what the journal has synced.
+const COMMANDS_PER_TURN: usize = 128;
+
+/// What reaches a shard beside its mailbox, before it.
+pub(crate) enum Control {
+    Input(Input),
+    /// Nothing will follow: end.
+    Stop,
+}
+
+/// What the follower's thread takes.
+pub(crate) enum Follow {
+    Group(Group),
+    TrialBalance(oneshot::Sender<TrialBalance>),
+    /// No group will follow: end.
+    Stop,
+}
+
+/// What all threads share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) state: Arc<State>,
+    pub(crate) clock: Arc<Clock>,
+    /// The index's newest checkpoint.
+    pub(crate) sealed: Arc<AtomicCell<Checkpoint>>,
+}
+
+/// The running threads and the ways to them.
+pub(crate) struct Threads {
+    pub(crate) mailboxes: Vec<Sender<Input>>,
+    pub(crate) follow: Sender<Follow>,
+    controls: Vec<Sender<Control>>,
+    handles: Vec<JoinHandle<()>>,
+    timekeeper: (Arc<AtomicBool>, JoinHandle<()>),
+}
+
+impl Threads {
+    pub(crate) fn start<J: Journal>(
+        shared: &Shared,
+        shards: Vec<Shard>,
+        committer: Committer<J>,
+        follower: Follower,
+        sealer: Sealer,
+    ) -> Self {
+        let (controls, control_ends): (Vec<_>, Vec<_>) =
+            shards.iter().map(|_| unbounded::<Control>()).unzip();
+        let mailbox = |_: &Shard| bounded::<Input>(shared.config.mailbox_commands_max);
+        let (mailboxes, mailbox_ends): (Vec<_>, Vec<_>) = shards.iter().map(mailbox).unzip();
+        let (to_committer, batches) = bounded::<Batch>(BATCHES_WAITING_MAX);
+        let (follow, groups) = bounded::<Follow>(GROUPS_WAITING_MAX);
+        // One segment waits while another one is sealed; the follower waits with a third one.
+        let (to_sealer, frozen) = bounded::<Frozen>(1);
+        let mut handles = Vec::new();
+        for ((shard, control), mailbox) in shards.into_iter().zip(control_ends).zip(mailbox_ends) {
+            let thread = ShardThread {
+                shard,
+                control,
+                mailbox,
+                peers: controls.clone(),
+                committer: to_committer.clone(),
+                shared: shared.clone(),
+            };
+            handles.push(spawn("shard", move || thread.run()));
+        }
+        drop(to_committer);
+        let (own, peers, to_follower) = (shared.clone(), controls.clone(), follow.clone());
+        handles.push(spawn("committer", move || commit(&own, committer, &batches, &peers, &to_follower)));
+        handles.push(spawn("index", move || follow_journal(follower, &groups, &to_sealer)));
+        let (own, peers) = (shared.clone(), controls.clone());
+        handles.push(spawn("sealer", move || seal(&own, sealer, &frozen, &peers)));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (own, stopped) = (shared.clone(), Arc::clone(&stop));
+        let timekeeper = spawn("timekeeper", move || keep_time(&own, &stopped));
+        Self { mailboxes, follow, controls, handles, timekeeper: (stop, timekeeper) }
+    }
+
+    /// Ends the threads once nothing is in flight: shards first, and each next one when its input has ended.
+    pub(crate) fn stop(self) {
+        for control in &self.controls {
+            // A thread that is gone needs no word.
+            let _ = control.send(Control::Stop);
+        }
+        drop((self.controls, self.mailboxes, self.follow));
+        let (stop, timekeeper) = self.timekeeper;
+        stop.store(true, Ordering::Relaxed);
+        timekeeper.thread().unpark();
+        for handle in self.handles.into_iter().chain([timekeeper]) {
+            // A panic has aborted the process.
+            let _ = handle.join();
+        }
+    }
+}
+
+fn spawn(name: &'static str, run: impl FnOnce() + Send + 'static) -> JoinHandle<()> {
+    let guarded = move || {
+        let _abort = AbortOnPanic(name);
+        run();
+    };
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(guarded)
+        .unwrap_or_else(|error| fatal(&format_args!("no {name} thread: {error}")))
+}
+
+struct ShardThread {
+    shard: Shard,
+    control: Receiver<Control>,
+    mailbox: Receiver<Input>,
+    peers: Vec<Sender<Control>>,
+    committer: Sender<Batch>,
+    shared: Shared,
+}
+
+impl ShardThread {
+    fn run(mut self) {
+        let interval = Duration::from_millis(self.shared.config.expiry_interval_ms);
+        let mut ticked = Instant::now();
+        loop {
+            let Some(busy) = self.turn() else { return };
+            if ticked.elapsed() >= interval {
+                ticked = Instant::now();
+                if !self.shared.clock.is_paused() {
+                    self.shard.tick(self.shared.clock.now());
+                }
+            }
+            self.flush();
+            if !busy && !self.sleep(interval) {
+                return;
+            }
+        }
+    }
+
+    /// Takes what is there; `None` at the end.
+    fn turn(&mut self) -> Option<bool> {
+        let now = self.shared.clock.now();
+        let mut busy = false;
+        while let Ok(control) = self.control.try_recv() {
+            busy = true;
+            match control {
+                Control::Input(input) => self.shard.step(input, now),
+                Control::Stop => return None,
+            }
+        }
+        for _ in 0..COMMANDS_PER_TURN {
+            let Ok(input) = self.mailbox.try_recv() else { break };
+            busy = true;
+            self.shard.step(input, now);
+            if self.shard.batch_records() >= self.shared.config.group_records_max / 2 {
+                break;
+            }
+        }
+        Some(busy)
+    }
+
+    fn flush(&mut self) {
+        let Flushed { batch, messages } = self.shard.flush();
+        if let Some(batch) = batch {
+            // The committer outlives the shards.
+            let _ = self.committer.send(batch);
+        }
+        for (ShardNo(peer), input) in messages {
+            if let Some(peer) = self.peers.get(usize::from(peer)) {
+                // A peer that has stopped had nothing in flight.
+                let _ = peer.send(Control::Input(input));
+            }
+        }
+    }
+
+    /// Waits for the next input, or the next look at the clock; `false` at the end.
+    fn sleep(&mut self, most: Duration) -> bool {
+        select_biased! {
+            recv(self.control) -> control => match control {
+                Ok(Control::Input(input)) => self.shard.step(input, self.shared.clock.now()),
+                Ok(Control::Stop) | Err(_) => return false,
+            },
+            recv(self.mailbox) -> input => match input {
+                Ok(input) => self.shard.step(input, self.shared.clock.now()),
+                // The engine is gone; what is in flight still has to land.
+                Err(_) => std::thread::sleep(most),
+            },
+            default(most) => {}
+        }
+        true
+    }
+}
+
+fn commit<J: Journal>(
+    shared: &Shared,
+    mut committer: Committer<J>,
+    batches: &Receiver<Batch>,
+    shards: &[Sender<Control>],
+    follow: &Sender<Follow>,
+) {
+    let limits = GroupLimits {
+        records_max: shared.config.group_records_max,
+        bytes_max: shared.config.group_bytes_max,
+    };
+    while let Ok(first) = batches.recv() {
+        let mut waiting = vec![first];
+        while !limits.is_full(&waiting) {
+            let Ok(batch) = batches.try_recv() else { break };
+            waiting.push(batch);
+        }
+        let started = Instant::now();
+        let committed = committer
+            .step(waiting, shared.clock.now(), shared.sealed.load())
+            .unwrap_or_else(|error| fatal(&error));
+        let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        shared.counters.group(committed.group.count, committed.group.records.len(), nanos);
+        // First the position, then the answers: who has an answer waits for at least its position.
+        shared.state.synced.store(committer.head().position.0, Ordering::Release);
+        for (shard, notice) in committed.notices {
+            if let Some(shard) = shards.get(shard.index()) {
+                // A shard that has stopped had nothing in flight.
+                let _ = shard.send(Control::Input(Input::Synced(notice)));
+            }
+        }
+        if follow.send(Follow::Group(committed.group)).is_err() {
+            fatal(&"the index has stopped before the journal");
+        }
+    }
+    // The index outlives the journal.
+    let _ = follow.send(Follow::Stop);
+}
+
+fn follow_journal(mut follower: Follower, groups: &Receiver<Follow>, sealer: &Sender<Frozen>) {
+    while let Ok(next) = groups.recv() {
+        match next {
+            Follow::Group(group) => {
+                let frozen = follower.step(Arc::new(group)).unwrap_or_else(|error| fatal(&error));
+                if let Some(frozen) = frozen
+                    && sealer.send(frozen).is_err()
+                {
+                    fatal(&"the sealer has stopped before the index");
+                }
+            }
+            // A reader that went away needs no answer.
+            Follow::TrialBalance(reply) => drop(reply.send(follower.trial_balance())),
+            Follow::Stop => return,
+        }
+    }
+}
+
+fn seal(shared: &Shared, mut sealer: Sealer, segments: &Receiver<Frozen>, shards: &[Sender<Control>]) {
+    let mut late = Vec::new();
+    while let Ok(frozen) = segments.recv() {
+        let sealed = sealer.seal(frozen).unwrap_or_else(|error| fatal(&error));
+        forget_sealed(&shared.directory, &sealed, &mut late);
+        shared.sealed.store(sealed.checkpoint());
+        for shard in shards {
+            // A shard that has stopped forgets everything anyway.
+            let _ = shard.send(Control::Input(Input::Sealed(sealed.checkpoint().position)));
+        }
+    }
+}
+
+/// Drops what the index can now be asked for. An id whose answer is still on its way is tried again next time.
+pub(crate) fn forget_sealed(directory: &Directory, sealed: &Sealed, late: &mut Vec<TransactionId>) {
+    let again = std::mem::take(late);
+    let ids = again.into_iter().chain(sealed.transaction_ids().map(|(id, _)| id));
+    late.extend(ids.filter(|&id| !directory.transactions.forget(id)));
+    for hold in sealed.holds_ended() {
+        directory.holds.forget(hold.id);
+    }
+}
+
+/// Once a second: the clocks, and the room on the file system.
+fn keep_time(shared: &Shared, stop: &AtomicBool) {
+    let mut jumped = false;
+    while !stop.load(Ordering::Relaxed) {
+        match shared.clock.adjust() {
+            Adjustment::Followed => jumped = false,
+            Adjustment::Jumped(nanos) => {
+                if !std::mem::replace(&mut jumped, true) {
+                    shared.counters.clock_jumped();
+                    tracing::warn!(nanos, "the wall clock jumped; hold expiry pauses");
+                }
+            }
+            Adjustment::Accepted(nanos) => {
+                jumped = false;
+                tracing::warn!(nanos, "the wall clock's jump is taken as the truth; hold expiry resumes");
+            }
+        }
+        watch_storage(shared);
+        std::thread::park_timeout(Duration::from_secs(1));
+    }
+}
+
+/// Refuses new writes before the disk is full.
+pub(crate) fn watch_storage(shared: &Shared) {
+    let low = match fs4::statvfs(&shared.config.data) {
+        Ok(stats) => {
+            let reserve = stats.total_space() / 100 * u64::from(shared.config.storage_reserve_percent);
+            stats.available_space() < reserve
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the free space of the data directory is unknown");
+            return;
+        }
+    };
+    if shared.state.storage_low.swap(low, Ordering::Relaxed) != low {
+        tracing::warn!(low, "the storage reserve is reached, or free again");
+    }
+}

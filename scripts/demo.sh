@@ -1,0 +1,41 @@
+#!/bin/bash
+# The demo: a fresh server, the first minute of a 618 festival in small, the verdict; then the server is stopped
+# and its journal verified offline. Exits with the harness's code, or 1 if the stop or the verification fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/build-env.sh
+. scripts/server.sh
+
+bin=$CARGO_TARGET_DIR/release
+# On the checkout's own disk, not in $TMPDIR: on a tmpfs a sync costs nothing, and the figures would flatter.
+mkdir -p out/demo
+run=$(mktemp -d "out/demo/$(date -u +%Y%m%dT%H%M%SZ)-XXXXXX")
+data=$PWD/$run/data
+report=$run/report
+
+mkdir "$data"
+server_start "$data" "$run/server.log"
+echo "demo: yue is ready at $server_url, data in $data"
+
+verdict=0
+client "$bin/yue-load" run 618-midnight --url "$server_url" --quick --report "$report" || verdict=$?
+
+stopped=0
+server_stop || stopped=$?
+if [ "$stopped" -eq 0 ]; then
+  echo "demo: the server drained and stopped"
+else
+  echo "demo: the server ended with code $stopped; the end of $run/server.log.err:" >&2
+  tail -n 20 "$run/server.log.err" >&2
+fi
+
+verified=0
+"$bin/yue" verify --data "$data" || verified=$?
+
+echo
+echo "demo: data     $data (kept; make clean removes it)"
+echo "demo: report   $report"
+if [ "$verified" -eq 0 ]; then echo "demo: journal  verified"; else echo "demo: journal  NOT VERIFIED (code $verified)"; fi
+if [ "$verdict" -eq 0 ]; then echo "demo: verdict  passed"; else echo "demo: verdict  FAILED (yue-load: code $verdict)"; fi
+if [ "$verdict" -ne 0 ]; then exit "$verdict"; fi
+if [ "$stopped" -ne 0 ] || [ "$verified" -ne 0 ]; then exit 1; fi

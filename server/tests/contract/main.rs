@@ -1,0 +1,18 @@
+//! The HTTP contract, row by row, against the routes on a real engine in a temporary directory.
+//!
+//! Each call of these tests is also checked against the OpenAPI document: its status must be described, and its body
+//! must fit the schema (`schema.rs`).
+
+mod accounts;
+mod batch;
+mod document;
+mod events;
+mod hostile;
+mod ledger;
+mod limits;
+mod precedence;
+mod reads;
+mod refusals;
+mod replays;
+mod schema;
+mod transactions;
