@@ -80,7 +80,11 @@ impl Load {
     fn transfer(&mut self, decided_at: Timestamp) -> Record {
         let debit = self.random.below(self.accounts);
         let hot = self.random.one_in(10);
-        let credit = if hot && debit != 0 { 0 } else { (debit + 1 + self.random.below(self.accounts - 1)) % self.accounts };
+        let credit = if hot && debit != 0 {
+            0
+        } else {
+            (debit + 1 + self.random.below(self.accounts - 1)) % self.accounts
+        };
         let low = self.random.id();
         let id = if self.time_ordered {
             u128::from((decided_at.0 / 1_000_000) as u64) << 80 | 7 << 76 | low >> 52
@@ -162,7 +166,8 @@ fn cost_by_transfer() {
     let wall = start.elapsed();
     let all = process_cpu_ns() - all_start;
     let by = |ns: u64| ns as f64 / transfers as f64 / 1000.0;
-    let bytes: u64 = std::fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().metadata().unwrap().len()).sum();
+    let bytes: u64 =
+        std::fs::read_dir(dir.path()).unwrap().map(|f| f.unwrap().metadata().unwrap().len()).sum();
     println!(
         "{transfers} transfers, {accounts} accounts, time-ordered {time_ordered}, wall {wall:?}\n\
          CPU us a transfer: step {:.3}, seal {:.3}, RocksDB {:.3}, load {:.3}, find (each, with making an id) {:.3}\n\
@@ -180,7 +185,8 @@ fn cost_by_transfer() {
             let mut before = None;
             let began = Instant::now();
             for _ in 0..10 {
-                let query = HistoryQuery { account: AccountNo(account), from: None, to: None, before, limit: 100 };
+                let query =
+                    HistoryQuery { account: AccountNo(account), from: None, to: None, before, limit: 100 };
                 before = index.history(&query).unwrap().last().map(|row| row.cursor());
             }
             println!("account {account} ten pages of 100, round {page}: {:?} a page", began.elapsed() / 10);
