@@ -55,20 +55,20 @@ pub fn document_json() -> String {
 pub(crate) enum BodyProblems {
     /// `malformed`
     #[response(status = 400, content_type = "application/problem+json")]
-    Malformed(#[to_schema] ProblemBody),
+    Malformed(ProblemBody),
     /// `request_timeout`: the body did not arrive in time.
     #[response(status = 408, content_type = "application/problem+json")]
-    RequestTimeout(#[to_schema] ProblemBody),
+    RequestTimeout(ProblemBody),
     /// `too_large`: the body has more bytes than the call takes.
     #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(#[to_schema] ProblemBody),
+    TooLarge(ProblemBody),
     /// `unsupported_media_type`: the body must be `application/json`.
     #[response(status = 415, content_type = "application/problem+json")]
-    UnsupportedMediaType(#[to_schema] ProblemBody),
+    UnsupportedMediaType(ProblemBody),
     /// `overloaded` or `storage_low`: nothing was applied, try again.
     #[response(status = 503, content_type = "application/problem+json",
         headers(("Retry-After" = u32, description = "Seconds, spread at random.")))]
-    Unavailable(#[to_schema] ProblemBody),
+    Unavailable(ProblemBody),
 }
 
 /// What a batch can answer beside its results.
@@ -77,20 +77,20 @@ pub(crate) enum BodyProblems {
 pub(crate) enum BatchProblems {
     /// `malformed`: one element is, and nothing was applied.
     #[response(status = 400, content_type = "application/problem+json")]
-    Malformed(#[to_schema] ProblemBody),
+    Malformed(ProblemBody),
     /// `request_timeout`: the body did not arrive in time.
     #[response(status = 408, content_type = "application/problem+json")]
-    RequestTimeout(#[to_schema] ProblemBody),
+    RequestTimeout(ProblemBody),
     /// `too_large`: more than 10,000 transactions, or more than 16 MiB.
     #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(#[to_schema] ProblemBody),
+    TooLarge(ProblemBody),
     /// `unsupported_media_type`: the body must be `application/json`.
     #[response(status = 415, content_type = "application/problem+json")]
-    UnsupportedMediaType(#[to_schema] ProblemBody),
+    UnsupportedMediaType(ProblemBody),
     /// `overloaded` or `storage_low`: nothing was applied, try again.
     #[response(status = 503, content_type = "application/problem+json",
         headers(("Retry-After" = u32, description = "Seconds, spread at random.")))]
-    Unavailable(#[to_schema] ProblemBody),
+    Unavailable(ProblemBody),
 }
 
 /// What a transaction can answer beside its outcome.
@@ -99,16 +99,16 @@ pub(crate) enum BatchProblems {
 pub(crate) enum SubmitProblems {
     /// `malformed`
     #[response(status = 400, content_type = "application/problem+json")]
-    Malformed(#[to_schema] ProblemBody),
+    Malformed(ProblemBody),
     /// `request_timeout`: the body did not arrive in time.
     #[response(status = 408, content_type = "application/problem+json")]
-    RequestTimeout(#[to_schema] ProblemBody),
+    RequestTimeout(ProblemBody),
     /// `too_large`: the body has more bytes than the call takes.
     #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(#[to_schema] ProblemBody),
+    TooLarge(ProblemBody),
     /// `unsupported_media_type`: the body must be `application/json`.
     #[response(status = 415, content_type = "application/problem+json")]
-    UnsupportedMediaType(#[to_schema] ProblemBody),
+    UnsupportedMediaType(ProblemBody),
     /// Refused, finally. In the order in which they are checked, first over all operations: `amount_invalid`,
     /// `transaction_not_found`, `hold_not_found`, `hold_exists`, `account_not_found`, `asset_mismatch`,
     /// `same_account`, `account_closed`, `account_frozen`; then over all operations: `hold_captured`,
@@ -116,11 +116,11 @@ pub(crate) enum SubmitProblems {
     /// `insufficient_funds`, `ceiling_exceeded`, `overflow`. `operation` is the lowest one that is refused.
     #[response(status = 422, content_type = "application/problem+json",
         headers(("Idempotent-Replayed" = String, description = "`true` if it was refused before.")))]
-    Refused(#[to_schema] ProblemBody),
+    Refused(ProblemBody),
     /// `overloaded` or `storage_low`: nothing was applied, the id stays free, try again.
     #[response(status = 503, content_type = "application/problem+json",
         headers(("Retry-After" = u32, description = "Seconds, spread at random.")))]
-    Unavailable(#[to_schema] ProblemBody),
+    Unavailable(ProblemBody),
 }
 
 /// What a read of one thing can answer beside it.
@@ -129,14 +129,14 @@ pub(crate) enum SubmitProblems {
 pub(crate) enum ReadProblems {
     /// `malformed`: the path or the query.
     #[response(status = 400, content_type = "application/problem+json")]
-    Malformed(#[to_schema] ProblemBody),
+    Malformed(ProblemBody),
     /// `not_found`
     #[response(status = 404, content_type = "application/problem+json")]
-    NotFound(#[to_schema] ProblemBody),
+    NotFound(ProblemBody),
     /// `overloaded`: the journal is being recovered.
     #[response(status = 503, content_type = "application/problem+json",
         headers(("Retry-After" = u32, description = "Seconds, spread at random.")))]
-    Unavailable(#[to_schema] ProblemBody),
+    Unavailable(ProblemBody),
 }
 
 /// What a read of the ledger as a whole, or of a list, can answer beside it.
@@ -145,9 +145,9 @@ pub(crate) enum ReadProblems {
 pub(crate) enum LedgerProblems {
     /// `malformed`: the query.
     #[response(status = 400, content_type = "application/problem+json")]
-    Malformed(#[to_schema] ProblemBody),
+    Malformed(ProblemBody),
     /// `overloaded`: the journal is being recovered, or there are too many event streams.
     #[response(status = 503, content_type = "application/problem+json",
         headers(("Retry-After" = u32, description = "Seconds, spread at random.")))]
-    Unavailable(#[to_schema] ProblemBody),
+    Unavailable(ProblemBody),
 }

@@ -179,6 +179,7 @@ pub enum Effect {
 
 /// Problem details (RFC 9457).
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
 pub struct ProblemBody {
     /// `urn:yue:problem:` and the code.
     #[schema(value_type = String, example = "urn:yue:problem:insufficient_funds")]

@@ -1,7 +1,7 @@
 //! `POST` and `GET /v1/accounts`, `GET` and `PATCH /v1/accounts/{address}`
 
 use axum::{extract::Request, http::StatusCode, response::Response};
-use yue_engine::model::Address;
+use yue_engine::model::{AccountChange, Address};
 
 use super::{json, path_parameter};
 use crate::{
@@ -128,6 +128,12 @@ pub(crate) async fn change(app: App, mut request: Request) -> Result<Response, P
     engine.admission()?;
     let Object(change) = parse::<Object<ChangeIn>>(&bytes)?;
     let account = engine.account(&address).ok_or_else(|| Problem::not_found("account"))?;
-    let view = engine.change_account(&address, change.into_change(account.asset.scale)?).await?;
+    let change = change.into_change(account.asset.scale)?;
+    // A change that mentions nothing is none, and leaves no record.
+    let view = if change == AccountChange::default() {
+        account
+    } else {
+        engine.change_account(&address, change).await?
+    };
     Ok(json(StatusCode::OK, &AccountOut::new(&view)))
 }

@@ -16,7 +16,7 @@ use crate::{
 
 /// That the process runs.
 #[derive(Serialize, ToSchema)]
-#[schema(title = "Health")]
+#[schema(as = Health)]
 pub(crate) struct HealthOut {
     /// Always `ok`.
     #[schema(value_type = String, example = "ok")]
@@ -25,7 +25,7 @@ pub(crate) struct HealthOut {
 
 /// Whether requests are served.
 #[derive(Serialize, ToSchema)]
-#[schema(title = "Readiness")]
+#[schema(as = Readiness)]
 pub(crate) struct ReadinessOut {
     /// Whether requests are served.
     ready: bool,

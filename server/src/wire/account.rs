@@ -23,7 +23,7 @@ use crate::{
 /// A request to open an account.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(title = "AccountOpening")]
+#[schema(as = AccountOpening)]
 pub(crate) struct OpeningIn {
     /// The account's name: 1 to 4 parts joined by `:`.
     #[schema(value_type = String, max_length = 64, example = "customers:42",
@@ -75,7 +75,7 @@ impl OpeningIn {
 /// A change to an account; what is not mentioned stays.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(title = "AccountChange")]
+#[schema(as = AccountChange)]
 pub(crate) struct ChangeIn {
     /// `closed` is for ever and asks for balance zero and no holds.
     #[schema(value_type = Option<Status>)]
@@ -171,7 +171,7 @@ pub(crate) enum Window {
 
 /// An account at one moment.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "Account")]
+#[schema(as = Account)]
 pub(crate) struct AccountOut {
     /// Its name.
     #[serde(serialize_with = "display")]
@@ -196,10 +196,10 @@ pub(crate) struct AccountOut {
     #[schema(example = "75.00")]
     available: String,
     /// Least available; `null` is unlimited.
-    #[schema(example = "0.00")]
+    #[schema(required = true, example = "0.00")]
     floor: Option<String>,
     /// Most posted; `null` is unlimited.
-    #[schema(example = json!(null))]
+    #[schema(required = true, example = json!(null))]
     ceiling: Option<String>,
     /// Spending limits and what is used of them.
     limits: Vec<LimitOut>,
@@ -240,7 +240,7 @@ impl AccountOut {
 
 /// An account's balance at a point in the past.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "Balance")]
+#[schema(as = Balance)]
 pub(crate) struct BalanceOut {
     /// The account.
     #[serde(serialize_with = "display")]
@@ -276,7 +276,7 @@ impl BalanceOut {
 
 /// One posted change of an account.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "HistoryEntry")]
+#[schema(as = HistoryEntry)]
 pub(crate) struct HistoryOut {
     /// The journal's record.
     #[schema(example = 17)]
@@ -307,7 +307,7 @@ pub(crate) struct HistoryOut {
     #[schema(value_type = String, example = "merchants:7")]
     counterparty: Address,
     /// The operation's code, or else the transaction's.
-    #[schema(value_type = Option<String>)]
+    #[schema(required = true, value_type = Option<String>)]
     code: Option<compact_str::CompactString>,
 }
 

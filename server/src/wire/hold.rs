@@ -11,7 +11,7 @@ use super::texts::display;
 
 /// A hold.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "Hold")]
+#[schema(as = Hold)]
 pub(crate) struct HoldOut {
     /// Its id.
     #[schema(value_type = String, format = "uuid")]

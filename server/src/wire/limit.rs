@@ -17,6 +17,7 @@ use crate::{
 /// A limit of a request.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = Limit)]
 pub(crate) struct LimitIn {
     /// The span over which it counts, in Asia/Shanghai.
     #[schema(value_type = super::account::Window)]
@@ -99,17 +100,19 @@ fn limit_units(text: &str, scale: u8) -> Option<Amount> {
 
 /// A limit of an account.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LimitInUse)]
 pub(crate) struct LimitOut {
     /// The span over which it counts, in Asia/Shanghai.
     #[schema(value_type = super::account::Window)]
     window: &'static str,
     /// Counts only operations with this code; `null` counts all.
-    #[schema(value_type = Option<String>)]
+    #[schema(required = true, value_type = Option<String>)]
     code: Option<CompactString>,
     /// Most that may be debited in a window.
-    #[schema(example = "5000.00")]
+    #[schema(required = true, example = "5000.00")]
     amount: Option<String>,
     /// Most operations in a window.
+    #[schema(required = true)]
     count: Option<u32>,
     /// What is used of it in the window of now.
     used: LimitUsed,

@@ -12,6 +12,7 @@ pub(crate) struct List<T> {
     /// The rows.
     items: Vec<T>,
     /// Where the next page starts; `null` at the end.
+    #[schema(required = true)]
     next_cursor: Option<String>,
 }
 

@@ -141,8 +141,8 @@ impl Kind {
 
 /// An operation of a request.
 #[derive(ToSchema)]
-#[schema(title = "Operation")]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[schema(as = Operation)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 #[expect(dead_code, reason = "for the OpenAPI document; the fast reader is `Fields`")]
 pub(crate) enum OperationSchema {
     /// Moves an amount.
@@ -226,7 +226,7 @@ pub(crate) enum OperationSchema {
 
 /// An operation of a transaction: what it did if that was posted, and as it was asked for if it was refused.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "TransactionOperation")]
+#[schema(as = TransactionOperation)]
 pub(crate) struct OperationOut {
     /// `transfer`, `hold`, `capture`, `release` or `reverse`.
     #[schema(value_type = String, example = "transfer")]
@@ -256,7 +256,7 @@ pub(crate) struct OperationOut {
     #[schema(nullable = false, example = "merchants:7")]
     credit: Option<String>,
     /// What moved, was set aside or was given back; of a refused operation as it was asked for, `null` for "all".
-    #[schema(example = "5.00")]
+    #[schema(required = true, example = "5.00")]
     amount: Option<String>,
     /// Seconds until a hold runs out.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -267,7 +267,7 @@ pub(crate) struct OperationOut {
     #[schema(nullable = false, format = DateTime)]
     expires_at: Option<String>,
     /// Overrides the transaction's code.
-    #[schema(value_type = Option<String>)]
+    #[schema(required = true, value_type = Option<String>)]
     code: Option<CompactString>,
 }
 

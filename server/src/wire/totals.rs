@@ -8,7 +8,7 @@ use super::texts::{display, unsigned_units};
 
 /// Turnover of all accounts at one position.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "TrialBalance")]
+#[schema(as = TrialBalance)]
 pub(crate) struct TrialBalanceOut {
     /// Everything up to here is in it, nothing after.
     #[schema(example = 17)]
@@ -25,7 +25,7 @@ pub(crate) struct TrialBalanceOut {
 
 /// An asset's turnover.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "AssetTotals")]
+#[schema(as = AssetTotals)]
 pub(crate) struct AssetTotalsOut {
     /// The asset.
     #[schema(example = "CNY")]
@@ -42,7 +42,7 @@ pub(crate) struct AssetTotalsOut {
 
 /// A group's turnover in an asset.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "GroupTotals")]
+#[schema(as = GroupTotals)]
 pub(crate) struct GroupTotalsOut {
     /// The first part of the addresses.
     #[schema(example = "customers")]

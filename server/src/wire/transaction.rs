@@ -23,7 +23,7 @@ use crate::{
 /// A transaction: operations that happen together or not at all.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(title = "Transaction")]
+#[schema(as = Transaction)]
 pub(crate) struct TransactionIn {
     /// The idempotency key: it takes effect once, for ever. Version 8 is reserved.
     #[schema(value_type = String, format = "uuid")]
@@ -78,7 +78,7 @@ impl<'de> Deserialize<'de> for OperationsIn {
 /// Many transactions, with no order between them.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(title = "TransactionBatch")]
+#[schema(as = TransactionBatch)]
 pub(crate) struct BatchIn {
     /// At most 10,000.
     #[schema(value_type = Vec<TransactionIn>, max_items = 10_000)]
@@ -126,7 +126,7 @@ impl<'de> Deserialize<'de> for TransactionsIn {
 
 /// A transaction that took effect.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "PostedTransaction")]
+#[schema(as = PostedTransaction)]
 pub(crate) struct PostedOut {
     /// The transaction.
     #[serde(serialize_with = "display")]
@@ -153,7 +153,7 @@ impl PostedOut {
 
 /// The results of a batch, in the order given.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "BatchResults")]
+#[schema(as = BatchResults)]
 pub(crate) struct ResultsOut {
     /// One for each transaction.
     pub(crate) results: Vec<ResultOut>,
@@ -161,7 +161,7 @@ pub(crate) struct ResultsOut {
 
 /// What came of one transaction of a batch.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "BatchResult")]
+#[schema(as = BatchResult)]
 pub(crate) struct ResultOut {
     /// The transaction.
     #[serde(serialize_with = "display")]
@@ -171,12 +171,13 @@ pub(crate) struct ResultOut {
     #[schema(value_type = ResultStatus)]
     status: &'static str,
     /// The journal's record of the transaction or of its refusal; `null` if there is none.
+    #[schema(required = true)]
     position: Option<u64>,
     /// Why it was refused or not taken; `null` if it was posted.
-    #[schema(value_type = Option<String>, example = json!(null))]
+    #[schema(required = true, value_type = Option<String>, example = json!(null))]
     code: Option<&'static str>,
     /// Index of the operation that was refused, where there is one.
-    #[schema(example = json!(null))]
+    #[schema(required = true, example = json!(null))]
     operation: Option<u8>,
     /// Whether this repeats an earlier outcome.
     replayed: bool,
@@ -236,7 +237,7 @@ impl ResultOut {
 
 /// A transaction, or a refusal, that is in the journal.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(title = "TransactionRecord")]
+#[schema(as = TransactionRecord)]
 pub(crate) struct TransactionOut {
     /// The transaction.
     #[serde(serialize_with = "display")]
@@ -246,13 +247,13 @@ pub(crate) struct TransactionOut {
     #[schema(value_type = TransactionStatus)]
     status: &'static str,
     /// Of a posted transaction its own code; of a refused one why it was refused.
-    #[schema(value_type = Option<String>, example = "payment")]
+    #[schema(required = true, value_type = Option<String>, example = "payment")]
     code: Option<CompactString>,
     /// Index of the operation that was refused; `null` if it was posted.
-    #[schema(example = json!(null))]
+    #[schema(required = true, example = json!(null))]
     operation: Option<u8>,
     /// The code that the request had, whatever came of it.
-    #[schema(value_type = Option<String>, example = "payment")]
+    #[schema(required = true, value_type = Option<String>, example = "payment")]
     request_code: Option<CompactString>,
     /// Its place in the journal.
     #[schema(example = 17)]
@@ -262,7 +263,7 @@ pub(crate) struct TransactionOut {
     #[schema(value_type = String, format = DateTime, example = "2026-06-18T00:00:00.000000000Z")]
     at: Timestamp,
     /// The client's reference.
-    #[schema(value_type = Option<String>, example = json!(null))]
+    #[schema(required = true, value_type = Option<String>, example = json!(null))]
     reference: Option<CompactString>,
     /// The client's own data.
     #[schema(value_type = std::collections::BTreeMap<String, String>)]

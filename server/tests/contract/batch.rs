@@ -119,8 +119,9 @@ async fn a_batch_has_at_most_ten_thousand_elements() {
     let ledger = Ledger::with_accounts().await;
     assert_eq!(send(&ledger, &[]).await.expect(200).body, json!({"results": []}));
     let position = ledger.position().await;
-    let elements: Vec<_> =
-        (0..10_001).map(|number| element(&format!("{number:x}"), "channels:wechat", "0.01")).collect();
+    let elements: Vec<_> = (0..10_001)
+        .map(|number| element(&format!("{:x}", 0x10_0000 + number), "channels:wechat", "0.01"))
+        .collect();
     let refused = send(&ledger, &elements).await.expect_problem(413, "too_large");
     assert_eq!(refused.field(), "/transactions");
     assert_eq!(ledger.position().await, position);
