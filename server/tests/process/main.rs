@@ -1,1 +1,10 @@
-//! Placeholder.
+//! The binary as a process: killed under load, started twice, stopped, and plagued by slow clients.
+//!
+//! Names contain `process_`: the runner gives such tests the machine one at a time.
+
+mod client;
+mod server;
+
+mod connections;
+mod kill;
+mod lifecycle;
