@@ -2,6 +2,8 @@
 //!
 //! Names contain `process_`: the runner gives such tests the machine one at a time.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
+
 mod client;
 mod server;
 
