@@ -41,7 +41,7 @@ use crate::{
 };
 
 pub use follower::{Follower, Frozen};
-pub use open::{Opened, RecoveredAccount, open, watermark_of};
+pub use open::{Opened, RecoveredAccount, open, open_read_only, watermark_of};
 pub use reader::Index;
 pub use sealer::{Sealed, Sealer};
 

@@ -1,6 +1,7 @@
 //! Yue: an actor-based ledger for stored-value wallets.
 //!
 //! The library: no HTTP, no JSON. Start at [`Engine`].
+pub mod audit;
 mod clock;
 mod committer;
 pub mod config;

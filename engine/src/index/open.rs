@@ -82,7 +82,7 @@ pub fn watermark_of(dir: &Path, options: &IndexOptions) -> Result<Checkpoint, In
 }
 
 /// Opens an existing index without writing to it: the follower and the sealer are not to be used.
-pub(super) fn open_read_only(
+pub fn open_read_only(
     dir: &Path,
     options: &IndexOptions,
     visit: &mut dyn FnMut(RecoveredAccount<'_>),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "a test's failure is a panic")]
 
 mod accounts;
+mod audit;
 mod contention;
 mod restart;
 mod support;
