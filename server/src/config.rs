@@ -27,7 +27,7 @@ pub struct Options {
     /// The data directory; made if it is missing.
     #[arg(long, env = "YUE_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:7618].
+    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080].
     #[arg(long, env = "YUE_LISTEN", value_name = "ADDR")]
     pub listen: Option<String>,
     /// Threads that own accounts; may change between starts [default: half of the cores].
@@ -159,7 +159,7 @@ pub enum ConfigError {
         range: &'static str,
     },
     /// An address that is none.
-    #[error("can't listen on {0:?}: not an address with a port, such as 127.0.0.1:7618")]
+    #[error("can't listen on {0:?}: not an address with a port, such as 127.0.0.1:8080")]
     Listen(String),
     /// Without keys everybody who reaches the port can move money.
     #[error(
@@ -227,7 +227,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    const LISTEN_DEFAULT: &str = "127.0.0.1:7618";
+    const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 
     /// Reads the file, if one is named, and fills in what flags and environment leave open.
     ///
