@@ -30,6 +30,7 @@ mod run_merge;
 mod sealer;
 mod store;
 mod tail;
+mod totals;
 mod view;
 mod wire;
 

@@ -4,19 +4,14 @@
 //! clock, no disk. Invariant: a group is visible to readers whole or not at all, and [`Index::applied`] names it only
 //! when all of it is visible.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::Ordering},
-};
-
-use compact_str::CompactString;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{
-    Direction, HoldRow, Index, IndexError, IndexOptions, SealedReversal, TrialBalance, TrialRow,
+    Direction, HoldRow, Index, IndexError, IndexOptions, SealedReversal, TrialBalance,
     account_page::{self, PAGE_ACCOUNTS},
     tail::{self, Posting, Tail, TailGroup},
+    totals::Totals,
     view::{AccountHead, View},
-    wire,
 };
 use crate::{
     journal::{Checkpoint, Group, PostedTransaction, Record},
@@ -46,62 +41,6 @@ impl Mark {
         row: 0,
         normal: NormalSide::Credit,
     };
-}
-
-/// The trial balance's rows, in order of appearance.
-#[derive(Debug, Default)]
-pub(super) struct Totals {
-    pub(super) rows: Vec<TrialRow>,
-    by_name: BTreeMap<(CompactString, CompactString), u32>,
-}
-
-impl Totals {
-    /// The row of accounts like this.
-    pub(super) fn row(&mut self, opening: &AccountOpening) -> u32 {
-        self.row_of(opening.address.group().into(), opening.asset.clone())
-    }
-
-    /// The row with this name; made if it is new.
-    pub(super) fn row_of(&mut self, group: CompactString, asset: CompactString) -> u32 {
-        let next = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
-        *self.by_name.entry((group, asset)).or_insert_with_key(|(group, asset)| {
-            self.rows.push(TrialRow { group: group.clone(), asset: asset.clone(), debits: 0, credits: 0 });
-            next
-        })
-    }
-
-    fn add(&mut self, row: u32, direction: Direction, amount: Amount) {
-        let row = usize::try_from(row).ok().and_then(|row| self.rows.get_mut(row));
-        let row = row.expect("an account's row was made with its opening");
-        match direction {
-            Direction::Debit => row.debits += u128::from(amount.units()),
-            Direction::Credit => row.credits += u128::from(amount.units()),
-        }
-    }
-
-    fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for row in &self.rows {
-            wire::put_bytes(&mut bytes, row.group.as_bytes());
-            wire::put_bytes(&mut bytes, row.asset.as_bytes());
-            wire::put_u128(&mut bytes, row.debits);
-            wire::put_u128(&mut bytes, row.credits);
-        }
-        bytes
-    }
-
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, IndexError> {
-        let mut totals = Self::default();
-        let mut wire = wire::Wire(bytes);
-        while !wire.0.is_empty() {
-            let row = totals.row_of(wire.text()?.into(), wire.text()?.into());
-            let (debits, credits) = (wire.u128()?, wire.u128()?);
-            if let Some(row) = usize::try_from(row).ok().and_then(|row| totals.rows.get_mut(row)) {
-                (row.debits, row.credits) = (debits, credits);
-            }
-        }
-        Ok(totals)
-    }
 }
 
 /// What changed since the last segment was closed.

@@ -9,7 +9,7 @@ use super::{
     Follower, HoldRow, Index, IndexError, IndexOptions, Sealer,
     account_page::{self, PAGE_ACCOUNTS},
     filter::Filter,
-    follower::{Mark, Start, Totals, open_mark},
+    follower::{Mark, Start, open_mark},
     hold,
     id_run::{Run, Runs},
     record_block::RecordBlock,
@@ -17,6 +17,7 @@ use super::{
     sealer::{FORMAT, KEY_FORMAT, KEY_RUN, KEY_SEGMENT, KEY_TOTALS, KEY_WATERMARK},
     store::{Family, Store, key_position},
     tail::Tail,
+    totals::Totals,
     view::{Segment, View},
     wire::Wire,
 };
@@ -256,5 +257,57 @@ fn load_openings(
         Ok(())
     } else {
         Err(IndexError::damaged("an account has no opening"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::{sealer, store::Batch};
+
+    /// An index of one sealed segment, changed by `spoil` while it is closed.
+    fn check(spoil: impl FnOnce(&Store, &mut Batch), expected: fn(&IndexError) -> bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let options = IndexOptions::default();
+        let Opened { mut follower, mut sealer, index } = open(dir.path(), &options, &mut |_| ()).unwrap();
+        let opening = AccountOpening {
+            address: crate::model::Address::parse("customers:1").unwrap(),
+            asset: "CNY".into(),
+            normal: NormalSide::Credit,
+            floor: Some(0),
+            ceiling: None,
+            limits: Vec::new(),
+            metadata: crate::model::Metadata::default(),
+        };
+        let record = Record::AccountOpened { no: AccountNo(0), opening, scale: 2, decided_at: Timestamp(5) };
+        let mut bytes = Vec::new();
+        crate::journal::Group::frame(&mut bytes, &record);
+        let group = crate::journal::Group::new(crate::journal::Head::default(), Timestamp(9), 1, bytes);
+        assert!(follower.step(Arc::new(group)).unwrap().is_none());
+        sealer.seal(follower.freeze().unwrap()).unwrap();
+        drop((follower, sealer, index));
+        let store = Store::open(dir.path(), &options).unwrap();
+        let mut batch = Batch::default();
+        spoil(&store, &mut batch);
+        store.commit(batch).unwrap();
+        drop(store);
+        let error = open(dir.path(), &options, &mut |_| ()).unwrap_err();
+        assert!(expected(&error), "{error}");
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        let damaged = |error: &IndexError| matches!(error, IndexError::Damaged(_));
+        let newer = (FORMAT + 1).to_be_bytes();
+        check(
+            |store, batch| store.put(batch, Family::Meta, KEY_FORMAT, &newer),
+            |error| *error == IndexError::Version { found: FORMAT + 1, known: FORMAT },
+        );
+        check(|store, batch| store.delete(batch, Family::Meta, &sealer::numbered(KEY_SEGMENT, 0)), damaged);
+        check(|store, batch| store.delete(batch, Family::Meta, KEY_WATERMARK), damaged);
+        check(|store, batch| store.delete(batch, Family::Openings, &1_u64.to_be_bytes()), damaged);
+        check(|store, batch| store.delete(batch, Family::Accounts, &0_u32.to_be_bytes()), damaged);
+        check(|store, batch| store.put(batch, Family::Accounts, &0_u32.to_be_bytes(), &[1; 9]), damaged);
+        check(|store, batch| store.put(batch, Family::LiveHolds, &[0; 16], &[1; 3]), damaged);
     }
 }

@@ -1,8 +1,8 @@
 //! Merges runs of ids that overlap, so that a look-up of a random id asks a logarithmic number of filters.
 //!
 //! Owns which runs are merged and how far a merge is. Runs of about one size that share a point of the id space are
-//! merged four at a time; runs of time-ordered ids share none and stay. A merge goes on by a bounded amount with each
-//! segment, so that no segment waits for a large one. Invariant: a merge's output is referred to only when it is
+//! merged four at a time; runs of time-ordered ids share none and stay. Merges go on by a bounded amount with each
+//! segment, small ones first, so that no segment waits for a large one. Invariant: a merge's output is referred to only when it is
 //! complete; until then, and after a crash, its blocks belong to a run that nobody knows.
 
 use super::{
@@ -14,8 +14,11 @@ use crate::model::Position;
 
 /// Runs of one merge.
 const FAN_IN: usize = 4;
-/// Ids that are merged for each id of a new segment: as many as there are sizes of runs up to 4^8 segments.
-pub(super) const IDS_PER_NEW_ID: u64 = 8;
+/// Ids that are merged for each id of a new segment and each merge under way: in the long run each size of runs asks for
+/// one, so that two keep up.
+const IDS_PER_NEW_ID: u64 = 2;
+/// Most ids that are merged for each id of a new segment.
+const IDS_PER_NEW_ID_MAX: u64 = 8;
 /// Bytes of output that are collected before they are written.
 const STAGE_BYTES_MAX: usize = 16 << 20;
 
@@ -48,6 +51,12 @@ pub(super) fn choose<'a>(runs: impl Iterator<Item = &'a Run>) -> Option<Vec<Run>
     None
 }
 
+/// How many ids to merge together with a segment of so many.
+pub(super) fn budget(merges: &[Merge], new_ids: u64) -> u64 {
+    let under_way = u64::try_from(merges.len()).unwrap_or(u64::MAX);
+    new_ids.saturating_mul(under_way.saturating_mul(IDS_PER_NEW_ID).min(IDS_PER_NEW_ID_MAX))
+}
+
 impl Merge {
     /// Starts to merge `runs` into the run `no`.
     pub(super) fn new(no: u32, runs: Vec<Run>) -> Self {
@@ -56,14 +65,14 @@ impl Merge {
         Self { inputs: inputs.collect(), builder: RunBuilder::new(no, ids) }
     }
 
-    /// The runs that it merges.
-    pub(super) fn inputs(&self) -> impl Iterator<Item = &Run> {
-        self.inputs.iter().map(|input| &input.run)
+    /// Ids of all its runs.
+    pub(super) fn ids(&self) -> u64 {
+        self.inputs.iter().map(|input| input.run.ids).sum()
     }
 
     /// Whether it merges this run.
     pub(super) fn has(&self, run: u32) -> bool {
-        self.inputs().any(|input| input.no == run)
+        self.inputs.iter().any(|input| input.run.no == run)
     }
 
     /// Goes on by at most `budget` ids, which is lessened. Whether all ids are merged.

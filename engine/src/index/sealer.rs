@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{
     Follower, Frozen, Index, IndexError, IndexOptions, SealedHold, SealedReversal, build, hold,
     id_run::{Run, Runs},
-    run_merge::{self, IDS_PER_NEW_ID, Merge},
+    run_merge::{self, Merge},
     store::{Batch, Family, operation_key},
     tail::Tail,
     view::{Segment, View},
@@ -204,9 +204,8 @@ impl Sealer {
         let index = Arc::clone(&self.index);
         let view = index.view.load_full();
         let mut runs: Vec<Run> = view.runs.iter().cloned().collect();
-        // The view's own copies and the list's: whoever reads holds a view.
         drop(view);
-        let mut budget = run.as_ref().map_or(0, |run| run.ids).saturating_mul(IDS_PER_NEW_ID);
+        let mut budget = run_merge::budget(&self.merges, run.as_ref().map_or(0, |run| run.ids));
         if let Some(run) = run {
             self.put_run(batch, &run);
             runs.push(run);
@@ -253,6 +252,7 @@ impl Sealer {
             self.merges.push(Merge::new(self.next_run, chosen));
             self.next_run += 1;
         }
+        self.merges.sort_by_key(Merge::ids);
     }
 
     /// Leads readers from memory to the disk.
@@ -280,7 +280,6 @@ impl Sealer {
     }
 }
 
-/// The parts that work together; see [`super::open`].
 impl std::fmt::Debug for Sealer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sealer").field("next_segment", &self.next_segment).finish_non_exhaustive()

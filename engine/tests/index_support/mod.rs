@@ -415,16 +415,16 @@ impl World {
 
     /// Each reversal with the total that it made.
     pub fn reversals(&self) -> impl Iterator<Item = (Position, TransactionId, u8, Amount)> {
-        let posted = self.records.iter().enumerate().filter_map(|(index, (_, record))| match record {
-            Record::Posted(posted) => Some((Position(index as u64 + 1), posted)),
-            _ => None,
+        let posted = (1..).zip(&self.records).filter_map(|(position, (_, record))| {
+            let Record::Posted(posted) = record else { return None };
+            Some((Position(position), posted))
         });
         posted.flat_map(|(position, posted)| {
-            posted.operations.iter().filter_map(move |operation| match operation.kind {
-                PostedKind::Reverse { transaction, operation, total, .. } => {
-                    Some((position, transaction, operation, total))
-                }
-                _ => None,
+            posted.operations.iter().filter_map(move |posted| {
+                let PostedKind::Reverse { transaction, operation, total, .. } = posted.kind else {
+                    return None;
+                };
+                Some((position, transaction, operation, total))
             })
         })
     }
