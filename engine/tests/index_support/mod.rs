@@ -413,6 +413,22 @@ impl World {
         Position(self.records.iter().take_while(|(time, _)| *time <= at).count() as u64)
     }
 
+    /// Each reversal with the total that it made.
+    pub fn reversals(&self) -> impl Iterator<Item = (Position, TransactionId, u8, Amount)> {
+        let posted = self.records.iter().enumerate().filter_map(|(index, (_, record))| match record {
+            Record::Posted(posted) => Some((Position(index as u64 + 1), posted)),
+            _ => None,
+        });
+        posted.flat_map(|(position, posted)| {
+            posted.operations.iter().filter_map(move |operation| match operation.kind {
+                PostedKind::Reverse { transaction, operation, total, .. } => {
+                    Some((position, transaction, operation, total))
+                }
+                _ => None,
+            })
+        })
+    }
+
     pub fn trial_rows(&self) -> Vec<TrialRow> {
         let row = |((group, asset), (debits, credits)): (&(CompactString, CompactString), &(u128, u128))| {
             TrialRow { group: group.clone(), asset: asset.clone(), debits: *debits, credits: *credits }
