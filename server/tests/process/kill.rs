@@ -15,7 +15,10 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{client::Client, server::Server};
+use crate::{
+    client::Client,
+    server::{Server, yue},
+};
 
 const CLIENTS: usize = 32;
 const CYCLES: usize = 20;
@@ -177,4 +180,6 @@ fn audit(data: &Path, books: &[Vec<Entry>]) {
     assert_eq!(trial["position"].as_u64().unwrap(), records as u64, "{trial}");
     server.terminate();
     assert_eq!(server.wait().code(), Some(0));
+    let verified = yue(&["verify", "--data", data.to_str().unwrap()]).output().unwrap();
+    assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stdout));
 }
