@@ -33,6 +33,8 @@ pub struct Options {
     pub seed: u64,
     /// Steps of the scheduler, before all is settled and audited for the last time.
     pub steps: u64,
+    /// Whether each step is told on the standard error.
+    pub verbose: bool,
     /// A folder of its own for the index.
     pub directory: PathBuf,
 }
