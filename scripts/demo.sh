@@ -36,6 +36,11 @@ echo
 echo "demo: data     $data (kept; make clean removes it)"
 echo "demo: report   $report"
 if [ "$verified" -eq 0 ]; then echo "demo: journal  verified"; else echo "demo: journal  NOT VERIFIED (code $verified)"; fi
+# A gate on a machine that does other work too can't judge latencies: SLO=report shows them, and judges the rest.
+if [ "$verdict" -eq 1 ] && [ "${SLO:-}" = report ]; then
+  echo "demo: the hard checks passed; the service levels were missed on this machine (see the report)"
+  verdict=0
+fi
 if [ "$verdict" -eq 0 ]; then echo "demo: verdict  passed"; else echo "demo: verdict  FAILED (yue-load: code $verdict)"; fi
 if [ "$verdict" -ne 0 ]; then exit "$verdict"; fi
 if [ "$stopped" -ne 0 ] || [ "$verified" -ne 0 ]; then exit 1; fi

@@ -97,7 +97,10 @@ async fn engine(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>>
         let per_second = work.transfers as f64 / took.as_secs_f64();
         println!("figure engine_transfers_{name}_ids {per_second:.0} transfers/s");
         let groups = after.groups - before.groups;
-        println!("figure engine_records_per_group_{name}_ids {:.0} records", work.transfers as f64 / groups as f64);
+        println!(
+            "figure engine_records_per_group_{name}_ids {:.0} records",
+            work.transfers as f64 / groups as f64
+        );
         let sync_ms = (after.sync_nanos - before.sync_nanos) as f64 / groups as f64 / 1e6;
         println!("figure engine_group_sync_mean_{name}_ids {sync_ms:.2} ms");
         engine.close();

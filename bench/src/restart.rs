@@ -33,7 +33,12 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error:
     let mut victim = Command::new(std::env::current_exe()?)
         .args(["victim", "--data"])
         .arg(data.path())
-        .args(["--transfers", &arguments.transfers.to_string(), "--accounts", &arguments.accounts.to_string()])
+        .args([
+            "--transfers",
+            &arguments.transfers.to_string(),
+            "--accounts",
+            &arguments.accounts.to_string(),
+        ])
         .args(arguments.shards.map(|shards| format!("--shards={shards}")))
         .stdout(Stdio::piped())
         .spawn()?;

@@ -7,8 +7,8 @@ use smallvec::smallvec;
 use yue_engine::{
     Config, Engine,
     model::{
-        AccountOpening, Address, Amount, Metadata, NormalSide, Operation, OperationKind, RequestedAmount, Transaction,
-        TransactionId,
+        AccountOpening, Address, Amount, Metadata, NormalSide, Operation, OperationKind, RequestedAmount,
+        Transaction, TransactionId,
     },
 };
 
@@ -75,7 +75,8 @@ impl Workload {
             opening(channel.clone(), NormalSide::Debit, Some(0)),
             opening(Self::hot(), NormalSide::Credit, Some(0)),
         ];
-        openings.extend((0..self.accounts).map(|no| opening(Self::customer(no), NormalSide::Credit, Some(0))));
+        openings
+            .extend((0..self.accounts).map(|no| opening(Self::customer(no), NormalSide::Credit, Some(0))));
         let mut tasks = tokio::task::JoinSet::new();
         for chunk in openings.chunks(256) {
             for opening in chunk.to_vec() {
@@ -107,11 +108,19 @@ impl Workload {
                 for batch in (lane..batches).step_by(usize::try_from(work.depth).unwrap_or(usize::MAX)) {
                     let transactions = work.batch_of(batch);
                     for outcome in engine.submit_batch(transactions).await {
-                        assert_eq!(outcome.map(|outcome| outcome.verdict), Ok(Ok(())), "the transfer is posted");
+                        assert_eq!(
+                            outcome.map(|outcome| outcome.verdict),
+                            Ok(Ok(())),
+                            "the transfer is posted"
+                        );
                     }
                     if lane == 0 && batch % (work.depth * 64) == 0 {
                         let done = (batch * work.batch).min(work.transfers);
-                        eprintln!("  {:>5.1} %  {:?}", done as f64 * 100.0 / work.transfers as f64, started.elapsed());
+                        eprintln!(
+                            "  {:>5.1} %  {:?}",
+                            done as f64 * 100.0 / work.transfers as f64,
+                            started.elapsed()
+                        );
                     }
                 }
             });
@@ -141,7 +150,8 @@ impl Workload {
     /// A UUIDv7 of a million ids a millisecond-free second, or a random one.
     fn id(&self, index: u64, numbers: &mut Numbers) -> u128 {
         if self.random_ids {
-            return (u128::from(numbers.next()) << 64 | u128::from(numbers.next())) & !(0xF << 76) | (0x4 << 76);
+            return (u128::from(numbers.next()) << 64 | u128::from(numbers.next())) & !(0xF << 76)
+                | (0x4 << 76);
         }
         let milliseconds = 1_750_000_000_000 + u128::from(index / 512);
         let random = u128::from(numbers.next() >> 2);
@@ -160,7 +170,11 @@ impl Workload {
         for no in 0..self.accounts {
             sum += engine.account(&Self::customer(no)).expect("the account is open").posted;
         }
-        assert_eq!(sum, i128::from(self.accounts) * i128::from(Self::FUNDS), "the customers' money is all there");
+        assert_eq!(
+            sum,
+            i128::from(self.accounts) * i128::from(Self::FUNDS),
+            "the customers' money is all there"
+        );
     }
 
     /// The account that every `hot_every`th transfer credits.

@@ -4,8 +4,8 @@ use smallvec::smallvec;
 use yue_engine::{
     Config, Engine,
     model::{
-        AccountOpening, Address, Metadata, NormalSide, Operation, OperationKind, RequestedAmount, Transaction,
-        TransactionId, format_units,
+        AccountOpening, Address, Metadata, NormalSide, Operation, OperationKind, RequestedAmount,
+        Transaction, TransactionId, format_units,
     },
 };
 
@@ -32,13 +32,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         engine.open_account(opening).await?;
     }
 
-    let transfer = |debit: &str, credit: &str, amount: &str| -> Result<OperationKind, Box<dyn std::error::Error>> {
-        Ok(OperationKind::Transfer {
-            debit: Address::parse(debit)?,
-            credit: Address::parse(credit)?,
-            amount: RequestedAmount::parse(amount),
-        })
-    };
+    let transfer =
+        |debit: &str, credit: &str, amount: &str| -> Result<OperationKind, Box<dyn std::error::Error>> {
+            Ok(OperationKind::Transfer {
+                debit: Address::parse(debit)?,
+                credit: Address::parse(credit)?,
+                amount: RequestedAmount::parse(amount),
+            })
+        };
     let submit = async |id: TransactionId, kind: OperationKind| {
         let transaction = Transaction {
             id,
@@ -68,7 +69,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("\ntrial balance at position {}", balance.position);
     for row in &balance.groups {
         let show = |units: u128| format_units(i128::try_from(units).unwrap_or(i128::MAX), row.asset.scale);
-        println!("{:<12} {:<5} debits {:>8} credits {:>8}", row.prefix, row.asset.code, show(row.debits), show(row.credits));
+        println!(
+            "{:<12} {:<5} debits {:>8} credits {:>8}",
+            row.prefix,
+            row.asset.code,
+            show(row.debits),
+            show(row.credits)
+        );
     }
     for totals in &balance.assets {
         assert_eq!(totals.debits, totals.credits, "the books balance");

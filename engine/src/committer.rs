@@ -108,7 +108,8 @@ pub(crate) struct GroupLimits {
 impl GroupLimits {
     /// Whether a group of this size takes no more.
     pub(crate) fn is_full(self, batches: &[Batch]) -> bool {
-        let records: usize = batches.iter().map(|batch| usize::try_from(batch.count).unwrap_or(usize::MAX)).sum();
+        let records: usize =
+            batches.iter().map(|batch| usize::try_from(batch.count).unwrap_or(usize::MAX)).sum();
         let bytes: usize = batches.iter().map(|batch| batch.records.len()).sum();
         records >= self.records_max || bytes >= self.bytes_max
     }

@@ -14,7 +14,7 @@ use dashmap::{DashMap, Entry};
 use tokio::sync::oneshot;
 
 pub(crate) use account::{AccountEntry, Flags, PublishedRules};
-pub(crate) use claims::{Claim, Claims, Known};
+pub(crate) use claims::{Claim, Claims, Found};
 
 use crate::{
     model::{AccountNo, AccountOpening, Address, AssetNo, HoldId, Position, Timestamp, TransactionId},
@@ -103,7 +103,10 @@ impl Directory {
     /// # Panics
     /// On a number of which no account was opened: a broken invariant.
     pub(crate) fn entry(&self, no: AccountNo) -> &AccountEntry {
-        self.accounts.get(no.index()).and_then(Option::as_ref).expect("an account number comes from this directory")
+        self.accounts
+            .get(no.index())
+            .and_then(Option::as_ref)
+            .expect("an account number comes from this directory")
     }
 
     pub(crate) fn shard_of(&self, no: AccountNo) -> ShardNo {
@@ -146,7 +149,9 @@ impl Directory {
                 vacant.insert(AddressState::Opening(Vec::new()));
                 let shard = ShardNo(opening.address.shard(self.shards));
                 let index = self.accounts.push(Some(AccountEntry::new(Arc::clone(opening), asset, shard)));
-                AddressClaim::Claimed(AccountNo(u32::try_from(index).expect("fewer accounts than ACCOUNTS_MAX")))
+                AddressClaim::Claimed(AccountNo(
+                    u32::try_from(index).expect("fewer accounts than ACCOUNTS_MAX"),
+                ))
             }
         }
     }

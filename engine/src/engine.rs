@@ -22,13 +22,15 @@ use crate::{
     journal::JournalError,
     metrics::Snapshot,
     model::{
-        AccountChange, AccountOpening, Address, AssetError, Assets, HoldId, Position, Transaction, TransactionId,
+        AccountChange, AccountOpening, Address, AssetError, Assets, HoldId, Position, Transaction,
+        TransactionId,
     },
     recovery,
     threads::{Follow, Threads},
     view::{
-        AccountError, AccountView, AssetTotals, BalanceView, EventView, GroupTotals, HistoryCursor, HistoryEntry,
-        HistoryQuery, HoldView, Outcome, Page, Point, SubmitError, TransactionView, TrialBalance, Unavailable,
+        AccountError, AccountView, AssetTotals, BalanceView, EventView, GroupTotals, HistoryCursor,
+        HistoryEntry, HistoryQuery, HoldView, Outcome, Page, Point, SubmitError, TransactionView,
+        TrialBalance, Unavailable,
     },
 };
 

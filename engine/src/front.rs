@@ -23,8 +23,8 @@ use crate::{
     journal::{PostedTransaction, Record},
     metrics::Counters,
     model::{
-        AccountNo, AccountStatus, Assets, Command, HoldId, Operation, OperationKind, Position, PostedKind, Rejection,
-        RequestedAmount, ResolvedOperation, Timestamp, Transaction,
+        AccountNo, AccountStatus, Assets, Command, HoldId, Operation, OperationKind, Position, PostedKind,
+        Rejection, RequestedAmount, ResolvedOperation, Timestamp, Transaction,
     },
     shard::{
         Envelope, Input, ShardNo, ShardSet,
@@ -146,8 +146,12 @@ impl Front {
             }
         }
         let (guards, guarded) = self.guards(&transaction, &operations, &claimed);
-        let completion =
-            Completion { id: transaction.id, holds: claimed.holds, accounts: claimed.accounts, reply: reply() };
+        let completion = Completion {
+            id: transaction.id,
+            holds: claimed.holds,
+            accounts: claimed.accounts,
+            reply: reply(),
+        };
         let command = Command { transaction, operations, refused };
         Ok(Prepared::Ready(Box::new(Envelope { command, guards, guarded, completion, reserved: None })))
     }
@@ -194,7 +198,8 @@ impl Front {
             shards.insert(self.directory.shard_of(account));
         }
         if guarded.is_empty() {
-            let by_id = u16::try_from(transaction.id.0 % u128::from(self.directory.shards())).unwrap_or_default();
+            let by_id =
+                u16::try_from(transaction.id.0 % u128::from(self.directory.shards())).unwrap_or_default();
             let first = claimed.accounts.first();
             shards.insert(first.map_or(ShardNo(by_id), |&account| self.directory.shard_of(account)));
         }
@@ -228,11 +233,13 @@ impl Front {
                     amount: explicit.then(|| RequestedAmount::from_units(amount, scale(debit))),
                 },
                 PostedKind::Release { hold, .. } => OperationKind::Release { hold },
-                PostedKind::Reverse { transaction, operation, debit, amount, explicit, .. } => OperationKind::Reverse {
-                    transaction,
-                    operation,
-                    amount: explicit.then(|| RequestedAmount::from_units(amount, scale(debit))),
-                },
+                PostedKind::Reverse { transaction, operation, debit, amount, explicit, .. } => {
+                    OperationKind::Reverse {
+                        transaction,
+                        operation,
+                        amount: explicit.then(|| RequestedAmount::from_units(amount, scale(debit))),
+                    }
+                }
             };
             Operation { kind, code: operation.code.clone() }
         });

@@ -37,11 +37,11 @@ use compact_str::CompactString;
 
 use crate::{
     journal::{GroupError, RecordError},
-    model::{AccountNo, AccountOpening, Amount, HoldEnd, HoldId, Position, Timestamp, TransactionId},
+    model::{AccountNo, Amount, HoldEnd, HoldId, Position, Timestamp, TransactionId},
 };
 
 pub use follower::{Follower, Frozen};
-pub use open::{Opened, RecoveredAccount, open, watermark_of};
+pub use open::{Opened, RecoveredAccount, open, open_read_only, watermark_of};
 pub use reader::Index;
 pub use sealer::{Sealed, Sealer};
 
@@ -83,7 +83,9 @@ pub enum IndexError {
     #[error("index storage: {0}")]
     Storage(String),
     /// What was read makes no sense.
-    #[error("the index is damaged: {0}; stop the engine and delete the index folder: the journal rebuilds it")]
+    #[error(
+        "the index is damaged: {0}; stop the engine and delete the index folder: the journal rebuilds it"
+    )]
     Damaged(String),
     /// Written by a newer release.
     #[error("the index has format {found}, and this release reads up to {known}; nothing was written")]
@@ -94,7 +96,9 @@ pub enum IndexError {
         known: u32,
     },
     /// A group that does not follow the one before.
-    #[error("the index is at position {at}, and was given a group that starts at {first} or has another past")]
+    #[error(
+        "the index is at position {at}, and was given a group that starts at {first} or has another past"
+    )]
     Gap {
         /// The follower's last position.
         at: Position,

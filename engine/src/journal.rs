@@ -62,7 +62,9 @@ pub enum JournalError {
         index: Position,
     },
     /// The index was made from another journal.
-    #[error("the index was made from another journal (the hash at position {at} differs); nothing was written")]
+    #[error(
+        "the index was made from another journal (the hash at position {at} differs); nothing was written"
+    )]
     IndexDiffers {
         /// The index's watermark.
         at: Position,
@@ -74,13 +76,14 @@ pub enum JournalError {
 pub struct JournalOptions {
     /// Bytes up to which each start walks the whole chain; beyond, it walks from the last sealed checkpoint.
     pub full_check_bytes_max: u64,
-    /// Bytes of groups that are kept in memory (and in one write-ahead file) until they are packed into a table.
+    /// Bytes of groups that are kept in memory (and in one log file) until they are packed into a table. There are at
+    /// most two such buffers, and three log files of about this size.
     pub write_buffer_bytes: usize,
 }
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { full_check_bytes_max: 4 << 30, write_buffer_bytes: 256 << 20 }
+        Self { full_check_bytes_max: 4 << 30, write_buffer_bytes: 64 << 20 }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Yue: an actor-based ledger for stored-value wallets.
 //!
 //! The library: no HTTP, no JSON. Start at [`Engine`].
-pub mod config;
+pub mod audit;
 mod clock;
 mod committer;
+pub mod config;
 mod directory;
 pub mod engine;
 mod fatal;

@@ -123,7 +123,8 @@ impl Counters {
         self.bytes.fetch_add(bytes as u64, Relaxed);
         self.sync_nanos.fetch_add(nanos, Relaxed);
         let count = |buckets: &[AtomicU64; BUCKETS], value: u64| {
-            let bucket = usize::try_from(value.max(1).next_power_of_two().trailing_zeros()).unwrap_or(BUCKETS);
+            let bucket =
+                usize::try_from(value.max(1).next_power_of_two().trailing_zeros()).unwrap_or(BUCKETS);
             if let Some(bucket) = buckets.get(bucket.min(BUCKETS - 1)) {
                 bucket.fetch_add(1, Relaxed);
             }

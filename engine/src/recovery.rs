@@ -185,7 +185,14 @@ fn assemble<J: Journal>(
         )
     });
     let shards = shards.collect();
-    Ok(Assembled { assets, index, shards, committer: Committer::new(journal, config.shards), follower, sealer })
+    Ok(Assembled {
+        assets,
+        index,
+        shards,
+        committer: Committer::new(journal, config.shards),
+        follower,
+        sealer,
+    })
 }
 
 fn replay(
@@ -234,7 +241,8 @@ fn recover_accounts(
     openings.sort_unstable_by_key(|opening| opening.no);
     for Opening { no, opening, scale, opened } in openings {
         let asset = assets.add(Asset { code: opening.asset.clone(), scale })?;
-        let account = follower.ledger().account(no).expect("the replica has every account that is open").clone();
+        let account =
+            follower.ledger().account(no).expect("the replica has every account that is open").clone();
         directory.recover(no, opening, asset);
         directory.entry(no).recover(&account, opened, follower.changed(no));
         shard_of(directory, ledgers, no).insert_account(no, account);
@@ -259,7 +267,8 @@ pub(crate) fn settle_overdue<J: Journal>(
     now: Timestamp,
 ) -> Result<(), OpenError> {
     loop {
-        let more = assembled.shards.iter_mut().fold(false, |more, shard| shard.tick(now) || more);
+        let ticks: Vec<bool> = assembled.shards.iter_mut().map(|shard| shard.tick(now)).collect();
+        let more = ticks.contains(&true);
         let mut batches = Vec::new();
         for shard in &mut assembled.shards {
             let Flushed { batch, messages } = shard.flush();

@@ -22,7 +22,6 @@ use self::{
     decided::{Effects, Ending, Retired, Unsynced},
     reservation::{Reservations, Ticket},
 };
-pub(crate) use message::{Batch, Envelope, Foreign, ForeignEffect, Input, ShardNo, ShardSet, Synced};
 use crate::{
     directory::Directory,
     journal::Record,
@@ -31,6 +30,7 @@ use crate::{
     model::{AccountNo, Position, Timestamp},
     view::Unavailable,
 };
+pub(crate) use message::{Batch, Envelope, Foreign, ForeignEffect, Input, ShardNo, ShardSet, Synced};
 
 /// See the module.
 pub(crate) struct Shard {
@@ -150,7 +150,6 @@ impl Shard {
         Flushed { batch: Some(batch), messages }
     }
 
-
     /// Records of the batch that [`Shard::flush`] would give.
     pub(crate) fn batch_records(&self) -> usize {
         usize::try_from(self.count).unwrap_or(usize::MAX)
@@ -211,7 +210,11 @@ impl Shard {
             self.reservations.wait(own, envelope);
         } else {
             self.withdraw(envelope, |completion, shard, _| {
-                completion.refuse(&shard.directory, &shard.counters, Unavailable::Overloaded("a queue of reservations"));
+                completion.refuse(
+                    &shard.directory,
+                    &shard.counters,
+                    Unavailable::Overloaded("a queue of reservations"),
+                );
             });
         }
     }

@@ -99,7 +99,8 @@ impl Threads {
         follower: Follower,
         sealer: Sealer,
     ) -> Self {
-        let (controls, control_ends): (Vec<_>, Vec<_>) = shards.iter().map(|_| unbounded::<Control>()).unzip();
+        let (controls, control_ends): (Vec<_>, Vec<_>) =
+            shards.iter().map(|_| unbounded::<Control>()).unzip();
         let mailbox = |_: &Shard| bounded::<Input>(shared.config.mailbox_commands_max);
         let (mailboxes, mailbox_ends): (Vec<_>, Vec<_>) = shards.iter().map(mailbox).unzip();
         let (to_committer, batches) = bounded::<Batch>(BATCHES_WAITING_MAX);

@@ -7,11 +7,9 @@ use std::sync::Arc;
 use compact_str::CompactString;
 
 pub use crate::index::{Direction, HistoryCursor, Point};
-use crate::{
-    model::{
-        AccountStatus, Address, Amount, Asset, Floor, HoldEnd, HoldId, Limit, Metadata, NormalSide, Position,
-        PostedKind, Rejection, Timestamp, Transaction, TransactionId,
-    },
+use crate::model::{
+    AccountStatus, Address, Amount, Asset, Floor, HoldEnd, HoldId, Limit, Metadata, NormalSide, Position,
+    PostedKind, Rejection, Timestamp, Transaction, TransactionId,
 };
 
 /// What came of a transaction.

@@ -1,5 +1,5 @@
 //! The simulated journal's faults, and that it refuses what the stored one refuses.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 
 mod journal_support;
 
@@ -73,7 +73,7 @@ fn damage_at_rest_is_refused() {
             for bit in [0, 9, 70, 110, 200, 430, 800] {
                 let mut image = image.clone();
                 image.flip(index, bit);
-                match reopen(image).err().expect("acknowledged records are damaged") {
+                match reopen(image).expect_err("acknowledged records are damaged") {
                     JournalError::Broken { after, .. } if packed => assert_eq!(after, Position(before)),
                     JournalError::Truncated { found, witnessed } if !packed => {
                         assert_eq!((found, witnessed), (Position(before), Position(10)));

@@ -1,5 +1,11 @@
 //! The stored journal: what it keeps, what it refuses, and that it leaves alone what it refuses.
-#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing, clippy::cast_possible_truncation)]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::cast_possible_truncation
+)]
 
 mod journal_support;
 

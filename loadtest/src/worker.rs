@@ -4,6 +4,7 @@
 //! waits for an answer before it sends what is due, and never blocks but in its poll. Invariant: each arrival is sent
 //! at its moment, or counted as dropped.
 
+mod ended;
 mod flight;
 mod pool;
 
@@ -19,14 +20,13 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use slab::Slab;
 
-use crate::answer::{self, Reply};
 use crate::arrivals::{Arrival, Arrivals};
-use crate::book::{Book, Outcome};
+use crate::book::Book;
 use crate::operation::{Builds, Operation};
 use crate::recorder::{End, Recorder, Second, Totals};
 use crate::retry::{Retries, STATUS_QUERY_EVERY, Style, TIMEOUT};
 use crate::timer::Timer;
-use crate::wire::{Answer, Endpoint};
+use crate::wire::Endpoint;
 use crate::{mix, priority};
 use flight::{Attempt, Flight, FlightKey, Role};
 use pool::{Pool, Ticket};
@@ -41,10 +41,6 @@ const HOUSEKEEPING_EVERY: Duration = Duration::from_millis(10);
 const DRAIN_MAX: Duration = Duration::from_secs(10);
 /// Of writes, the part that is sent twice at the same moment with the same id.
 const COPIES_SHARE: f64 = 0.05;
-/// How long the external channel takes until a hold is captured or released.
-const CHANNEL_ANSWERS_AFTER: Duration = Duration::from_millis(500);
-/// The most examples of one kind of trouble that are kept for the report.
-const EXAMPLES_MAX: usize = 20;
 
 /// What a worker needs.
 pub(crate) struct Assignment {
@@ -302,99 +298,6 @@ impl Worker {
         // Nobody listens any more if the run was stopped.
         self.seconds.send((self.second, second)).ok();
         self.second += 1;
-    }
-
-    /// A sending has ended, with its answer or without one.
-    fn attempt_ended(&mut self, attempt: Attempt, answer: Option<&Answer>, now: Instant) {
-        let key = attempt.flight;
-        let Some(flight) = self.flights.get_mut(key.slot).filter(|flight| flight.serial == key.serial) else {
-            return;
-        };
-        let reply = match attempt.role {
-            Role::Try => {
-                flight.waiting -= 1;
-                answer.map_or(Reply::Unknown, |answer| answer::judge(&flight.operation, answer))
-            }
-            Role::StatusQuery => match answer.and_then(answer::judge_status) {
-                Some(reply) => reply,
-                None => return,
-            },
-        };
-        match reply {
-            Reply::Read => self.end(key, End::Done, now),
-            Reply::Final(outcome, code) => self.decided(key, outcome, code, now),
-            Reply::Overloaded(retry_after_s) => flight.retry_after_s = retry_after_s,
-            Reply::Unknown => flight.unknown = true,
-            Reply::Unexpected(text) => {
-                if self.unexpected.len() < EXAMPLES_MAX {
-                    self.unexpected.push(format!("{}: {text}", flight.operation.kind.label()));
-                }
-                self.end(key, End::Unexpected, now);
-            }
-        }
-        self.proceed(key, now);
-    }
-
-    fn decided(&mut self, key: FlightKey, outcome: Outcome, code: Option<&'static str>, now: Instant) {
-        let Some(flight) = self.flights.get_mut(key.slot) else {
-            return;
-        };
-        let Some(id) = flight.operation.id else {
-            return;
-        };
-        match flight.outcome.replace(outcome) {
-            None => {
-                self.book.enter(id, &flight.operation.effect, outcome, now + CHANNEL_ANSWERS_AFTER);
-                self.end(key, code.map_or(End::Done, End::Refused), now);
-            }
-            Some(first) if first == outcome => {}
-            Some(first) => {
-                if self.disagreements.len() < EXAMPLES_MAX {
-                    self.disagreements.push(format!("{id}: first {first:?}, then {outcome:?}"));
-                }
-            }
-        }
-    }
-
-    /// Counts an operation's end, once.
-    fn end(&mut self, key: FlightKey, end: End, now: Instant) {
-        if let Some(flight) = self.flights.get_mut(key.slot).filter(|flight| !flight.ended) {
-            flight.ended = true;
-            let latency = now.saturating_duration_since(flight.intended);
-            self.recorder.ended(flight.operation.kind, flight.phase, end, latency);
-        }
-    }
-
-    /// Plans what comes next for a flight of which a sending has ended.
-    fn proceed(&mut self, key: FlightKey, now: Instant) {
-        let Some(flight) = self.flights.get_mut(key.slot) else {
-            return;
-        };
-        if flight.waiting > 0 || (flight.planned && !flight.ended) {
-            return;
-        }
-        if flight.ended {
-            self.flights.remove(key.slot);
-            return;
-        }
-        if let Some(pause) = self.retries.next(flight.tries, flight.retry_after_s, &mut self.rng) {
-            flight.planned = true;
-            self.agenda.push(Reverse((now + pause, key, Action::Retry)));
-            return;
-        }
-        let end = if flight.unknown { End::Unanswered } else { End::Overloaded };
-        self.end(key, end, now);
-        let flight = self.flights.remove(key.slot);
-        self.set_aside(flight);
-    }
-
-    /// Keeps an operation without outcome for the audit; one that was refused for overload has not happened.
-    fn set_aside(&mut self, flight: Flight) {
-        if flight.unknown && flight.operation.id.is_some() {
-            self.unsettled.push(flight.operation);
-        } else {
-            self.book.not_taken(&flight.operation.effect);
-        }
     }
 
     fn findings(mut self, scheduling: &'static str) -> Findings {

@@ -45,23 +45,11 @@ fn yue_load(fault: Fault, arguments: &[&str]) -> Run {
 
 /// A smoke run against a ledger with a fault: its exit code, and the checks that fail.
 fn check(fault: Fault, code: i32, failing: &[&str]) {
-    let run = yue_load(
-        fault,
-        &[
-            "run",
-            "smoke",
-            "--users",
-            "50",
-            "--merchants",
-            "5",
-            "--seed",
-            "618",
-            "--time-scale",
-            "0.5",
-            "--report",
-            ".",
-        ],
-    );
+    // Enough requests for the rare ones: reversals above the original, and holds that nobody settles.
+    let rare = matches!(fault, Fault::NoReversalCap | Fault::NeverExpires);
+    let (peak, time_scale) = if rare { ("1000", "1") } else { ("200", "0.5") };
+    let arguments = ["run", "smoke", "--users", "50", "--merchants", "5", "--seed", "618", "--report", "."];
+    let run = yue_load(fault, &[&arguments[..], &["--peak", peak, "--time-scale", time_scale]].concat());
     let report = run.report();
     let failed: Vec<&str> = report["checks"]
         .as_array()
@@ -87,6 +75,17 @@ fn an_honest_ledger_passes() {
 #[test]
 fn unanswered_writes_are_settled_and_pass() {
     check(Fault::SilentButApplies, 0, &[]);
+}
+
+#[test]
+fn rude_users_ask_for_the_status_and_break_nothing() {
+    let arguments =
+        ["run", "smoke", "--users", "50", "--time-scale", "0.5", "--retry", "rude", "--report", "."];
+    let run = yue_load(Fault::SilentButApplies, &arguments);
+    assert_ne!(run.output.status.code(), Some(2), "{}", run.text());
+    let sums = run.report()["sums"].clone();
+    assert!(sums["status_queries"].as_u64().unwrap() > 0, "{}", run.text());
+    assert_eq!(sums["unanswered"], 0, "{}", run.text());
 }
 
 #[test]

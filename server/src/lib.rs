@@ -1,1 +1,24 @@
-//! Stub.
+//! The HTTP front door of the ledger: JSON in, JSON out, nothing else.
+//!
+//! Owns the HTTP contract (routes, statuses, problem bodies), the connections and the process's start and stop.
+//! Never decides anything about money and never touches the data directory: both are the engine's. Invariant: what a
+//! client is told about a transaction is what the engine said, and a refused request has changed nothing.
+//!
+//! Start reading at [`app`], the table of routes; [`serve`] is the order of start and stop.
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod listener;
+pub mod openapi;
+pub mod problem;
+pub mod serve;
+pub mod telemetry;
+pub mod verify;
+
+mod body;
+mod cursor;
+mod json;
+mod query;
+mod routes;
+mod wire;

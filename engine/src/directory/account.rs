@@ -146,7 +146,11 @@ impl AccountEntry {
     /// Replaces what is used of the limits.
     pub(crate) fn publish_limits(&self, limits: &[LimitState], position: Position) {
         let before = self.rules.load();
-        self.rules.store(Arc::new(PublishedRules { position, limits: limits.to_vec(), ..PublishedRules::clone(&before) }));
+        self.rules.store(Arc::new(PublishedRules {
+            position,
+            limits: limits.to_vec(),
+            ..PublishedRules::clone(&before)
+        }));
     }
 
     /// Sets everything from a recovered account.

@@ -27,7 +27,7 @@ pub(crate) enum Claim<Outcome> {
 }
 
 /// What [`Claims::find`] found.
-pub(crate) enum Known<Outcome> {
+pub(crate) enum Found<Outcome> {
     /// Not here: look in the index.
     Absent,
     /// Wait, then look again.
@@ -56,17 +56,17 @@ impl<Id: Eq + Hash + Copy, Outcome: Copy> Claims<Id, Outcome> {
         }
     }
 
-    pub(crate) fn find(&self, id: Id) -> Known<Outcome> {
+    pub(crate) fn find(&self, id: Id) -> Found<Outcome> {
         // The common miss takes a read lock only.
         match self.0.get(&id).as_deref() {
-            None => return Known::Absent,
-            Some(State::Known(outcome)) => return Known::Known(*outcome),
+            None => return Found::Absent,
+            Some(State::Known(outcome)) => return Found::Known(*outcome),
             Some(State::InFlight(_)) => {}
         }
         match self.0.get_mut(&id).as_deref_mut() {
-            None => Known::Absent,
-            Some(State::Known(outcome)) => Known::Known(*outcome),
-            Some(State::InFlight(waiters)) => Known::InFlight(join(waiters)),
+            None => Found::Absent,
+            Some(State::Known(outcome)) => Found::Known(*outcome),
+            Some(State::InFlight(waiters)) => Found::InFlight(join(waiters)),
         }
     }
 

@@ -15,7 +15,10 @@ use crate::{
 
 impl Front {
     /// The account's number, and whether this call opened it.
-    pub(crate) async fn open_account(&self, opening: AccountOpening) -> Result<(AccountNo, bool), AccountError> {
+    pub(crate) async fn open_account(
+        &self,
+        opening: AccountOpening,
+    ) -> Result<(AccountNo, bool), AccountError> {
         let asset = self.assets.find(&opening.asset).ok_or(AccountError::AssetUnknown)?;
         // A new account's balance is zero.
         if opening.floor.is_some_and(|floor| floor > 0) {
@@ -38,7 +41,8 @@ impl Front {
                 AddressClaim::InFlight(settled) => settled.await.unwrap_or(Err(Unavailable::Stopping))?,
                 AddressClaim::Claimed(no) => {
                     // The opening must end also when the caller goes away: the shard answers to nobody then.
-                    let guard = Opening { directory: &self.directory, address: &opening.address, sent: false };
+                    let guard =
+                        Opening { directory: &self.directory, address: &opening.address, sent: false };
                     return self.send_opening(no, &opening, guard).await;
                 }
             }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::{Front, Wait};
 use crate::{
-    directory::Known,
+    directory::Found,
     fatal::fatal,
     index::{self, IndexError},
     journal::{PostedTransaction, Record, RefusedTransaction},
     model::{AccountNo, Address, Asset, HoldId, Position, Timestamp, TransactionId},
     view::{
-        AccountView, BalanceView, Event, EventView, HistoryCursor, HistoryEntry, HistoryQuery, HoldView, LimitView,
-        Page, Point, PostedOperationView, TransactionView,
+        AccountView, BalanceView, Event, EventView, HistoryCursor, HistoryEntry, HistoryQuery, HoldView,
+        LimitView, Page, Point, PostedOperationView, TransactionView,
     },
 };
 
@@ -73,20 +73,21 @@ impl Front {
     pub(crate) async fn transaction(&self, id: TransactionId) -> Option<TransactionView> {
         let position = loop {
             match self.directory.transactions.find(id) {
-                Known::Known(position) => break position,
-                Known::InFlight(settled) => {
+                Found::Known(position) => break position,
+                Found::InFlight(settled) => {
                     let _ = self.wait(Wait::Settled(settled)).await;
                 }
-                Known::Absent => break sound(self.index.find_transaction(id))?,
+                Found::Absent => break sound(self.index.find_transaction(id))?,
             }
         };
         self.index.wait_for(position).await;
         match sound(self.record(position)) {
             (at, Record::Posted(posted)) => Some(self.posted_view(position, at, &posted)),
             (at, Record::Refused(refused)) => Some(refused_view(position, at, refused)),
-            (_, Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. }) => {
-                fatal(&format_args!("position {position} holds no transaction, but an id leads there"))
-            }
+            (
+                _,
+                Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. },
+            ) => fatal(&format_args!("position {position} holds no transaction, but an id leads there")),
         }
     }
 
@@ -102,12 +103,18 @@ impl Front {
             }
         });
         let verdict = Ok(operations.collect());
-        TransactionView { position, at, decided_at: posted.decided_at, request: self.request(posted), verdict }
+        TransactionView {
+            position,
+            at,
+            decided_at: posted.decided_at,
+            request: self.request(posted),
+            verdict,
+        }
     }
 
     /// Waits for one in flight.
     pub(crate) async fn hold_view(&self, id: HoldId) -> Option<HoldView> {
-        while let Known::InFlight(settled) = self.directory.holds.find(id) {
+        while let Found::InFlight(settled) = self.directory.holds.find(id) {
             let _ = self.wait(Wait::Settled(settled)).await;
         }
         self.index.wait_for(self.state.synced()).await;
@@ -165,7 +172,11 @@ impl Front {
         let limit = limit.clamp(1, self.config.page_rows_max);
         let records = sound(self.index.records(after, limit)).into_iter();
         records
-            .map(|(position, at, record)| EventView { position, at, event: self.event(position, at, record, now) })
+            .map(|(position, at, record)| EventView {
+                position,
+                at,
+                event: self.event(position, at, record, now),
+            })
             .collect()
     }
 

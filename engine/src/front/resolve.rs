@@ -4,7 +4,7 @@ use compact_str::CompactString;
 
 use super::{Claimed, Front, Wait, takes_part};
 use crate::{
-    directory::{Claim, Known},
+    directory::{Claim, Found},
     index::IndexError,
     journal::Record,
     model::{
@@ -58,11 +58,9 @@ impl Front {
         claimed: &mut Claimed,
     ) -> Result<Pass, IndexError> {
         let resolved = match &operation.kind {
-            OperationKind::Transfer { debit, credit, amount } => {
-                self.transfer(claimed, debit, credit, amount).map(|(debit, credit, amount)| {
-                    ResolvedOperation::Transfer { debit, credit, amount }
-                })
-            }
+            OperationKind::Transfer { debit, credit, amount } => self
+                .transfer(claimed, debit, credit, amount)
+                .map(|(debit, credit, amount)| ResolvedOperation::Transfer { debit, credit, amount }),
             OperationKind::Hold { id, debit, credit, amount, expires_in } => {
                 self.place(claimed, *id, debit, credit, amount).map(|(debit, credit, amount)| {
                     ResolvedOperation::Hold { id: *id, debit, credit, amount, expires_in: *expires_in }
@@ -175,9 +173,10 @@ impl Front {
         id: HoldId,
         amount: Option<&RequestedAmount>,
     ) -> Result<(HoldReference, Option<Amount>), Stop> {
-        let own = transaction.operations.iter().any(
-            |operation| matches!(&operation.kind, OperationKind::Hold { id: own, .. } if *own == id),
-        );
+        let own = transaction
+            .operations
+            .iter()
+            .any(|operation| matches!(&operation.kind, OperationKind::Hold { id: own, .. } if *own == id));
         let found = if own { None } else { self.find_hold(id)? };
         let amount = amount.map(|amount| self.amount(amount, found.map(|found| found.debit))).transpose()?;
         let found = found.ok_or(RejectionCode::HoldNotFound)?;
@@ -188,11 +187,11 @@ impl Front {
 
     fn find_hold(&self, id: HoldId) -> Result<Option<HoldReference>, Stop> {
         match self.directory.holds.find(id) {
-            Known::Known(place) => {
+            Found::Known(place) => {
                 return Ok(Some(HoldReference { id, debit: place.debit, credit: place.credit, ended: None }));
             }
-            Known::InFlight(settled) => return Err(Stop::Wait(Wait::Settled(settled))),
-            Known::Absent => {}
+            Found::InFlight(settled) => return Err(Stop::Wait(Wait::Settled(settled))),
+            Found::Absent => {}
         }
         Ok(self.index.find_hold(id)?.map(|row| HoldReference {
             id,
@@ -233,9 +232,9 @@ impl Front {
 
     fn find_original(&self, id: TransactionId, operation: u8) -> Result<Option<Original>, Stop> {
         let position = match self.directory.transactions.find(id) {
-            Known::Known(position) => position,
-            Known::InFlight(settled) => return Err(Stop::Wait(Wait::Settled(settled))),
-            Known::Absent => match self.index.find_transaction(id)? {
+            Found::Known(position) => position,
+            Found::InFlight(settled) => return Err(Stop::Wait(Wait::Settled(settled))),
+            Found::Absent => match self.index.find_transaction(id)? {
                 Some(position) => position,
                 None => return Ok(None),
             },
@@ -249,7 +248,9 @@ impl Front {
         let Some(found) = posted.operations.get(index) else { return Ok(None) };
         let (at, code) = (posted.decided_at, posted.code_of(index).cloned());
         Ok(match found.kind {
-            PostedKind::Transfer { debit, credit, amount } => Some(Original { debit, credit, amount, at, code }),
+            PostedKind::Transfer { debit, credit, amount } => {
+                Some(Original { debit, credit, amount, at, code })
+            }
             PostedKind::Capture { hold, debit, credit, amount, .. } => {
                 // The limits were taken when the hold was placed.
                 let hold = self.index.find_hold(hold)?.expect("a hold that was captured is in the index");

@@ -29,7 +29,8 @@ impl Front {
         self.admission()?;
         for _ in 0..Self::WAITS_MAX {
             let (sender, answer) = oneshot::channel();
-            let prepared = self.prepare(transaction, || Reply::One(sender)).unwrap_or_else(|error| fatal(&error));
+            let prepared =
+                self.prepare(transaction, || Reply::One(sender)).unwrap_or_else(|error| fatal(&error));
             transaction = match prepared {
                 Prepared::Known(transaction, position) => return self.replay(transaction, position).await,
                 Prepared::Wait(transaction, wait) => {
@@ -52,7 +53,10 @@ impl Front {
     }
 
     /// One result for each, in the order given; there is no order between them.
-    pub(crate) async fn submit_batch(&self, transactions: Vec<Transaction>) -> Vec<Result<Outcome, SubmitError>> {
+    pub(crate) async fn submit_batch(
+        &self,
+        transactions: Vec<Transaction>,
+    ) -> Vec<Result<Outcome, SubmitError>> {
         if transactions.is_empty() {
             return Vec::new();
         }
@@ -93,9 +97,9 @@ impl Front {
                 None => Err(Unavailable::Stopping.into()),
             });
         }
-        let submitted = later.into_iter().map(|(index, transaction)| async move {
-            (index, Box::pin(self.submit(transaction)).await)
-        });
+        let submitted = later
+            .into_iter()
+            .map(|(index, transaction)| async move { (index, Box::pin(self.submit(transaction)).await) });
         for (index, result) in join_all(submitted).await {
             if let Some(slot) = usize::try_from(index).ok().and_then(|index| results.get_mut(index)) {
                 *slot = result;
@@ -166,11 +170,16 @@ impl Front {
         if !self.counters.enter(1, self.config.in_flight_commands_max) {
             // `refuse` counts it out.
             self.counters.force_enter(1);
-            return envelope.completion.refuse(&self.directory, &self.counters, Unavailable::Overloaded("the engine"));
+            return envelope.completion.refuse(
+                &self.directory,
+                &self.counters,
+                Unavailable::Overloaded("the engine"),
+            );
         }
         self.send(shard, Input::Command(envelope));
     }
 
+    #[expect(clippy::vec_box, reason = "an envelope is large and goes on alone")]
     fn dispatch(&self, shard: ShardNo, commands: Vec<Box<Envelope>>) {
         let mut commands = commands.into_iter();
         loop {
@@ -190,7 +199,11 @@ impl Front {
     fn send(&self, shard: ShardNo, input: Input) {
         let Some(mailbox) = self.mailboxes.get(shard.index()) else { return };
         if let Err(error) = mailbox.try_send(input) {
-            let why = if error.is_full() { Unavailable::Overloaded("a shard's mailbox") } else { Unavailable::Stopping };
+            let why = if error.is_full() {
+                Unavailable::Overloaded("a shard's mailbox")
+            } else {
+                Unavailable::Stopping
+            };
             self.refuse(error.into_inner(), why);
         }
     }

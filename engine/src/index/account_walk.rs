@@ -44,6 +44,9 @@ impl<'a> AccountWalk<'a> {
         below: HistoryCursor,
         newest: Position,
     ) -> Result<Option<StoredPosting>, IndexError> {
+        if below <= (HistoryCursor { position: self.least, operation: 0 }) {
+            return Ok(None);
+        }
         if newest < below.position {
             return self.jump(newest);
         }
@@ -118,7 +121,8 @@ impl<'a> AccountWalk<'a> {
             if let Some((_, group)) = tail.group_of(position)
                 && let Some(record) = group.record(position)
             {
-                self.place = self.last_of_record(group, record, group.postings_before(record.saturating_add(1)));
+                self.place =
+                    self.last_of_record(group, record, group.postings_before(record.saturating_add(1)));
             }
         } else if let Some(segment) = self.view.segment_of(position) {
             let run = self.read_run(segment, position)?;
@@ -215,7 +219,7 @@ impl<'a> AccountWalk<'a> {
     /// The account's postings of the block that has its newest one up to a position, up to there.
     fn read_run(&mut self, segment: &Segment, up_to: Position) -> Result<PostingRun, IndexError> {
         let blocks = self.blocks.get_or_insert_with(|| self.store.walk(Family::Postings));
-        blocks.to_at_most(&posting_block::key(segment.no, self.account, up_to))?;
+        blocks.go_to_at_most(&posting_block::key(segment.no, self.account, up_to))?;
         match blocks.item() {
             Some((key, block)) if posting_block::key_segment(key) == Some(segment.no) => {
                 let mut run = posting_block::find_run(block, self.account)?;

@@ -31,7 +31,8 @@ pub(super) fn write_records(store: &Store, batch: &mut Batch, tail: &Tail, openi
         store.put(batch, Family::Records, &position_key(first), &bytes);
     }
     for &position in openings {
-        let found = tail.group_of(position).and_then(|(_, group)| group.record_bytes(group.record(position)?));
+        let found =
+            tail.group_of(position).and_then(|(_, group)| group.record_bytes(group.record(position)?));
         if let Some((at, record)) = found {
             block.push(position, at, record);
         }
@@ -54,7 +55,8 @@ pub(super) fn transaction_ids(tail: &Tail) -> impl Iterator<Item = (TransactionI
 
 /// Writes a run of the tail's transaction ids; `None` if there are none.
 pub(super) fn write_ids(store: &Store, batch: &mut Batch, tail: &Tail, no: u32) -> Option<Run> {
-    let mut ids: Vec<(u128, Position)> = transaction_ids(tail).map(|(id, position)| (id.0, position)).collect();
+    let mut ids: Vec<(u128, Position)> =
+        transaction_ids(tail).map(|(id, position)| (id.0, position)).collect();
     // Stable sorting takes advantage of the order that time-ordered ids have.
     ids.sort_by_key(|(id, _)| *id);
     let mut builder = RunBuilder::new(no, u64::try_from(ids.len()).unwrap_or(u64::MAX));
@@ -78,7 +80,8 @@ pub(super) fn write_postings(
     let lost = || IndexError::damaged("a posting was lost while sorting");
     for (group, index) in by_account(&groups).ok_or_else(lost)? {
         let group = usize::try_from(group).ok().and_then(|group| groups.get(group)).ok_or_else(lost)?;
-        let posting = usize::try_from(index).ok().and_then(|index| group.postings.get(index)).ok_or_else(lost)?;
+        let posting =
+            usize::try_from(index).ok().and_then(|index| group.postings.get(index)).ok_or_else(lost)?;
         let &Posting { account, operation, direction, previous, record, .. } = posting;
         let position = group.position(record);
         let stored = StoredPosting { position, operation, direction, balance: posting.balance() };
@@ -91,7 +94,9 @@ pub(super) fn write_postings(
 /// Group and index of all postings by account, each account's in order: counts, then places.
 fn by_account(groups: &[&TailGroup]) -> Option<Vec<(u32, u32)>> {
     let postings = || groups.iter().flat_map(|group| group.postings.iter());
-    let Some(greatest) = postings().map(|posting| posting.account.index()).max() else { return Some(Vec::new()) };
+    let Some(greatest) = postings().map(|posting| posting.account.index()).max() else {
+        return Some(Vec::new());
+    };
     // First how many each account has, then where its next one goes.
     let mut places = vec![0_u32; greatest + 1];
     for posting in postings() {

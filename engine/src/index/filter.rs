@@ -8,9 +8,8 @@ const BITS_PER_ID: u64 = 12;
 const BLOCK_BITS: u64 = 256;
 const BLOCK_BYTES: usize = 32;
 /// Odd numbers without a pattern; each picks a bit of its own.
-const SALTS: [u32; 8] = [
-    0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31,
-];
+const SALTS: [u32; 8] =
+    [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
 /// Half a cache line.
 #[derive(Clone, Copy, Default)]
@@ -46,7 +45,9 @@ impl Filter {
     /// `false` only if the id was never inserted.
     pub(super) fn may_contain(&self, id: u128) -> bool {
         let (index, bits) = self.place(id);
-        self.blocks.get(index).is_none_or(|block| block.0.iter().zip(bits).all(|(word, bit)| word & bit == bit))
+        self.blocks
+            .get(index)
+            .is_none_or(|block| block.0.iter().zip(bits).all(|(word, bit)| word & bit == bit))
     }
 
     fn place(&self, id: u128) -> (usize, [u32; 8]) {
@@ -64,7 +65,7 @@ impl Filter {
 
     /// `None` if the bytes are no filter.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        if bytes.is_empty() || bytes.len() % BLOCK_BYTES != 0 {
+        if bytes.is_empty() || !bytes.len().is_multiple_of(BLOCK_BYTES) {
             return None;
         }
         let blocks = bytes.chunks_exact(BLOCK_BYTES).map(|chunk| {

@@ -228,7 +228,8 @@ impl Follower {
         let spans = tail::spans(&group).map_err(damaged)?;
         let mut parts = Parts { postings: Vec::with_capacity(2 * spans.len()), record: 0, position: first };
         for frame in group.frames() {
-            let record = Record::decode(frame.map_err(damaged)?).map_err(|error| IndexError::record(first, error))?;
+            let record =
+                Record::decode(frame.map_err(damaged)?).map_err(|error| IndexError::record(first, error))?;
             self.ledger.apply(&record);
             self.note(&record, &mut parts)?;
             parts.record += 1;
@@ -329,7 +330,14 @@ impl Follower {
     }
 
     /// Counts a leg.
-    fn post(&mut self, no: AccountNo, direction: Direction, amount: Amount, operation: u8, parts: &mut Parts) {
+    fn post(
+        &mut self,
+        no: AccountNo,
+        direction: Direction,
+        amount: Amount,
+        operation: u8,
+        parts: &mut Parts,
+    ) {
         let mark = self.marks.get_mut(no.index()).expect("a posting is to an open account");
         let grows = (direction == Direction::Credit) == (mark.normal == NormalSide::Credit);
         mark.balance += if grows { i128::from(amount.units()) } else { -i128::from(amount.units()) };
@@ -418,7 +426,10 @@ impl Follower {
         let mut bytes = Vec::with_capacity(1024);
         for no in (page * PAGE_ACCOUNTS..).take(AccountNo(PAGE_ACCOUNTS).index()).map(AccountNo) {
             let account = self.ledger.account(no).zip(self.marks.get(no.index()));
-            account_page::put(&mut bytes, account.map(|(account, mark)| (account, mark.changed, mark.posted)));
+            account_page::put(
+                &mut bytes,
+                account.map(|(account, mark)| (account, mark.changed, mark.posted)),
+            );
         }
         bytes
     }

@@ -62,7 +62,9 @@ impl Index {
             Point::Time(at) => first_at_or_after(&view, &mut records, at.plus_nanos(1))?,
         };
         let below = HistoryCursor { position: after.min(end), operation: 0 };
-        let Some(opened) = self.opened(account).filter(|&opened| opened < below.position) else { return Ok(None) };
+        let Some(opened) = self.opened(account).filter(|&opened| opened < below.position) else {
+            return Ok(None);
+        };
         let mut walk = AccountWalk::new(&self.store, &view, account, opened);
         let (posted, position) = match walk.newest_below(below, newest)? {
             Some(posting) => (posting.balance, posting.position),
@@ -137,5 +139,16 @@ fn row(records: &mut RecordReader<'_>, posting: StoredPosting) -> Result<History
     };
     let code = posted.code_of(usize::from(operation)).cloned();
     let (transaction, kind) = (posted.id, kind.name());
-    Ok(HistoryRow { position, at, transaction, operation, kind, direction, amount, balance, counterparty, code })
+    Ok(HistoryRow {
+        position,
+        at,
+        transaction,
+        operation,
+        kind,
+        direction,
+        amount,
+        balance,
+        counterparty,
+        code,
+    })
 }

@@ -51,12 +51,14 @@ impl Run {
     }
 
     fn may_contain(&self, id: u128) -> bool {
-        id <= self.last && id >= self.first && self.filter.as_ref().is_none_or(|filter| filter.may_contain(id))
+        id <= self.last
+            && id >= self.first
+            && self.filter.as_ref().is_none_or(|filter| filter.may_contain(id))
     }
 
     fn find(&self, store: &Store, id: u128) -> Result<Option<Position>, IndexError> {
         let mut walk = store.walk(Family::Ids);
-        walk.to_at_most(&key(self.no, id))?;
+        walk.go_to_at_most(&key(self.no, id))?;
         match walk.item() {
             Some((found, block)) if key_run(found) == Some(self.no) => IdBlock::decode(block)?.find(id),
             Some(_) | None => Ok(None),
@@ -148,11 +150,6 @@ impl RunBuilder {
     pub(super) fn new(no: u32, ids: u64) -> Self {
         let block = Vec::with_capacity(BLOCK_IDS);
         Self { no, filter: Filter::with_capacity(ids), first: None, last: 0, ids: 0, block }
-    }
-
-    /// The number under which blocks are written.
-    pub(super) fn no(&self) -> u32 {
-        self.no
     }
 
     /// Adds the next id. Gives a block to `emit` when one is full.
@@ -255,7 +252,8 @@ mod tests {
     #[test]
     fn blocks_come_back() {
         for positions in [[5_u64, 9, 7], [5, u64::MAX, 6]] {
-            let entries: Vec<_> = [1_u128, 7 << 90, u128::MAX].into_iter().zip(positions.map(Position)).collect();
+            let entries: Vec<_> =
+                [1_u128, 7 << 90, u128::MAX].into_iter().zip(positions.map(Position)).collect();
             let bytes = IdBlock::encode(&entries);
             let block = IdBlock::decode(&bytes).unwrap();
             assert_eq!(block.entries().unwrap(), entries);

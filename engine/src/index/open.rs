@@ -82,7 +82,7 @@ pub fn watermark_of(dir: &Path, options: &IndexOptions) -> Result<Checkpoint, In
 }
 
 /// Opens an existing index without writing to it: the follower and the sealer are not to be used.
-pub(super) fn open_read_only(
+pub fn open_read_only(
     dir: &Path,
     options: &IndexOptions,
     visit: &mut dyn FnMut(RecoveredAccount<'_>),
@@ -119,7 +119,8 @@ fn open_store(
 
 fn check_format(store: &Store) -> Result<(), IndexError> {
     let Some(bytes) = store.get(Family::Meta, KEY_FORMAT)? else { return Ok(()) };
-    let bytes = <[u8; 4]>::try_from(bytes.as_slice()).map_err(|_| IndexError::damaged("the format is no number"))?;
+    let bytes =
+        <[u8; 4]>::try_from(bytes.as_slice()).map_err(|_| IndexError::damaged("the format is no number"))?;
     match u32::from_be_bytes(bytes) {
         FORMAT => Ok(()),
         found @ ..FORMAT => Err(IndexError::damaged(format!("format {found} never was"))),
@@ -183,7 +184,7 @@ fn load_state(
     load_accounts(index, &mut start)?;
     load_openings(index, &mut start, visit)?;
     let mut walk = index.store.walk(Family::LiveHolds);
-    walk.to_first()?;
+    walk.go_to_first()?;
     while let Some((key, value)) = walk.item() {
         let (id, row) = (hold::key_id(key)?, HoldRow::decode(value)?);
         start.ledger.insert_hold(id, row.to_hold());
@@ -195,7 +196,7 @@ fn load_state(
 
 fn load_accounts(index: &Index, start: &mut Start) -> Result<(), IndexError> {
     let mut walk = index.store.walk(Family::Accounts);
-    walk.to_first()?;
+    walk.go_to_first()?;
     while let Some((key, value)) = walk.item() {
         let page = <[u8; 4]>::try_from(key).map_err(|_| IndexError::damaged("a page has no number"))?;
         let first = u32::from_be_bytes(page).checked_mul(PAGE_ACCOUNTS);
@@ -230,7 +231,7 @@ fn load_openings(
 ) -> Result<(), IndexError> {
     let wrong = |opened| IndexError::damaged(format!("the opening at {opened} fits no account"));
     let mut walk = index.store.walk(Family::Openings);
-    walk.to_first()?;
+    walk.go_to_first()?;
     let mut count = 0_usize;
     while let Some((key, value)) = walk.item() {
         let block = RecordBlock::decode(key_position(key)?, value)?;

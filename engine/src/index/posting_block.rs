@@ -226,7 +226,8 @@ mod tests {
                 assert!(!std::mem::take(&mut starts) || key == &super::key(3, account, first));
                 let before = seen.iter().rev().find(|(other, _)| *other == account);
                 let none = Position(if account.0 == 5 { 0 } else { 17 });
-                let before: Position = before.map_or(none, |(_, posting): &(_, StoredPosting)| posting.position);
+                let before: Position =
+                    before.map_or(none, |(_, posting): &(_, StoredPosting)| posting.position);
                 assert_eq!(run.previous, before);
                 assert_eq!(find_run(block, account).unwrap(), run);
                 seen.extend(run.postings.iter().map(|&posting| (account, posting)));

@@ -177,7 +177,8 @@ impl<'a> RecordReader<'a> {
         if self.last.as_ref().is_none_or(|last| last.0 != position) {
             self.last = match self.bytes(position)? {
                 Some((at, bytes)) => {
-                    let record = Record::decode(bytes).map_err(|error| IndexError::record(position, error))?;
+                    let record =
+                        Record::decode(bytes).map_err(|error| IndexError::record(position, error))?;
                     Some((position, at, record))
                 }
                 None => None,
@@ -209,7 +210,7 @@ impl<'a> RecordReader<'a> {
         let has = |[first, last]: [(Position, Timestamp); 2]| first.0 <= position && position <= last.0;
         if !self.block.ends().is_some_and(has) {
             let walk = self.walk.get_or_insert_with(|| self.store.walk(Family::Records));
-            walk.to_at_most(&position_key(position))?;
+            walk.go_to_at_most(&position_key(position))?;
             self.block = match walk.item() {
                 Some((key, bytes)) => RecordBlock::decode(key_position(key)?, bytes)?,
                 None => RecordBlock::default(),

@@ -102,9 +102,9 @@ impl RecordBlock {
 
     /// All records in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Position, Timestamp, &[u8])> {
-        self.entries.iter().filter_map(|entry| {
-            Some((entry.position, entry.at, self.bytes.get(entry.start..entry.end)?))
-        })
+        self.entries
+            .iter()
+            .filter_map(|entry| Some((entry.position, entry.at, self.bytes.get(entry.start..entry.end)?)))
     }
 
     /// Position and time of the first and of the last record.

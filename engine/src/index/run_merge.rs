@@ -140,7 +140,7 @@ impl Input {
 pub(super) fn strays(store: &Store, runs: &Runs) -> Result<Vec<u32>, IndexError> {
     let mut strays = Vec::new();
     let mut walk = store.walk(Family::Ids);
-    walk.to_first()?;
+    walk.go_to_first()?;
     while let Some((key, _)) = walk.item() {
         let no = id_run::key_run(key).ok_or_else(|| IndexError::damaged("a key of ids is too short"))?;
         if !runs.iter().any(|run| run.no == no) {

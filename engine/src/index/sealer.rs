@@ -144,9 +144,8 @@ impl Sealer {
         self.show(segment, runs, &frozen.tail);
         self.forget(&frozen);
         self.next_segment += 1;
-        let ended = |(id, row): &(HoldId, super::HoldRow)| {
-            row.ended.map(|(_, ended)| SealedHold { id: *id, ended })
-        };
+        let ended =
+            |(id, row): &(HoldId, super::HoldRow)| row.ended.map(|(_, ended)| SealedHold { id: *id, ended });
         Ok(Sealed {
             checkpoint: frozen.checkpoint,
             at: frozen.at,
@@ -162,7 +161,12 @@ impl Sealer {
     }
 
     /// What is written once.
-    fn write_packed(&mut self, batch: &mut Batch, frozen: &Frozen, no: u32) -> Result<Option<Run>, IndexError> {
+    fn write_packed(
+        &mut self,
+        batch: &mut Batch,
+        frozen: &Frozen,
+        no: u32,
+    ) -> Result<Option<Run>, IndexError> {
         let store = &self.index.store;
         build::write_records(store, batch, &frozen.tail, &frozen.openings);
         build::write_postings(store, batch, &frozen.tail, no)?;
@@ -221,9 +225,9 @@ impl Sealer {
                 runs.push(merged);
             }
             self.retired.extend(replaced);
-            self.choose_merge(&runs);
         }
-        self.choose_merge(&runs);
+        // For the next segment on: the runs of this one are not readable before the batch is written.
+        self.choose_merges(&runs);
         self.retired.retain(|run| {
             let is_read = Arc::strong_count(&run.readers) > 1;
             if !is_read {
@@ -243,9 +247,9 @@ impl Sealer {
         }
     }
 
-    fn choose_merge(&mut self, runs: &[Run]) {
-        let free = runs.iter().filter(|run| !self.merges.iter().any(|merge| merge.has(run.no)));
-        if let Some(chosen) = run_merge::choose(free) {
+    fn choose_merges(&mut self, runs: &[Run]) {
+        let is_free = |merges: &[Merge], no| !merges.iter().any(|merge| merge.has(no));
+        while let Some(chosen) = run_merge::choose(runs.iter().filter(|run| is_free(&self.merges, run.no))) {
             self.merges.push(Merge::new(self.next_run, chosen));
             self.next_run += 1;
         }

@@ -12,7 +12,7 @@ use rocksdb::{
 };
 
 use super::{IndexError, IndexOptions};
-use crate::model::Position;
+use crate::{journal::rocks::info_logger, model::Position};
 
 /// The column families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,9 +127,6 @@ impl Store {
     fn options(options: &IndexOptions) -> (Options, Vec<ColumnFamilyDescriptor>) {
         /// One for flushes and one for compactions: the machine's cores are for payments.
         const BACKGROUND_JOBS_MAX: i32 = 2;
-        /// Of RocksDB's info logs.
-        const LOG_FILES_MAX: usize = 2;
-        const LOG_BYTES_MAX: usize = 4 << 20;
         /// 1 % of absent keys pass.
         const ABSENT_FILTER_BITS: f64 = 10.0;
         let mut database = Options::default();
@@ -137,8 +134,8 @@ impl Store {
         database.create_missing_column_families(true);
         database.set_atomic_flush(true);
         database.set_max_background_jobs(BACKGROUND_JOBS_MAX);
-        database.set_keep_log_file_num(LOG_FILES_MAX);
-        database.set_max_log_file_size(LOG_BYTES_MAX);
+        database.set_info_logger(info_logger(|_| ()));
+        database.set_stats_dump_period_sec(0);
         let cache = Cache::new_lru_cache(options.block_cache_bytes);
         let families = Family::ALL.map(|family| {
             let mut table = BlockBasedOptions::default();
@@ -202,7 +199,7 @@ impl Store {
 pub(super) struct Walk<'a>(DBRawIterator<'a>);
 
 impl Walk<'_> {
-    pub(super) fn to_first(&mut self) -> Result<(), IndexError> {
+    pub(super) fn go_to_first(&mut self) -> Result<(), IndexError> {
         self.0.seek_to_first();
         self.check()
     }
@@ -214,7 +211,7 @@ impl Walk<'_> {
     }
 
     /// To the last key at or before `key`.
-    pub(super) fn to_at_most(&mut self, key: &[u8]) -> Result<(), IndexError> {
+    pub(super) fn go_to_at_most(&mut self, key: &[u8]) -> Result<(), IndexError> {
         self.0.seek_for_prev(key);
         self.check()
     }
@@ -236,9 +233,10 @@ impl Walk<'_> {
 
 #[allow(clippy::needless_pass_by_value)]
 fn storage(error: rocksdb::Error) -> IndexError {
-    match error.kind() {
-        rocksdb::ErrorKind::Corruption => IndexError::damaged(error.into_string()),
-        _ => IndexError::Storage(error.into_string()),
+    if error.kind() == rocksdb::ErrorKind::Corruption {
+        IndexError::damaged(error.into_string())
+    } else {
+        IndexError::Storage(error.into_string())
     }
 }
 

@@ -10,20 +10,51 @@ use super::RecordError;
 /// Most bytes of a variable-length `u64`: seven bits a byte.
 const VARINT_BYTES_MAX: usize = 10;
 
-/// Appends an unsigned number, seven bits a byte, lowest first, the high bit set on all but the last.
-pub(super) fn put_u64(buffer: &mut Vec<u8>, mut value: u64) {
-    let mut bytes = [0; VARINT_BYTES_MAX];
-    let mut length = 0;
-    for byte in &mut bytes {
-        length += 1;
-        *byte = (value & 0x7f) as u8;
-        value >>= 7;
-        if value == 0 {
-            break;
-        }
-        *byte |= 0x80;
+/// A few primitives on the stack, appended at once: one growth check instead of one a primitive.
+pub(super) struct Scratch<const N: usize> {
+    bytes: [u8; N],
+    length: usize,
+}
+
+impl<const N: usize> Scratch<N> {
+    pub(super) const fn new() -> Self {
+        Self { bytes: [0; N], length: 0 }
     }
-    buffer.extend_from_slice(bytes.get(..length).unwrap_or_default());
+
+    /// # Panics
+    /// Beyond `N` bytes: a broken invariant of this module's callers.
+    #[inline]
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        let end = self.length + bytes.len();
+        self.bytes.get_mut(self.length..end).expect("room was counted").copy_from_slice(bytes);
+        self.length = end;
+    }
+
+    /// An unsigned number, seven bits a byte, lowest first, the high bit set on all but the last.
+    ///
+    /// # Panics
+    /// As [`Scratch::bytes`].
+    #[inline]
+    pub(super) fn u64(&mut self, mut value: u64) {
+        while value > 0x7f {
+            self.bytes(&[(value & 0x7f) as u8 | 0x80]);
+            value >>= 7;
+        }
+        self.bytes(&[(value & 0x7f) as u8]);
+    }
+
+    #[inline]
+    pub(super) fn append_to(&self, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(self.bytes.get(..self.length).unwrap_or_default());
+    }
+}
+
+/// Appends an unsigned number as [`Scratch::u64`] does.
+#[inline]
+pub(super) fn put_u64(buffer: &mut Vec<u8>, value: u64) {
+    let mut scratch = Scratch::<VARINT_BYTES_MAX>::new();
+    scratch.u64(value);
+    scratch.append_to(buffer);
 }
 
 /// Appends a number as [`put_u64`] does.
@@ -59,18 +90,21 @@ impl<'a> Reader<'a> {
         if self.0.is_empty() { Ok(()) } else { Err(RecordError) }
     }
 
+    #[inline]
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
         let (head, rest) = self.0.split_first_chunk::<N>().ok_or(RecordError)?;
         self.0 = rest;
         Ok(*head)
     }
 
+    #[inline]
     pub(super) fn u8(&mut self) -> Result<u8, RecordError> {
         let (&head, rest) = self.0.split_first().ok_or(RecordError)?;
         self.0 = rest;
         Ok(head)
     }
 
+    #[inline]
     pub(super) fn u64(&mut self) -> Result<u64, RecordError> {
         let first = self.u8()?;
         if first < 0x80 {
@@ -93,6 +127,7 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     pub(super) fn u32(&mut self) -> Result<u32, RecordError> {
         u32::try_from(self.u64()?).map_err(|_| RecordError)
     }
@@ -119,11 +154,13 @@ impl<'a> Reader<'a> {
     }
 
     /// A count of items that take at least one byte each.
+    #[inline]
     pub(super) fn count(&mut self) -> Result<usize, RecordError> {
         let count = usize::try_from(self.u64()?).map_err(|_| RecordError)?;
         if count <= self.0.len() { Ok(count) } else { Err(RecordError) }
     }
 
+    #[inline]
     pub(super) fn text(&mut self) -> Result<&'a str, RecordError> {
         let length = self.count()?;
         let (head, rest) = self.0.split_at_checked(length).ok_or(RecordError)?;
@@ -132,6 +169,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A text that is there if `present`.
+    #[inline]
     pub(super) fn text_if(&mut self, present: bool) -> Result<Option<CompactString>, RecordError> {
         if present { self.text().map(|text| Some(text.into())) } else { Ok(None) }
     }

@@ -7,7 +7,7 @@ mod account;
 mod posted;
 mod refused;
 
-use super::bytes::{Reader, put_text, put_u64};
+use super::bytes::{Reader, Scratch, put_text, put_u64};
 use super::{Record, RecordError};
 use crate::model::{AccountNo, Amount, HoldId, Metadata, Timestamp, TransactionId};
 
@@ -64,6 +64,7 @@ impl Record {
     ///
     /// # Errors
     /// Anything but the one form that [`Record::encode`] writes.
+    #[inline]
     pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
         let mut reader = Reader::new(bytes);
         let tag = reader.u8()?;
@@ -102,16 +103,33 @@ impl Record {
 }
 
 fn put_head(buffer: &mut Vec<u8>, tag: u8, decided_at: Timestamp) {
-    buffer.push(tag);
-    buffer.extend_from_slice(&decided_at.0.to_le_bytes());
+    let mut scratch = Scratch::<{ 1 + 8 }>::new();
+    scratch.bytes(&[tag]);
+    scratch.bytes(&decided_at.0.to_le_bytes());
+    scratch.append_to(buffer);
 }
 
+/// The head of a posted or refused transaction.
+#[inline]
+fn put_transaction_head(buffer: &mut Vec<u8>, tag: u8, decided_at: Timestamp, id: TransactionId, flags: u8) {
+    let mut scratch = Scratch::<{ 1 + 8 + 16 + 1 }>::new();
+    scratch.bytes(&[tag]);
+    scratch.bytes(&decided_at.0.to_le_bytes());
+    scratch.bytes(&id.0.to_le_bytes());
+    scratch.bytes(&[flags]);
+    scratch.append_to(buffer);
+}
+
+#[inline]
 fn put_legs(buffer: &mut Vec<u8>, debit: AccountNo, credit: AccountNo, amount: Amount) {
-    put_u64(buffer, u64::from(debit.0));
-    put_u64(buffer, u64::from(credit.0));
-    put_u64(buffer, amount.0);
+    let mut scratch = Scratch::<{ 5 + 5 + 10 }>::new();
+    scratch.u64(u64::from(debit.0));
+    scratch.u64(u64::from(credit.0));
+    scratch.u64(amount.0);
+    scratch.append_to(buffer);
 }
 
+#[inline]
 fn legs(reader: &mut Reader<'_>) -> Result<(AccountNo, AccountNo, Amount), RecordError> {
     Ok((AccountNo(reader.u32()?), AccountNo(reader.u32()?), Amount(reader.u64()?)))
 }

@@ -1,7 +1,7 @@
 //! The journal of the simulation: in memory, with the faults of real disks on command.
 //!
 //! Owns an image of what a disk would hold: stored groups, a torn end, the witness's blocks. Never chooses a fault by
-//! itself: the caller's seed does. Invariant: it goes through the checks of the stored journal, in [`super::check`],
+//! itself: the caller's seed does. Invariant: it goes through the checks of the stored journal, in `check.rs`,
 //! and refuses what that one refuses.
 
 use std::collections::{BTreeMap, btree_map};

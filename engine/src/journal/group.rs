@@ -1,3 +1,8 @@
+//! Groups of records: what is written and synced at once, and the links of the hash chain.
+//!
+//! Owns the stored form of a group (`docs/formats.md`). Never reads what is in a record. Invariant: a group that decodes
+//! has the content that was hashed, and its positions and times exist.
+
 use super::{Record, RecordError};
 use crate::model::{Position, Timestamp};
 

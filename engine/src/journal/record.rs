@@ -1,3 +1,5 @@
+//! What a journal record says; `codec.rs` has its bytes.
+
 use crate::model::{
     AccountChange, AccountNo, AccountOpening, Amount, HoldId, Metadata, Position, PostedOperation, Rejection,
     Timestamp, Transaction, TransactionId,

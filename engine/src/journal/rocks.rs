@@ -276,15 +276,26 @@ fn read_options(options: &JournalOptions, torn: Arc<AtomicBool>) -> Options {
     store.set_write_buffer_size(options.write_buffer_bytes);
     store.set_max_background_jobs(2);
     store.set_stats_dump_period_sec(0);
-    // Its log goes to ours: no log file in the data directory, which must stay as it is when it is refused.
-    store.set_info_logger(InfoLogger::new_callback_logger(LogLevel::Warn, move |_, message| {
+    store.set_info_logger(info_logger(move |message| {
         // The end of a log file that is written over is no damage.
         if message.contains("dropping") && !message.contains("possibly recycled") {
             torn.store(true, Ordering::Relaxed);
         }
-        tracing::warn!(target: "yue_engine::journal::rocksdb", "{}", message.trim_end());
     }));
     store
+}
+
+/// Sends the store's warnings to our log, and shows them to `also`: no log file is made in the data directory, which
+/// must stay as it is when it is refused.
+pub(crate) fn info_logger(also: impl Fn(&str) + Send + Sync + 'static) -> InfoLogger {
+    InfoLogger::new_callback_logger(LogLevel::Warn, move |level, message| {
+        // Options and versions come at each open, whatever level was asked for.
+        if !matches!(level, LogLevel::Warn | LogLevel::Error | LogLevel::Fatal) {
+            return;
+        }
+        also(message);
+        tracing::warn!(target: "rocksdb", "{}", message.trim_end());
+    })
 }
 
 fn write_options(options: &JournalOptions) -> Options {

@@ -90,7 +90,9 @@ mod tests {
             assert!(Address::parse(good).is_ok(), "{good}");
         }
         let long = format!("{0}:{0}", "a".repeat(32));
-        for bad in ["", ":", "a:", ":a", "a::b", "a:b:c:d:e", "A", "-a", "a b", "é", "a\0", &"a".repeat(33), &long] {
+        for bad in
+            ["", ":", "a:", ":a", "a::b", "a:b:c:d:e", "A", "-a", "a b", "é", "a\0", &"a".repeat(33), &long]
+        {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }
     }

@@ -134,7 +134,11 @@ mod tests {
     #[test]
     fn reads_amounts_exactly() {
         let check = |text: &str, scale: u8, expected: Option<u64>| {
-            assert_eq!(RequestedAmount::parse(text).to_units(scale), expected.map(Amount), "{text:?} scale {scale}");
+            assert_eq!(
+                RequestedAmount::parse(text).to_units(scale),
+                expected.map(Amount),
+                "{text:?} scale {scale}"
+            );
         };
         check("12.34", 2, Some(1234));
         check("12.3", 2, Some(1230));
@@ -142,8 +146,28 @@ mod tests {
         check("184467440737095516.15", 2, Some(u64::MAX));
         check("18446744073709551615", 0, Some(u64::MAX));
         for refused in [
-            "184467440737095516.16", "0", "0.00", "-1", "+1", "1e2", "1E2", " 1", "1 ", "", ".", "1.", ".5", "1.2.3", "1_0",
-            "１", "NaN", "inf", "0x1", "1.234", "1,5", "\u{0}1",
+            "184467440737095516.16",
+            "0",
+            "0.00",
+            "-1",
+            "+1",
+            "1e2",
+            "1E2",
+            " 1",
+            "1 ",
+            "",
+            ".",
+            "1.",
+            ".5",
+            "1.2.3",
+            "1_0",
+            "１",
+            "NaN",
+            "inf",
+            "0x1",
+            "1.234",
+            "1,5",
+            "\u{0}1",
         ] {
             check(refused, 2, None);
         }

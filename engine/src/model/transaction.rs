@@ -31,6 +31,7 @@ id! {
 
 /// A client's own data on a transaction or an account: at most 16 pairs, keys 64, values 256 bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::box_collection, reason = "nearly all are empty, and every transaction carries one")]
 pub struct Metadata(Option<Box<BTreeMap<CompactString, CompactString>>>);
 
 /// What is wrong with metadata.
@@ -224,15 +225,26 @@ impl Transaction {
 impl Operation {
     fn difference(&self, other: &Self) -> Option<&'static str> {
         use OperationKind as Kind;
-        let differing = |pairs: &[(bool, &'static str)]| pairs.iter().find(|(same, _)| !same).map(|&(_, name)| name);
+        let differing =
+            |pairs: &[(bool, &'static str)]| pairs.iter().find(|(same, _)| !same).map(|&(_, name)| name);
         let kind = match (&self.kind, &other.kind) {
             (
                 Kind::Transfer { debit, credit, amount },
                 Kind::Transfer { debit: debit2, credit: credit2, amount: amount2 },
-            ) => differing(&[(debit == debit2, "debit"), (credit == credit2, "credit"), (amount == amount2, "amount")]),
+            ) => differing(&[
+                (debit == debit2, "debit"),
+                (credit == credit2, "credit"),
+                (amount == amount2, "amount"),
+            ]),
             (
                 Kind::Hold { id, debit, credit, amount, expires_in },
-                Kind::Hold { id: id2, debit: debit2, credit: credit2, amount: amount2, expires_in: expires_in2 },
+                Kind::Hold {
+                    id: id2,
+                    debit: debit2,
+                    credit: credit2,
+                    amount: amount2,
+                    expires_in: expires_in2,
+                },
             ) => differing(&[
                 (id == id2, "id"),
                 (debit == debit2, "debit"),
@@ -474,7 +486,9 @@ impl PostedKind {
     #[must_use]
     pub const fn moved(&self) -> Option<Amount> {
         match *self {
-            Self::Transfer { amount, .. } | Self::Capture { amount, .. } | Self::Reverse { amount, .. } => Some(amount),
+            Self::Transfer { amount, .. } | Self::Capture { amount, .. } | Self::Reverse { amount, .. } => {
+                Some(amount)
+            }
             Self::Hold { .. } | Self::Release { .. } => None,
         }
     }
@@ -530,7 +544,10 @@ mod tests {
         check(|other| other.operations.push(transfer("1").operations.remove(0)), Some("/operations/1"));
         check(|other| other.code = Some("pay".into()), Some("/code"));
         check(|other| other.operations[0].code = Some("pay".into()), Some("/operations/0/code"));
-        check(|other| other.operations[0].kind = OperationKind::Release { hold: HoldId(1) }, Some("/operations/0/type"));
+        check(
+            |other| other.operations[0].kind = OperationKind::Release { hold: HoldId(1) },
+            Some("/operations/0/type"),
+        );
         check(
             |other| other.metadata = Metadata::new(BTreeMap::from([("a/b".into(), "c".into())])).unwrap(),
             Some("/metadata/a~1b"),

@@ -80,9 +80,15 @@ pub(crate) enum Input {
     /// A command of a client, or a command that lower shards have reserved.
     Command(Box<Envelope>),
     /// Several of them.
+    #[expect(clippy::vec_box, reason = "an envelope is large and goes on alone")]
     Commands(Vec<Box<Envelope>>),
     /// Open an account whose address is claimed.
-    Open { no: AccountNo, opening: Arc<AccountOpening>, scale: u8, reply: oneshot::Sender<Result<(), AccountError>> },
+    Open {
+        no: AccountNo,
+        opening: Arc<AccountOpening>,
+        scale: u8,
+        reply: oneshot::Sender<Result<(), AccountError>>,
+    },
     /// Change an account that nothing in flight names.
     Change { no: AccountNo, change: AccountChange, reply: oneshot::Sender<Result<(), AccountError>> },
     /// A higher shard decided on a reservation of this one: the record if it was posted.

@@ -115,7 +115,9 @@ impl<Work> Reservations<Work> {
 
     fn is_first_everywhere(&self, ticket: Ticket) -> bool {
         let Some(held) = self.tickets.get(&ticket) else { return false };
-        held.accounts.iter().all(|account| self.queues.get(account).and_then(VecDeque::front) == Some(&ticket))
+        held.accounts
+            .iter()
+            .all(|account| self.queues.get(account).and_then(VecDeque::front) == Some(&ticket))
     }
 }
 

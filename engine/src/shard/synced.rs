@@ -22,14 +22,17 @@ impl Shard {
         self.seen = synced.end;
         for (first, at, count) in synced.own {
             for index in 0..count {
-                let unsynced = self.unsynced.pop_front().expect("the journal syncs what this shard has decided");
+                let unsynced =
+                    self.unsynced.pop_front().expect("the journal syncs what this shard has decided");
                 self.settle(unsynced, first.plus(u64::from(index)), at.plus_nanos(i64::from(index)));
             }
         }
         for (position, at, effect) in synced.foreign {
             match effect {
                 ForeignEffect::Legs { .. } => {}
-                ForeignEffect::Landed(landing) => landing.arrive(&self.directory, &self.counters, (position, at)),
+                ForeignEffect::Landed(landing) => {
+                    landing.arrive(&self.directory, &self.counters, (position, at))
+                }
                 ForeignEffect::Reserved { ticket, landing } => match self.applied.remove(&ticket) {
                     Some(effects) => {
                         self.show(effects, position);
@@ -88,7 +91,9 @@ impl Shard {
             self.retired.pop_front();
             match retired {
                 Retired::Hold(hold) => self.ledger.forget_hold(hold),
-                Retired::Reversed(transaction, operation) => self.ledger.forget_reversed(transaction, operation),
+                Retired::Reversed(transaction, operation) => {
+                    self.ledger.forget_reversed(transaction, operation)
+                }
             }
         }
     }

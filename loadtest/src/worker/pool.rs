@@ -15,6 +15,9 @@ use crate::wire::{Answer, Endpoint};
 /// The pause before a broken connection is opened again.
 const REPAIR_AFTER: Duration = Duration::from_millis(20);
 
+/// The most connections that are opened again at once: more would make the sendings late when a server goes down.
+const REPAIRS_MAX: usize = 16;
+
 /// One sending of a request: the connection, and a number that tells it from later ones on the same connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ticket {
@@ -116,9 +119,12 @@ impl<T> Pool<T> {
         Some(attempt)
     }
 
-    /// Opens connections again whose pause is over.
+    /// Opens connections again whose pause is over; some of them, if many are broken.
     pub(super) fn repair(&mut self, registry: &Registry, now: Instant) {
-        while let Some((_, index)) = self.broken.pop_front_if(|(due, _)| *due <= now) {
+        for _ in 0..REPAIRS_MAX {
+            let Some((_, index)) = self.broken.pop_front_if(|(due, _)| *due <= now) else {
+                return;
+            };
             let opened = Connection::open(&self.endpoint, registry, Token(index));
             match (self.slots.get_mut(index), opened) {
                 (Some(slot), Ok(connection)) => {

@@ -82,6 +82,7 @@ pub(crate) struct Ledger {
     events: BTreeMap<u64, (&'static str, Value)>,
     position: u64,
     single: u64,
+    lost: Option<String>,
 }
 
 type Refusal = (&'static str, usize);
@@ -95,6 +96,7 @@ impl Ledger {
             events: BTreeMap::new(),
             position: 0,
             single: 0,
+            lost: None,
         }
     }
 
@@ -149,7 +151,8 @@ impl Ledger {
     }
 
     pub(crate) fn transaction(&self, id: &str) -> (u16, Value) {
-        match self.outcomes.get(id) {
+        let lost = self.lost.as_deref() == Some(id);
+        match self.outcomes.get(id).filter(|_| !lost) {
             Some((201, body)) => (200, body.clone()),
             Some((_, body)) => (200, json!({"id": id, "status": "rejected", "code": body["code"]})),
             None => (404, json!({"code": "not_found"})),
@@ -181,15 +184,20 @@ impl Ledger {
         self.single += 1;
         self.expire();
         let id = body["id"].as_str().unwrap().to_owned();
-        let before = (self.fault != Fault::None).then(|| self.state.clone());
+        let forgets = matches!(self.fault, Fault::LosesAWrite | Fault::DropsAnEffect);
+        let before = forgets.then(|| self.state.clone());
         let known = self.outcomes.contains_key(&id);
         let answer = self.post(body);
-        let first_post = answer.0 == 201 && !known && body["operations"][0]["type"] == "transfer";
+        // A plain payment or transfer: other checks see to promotions and holds.
+        let operations = body["operations"].as_array().unwrap();
+        let first_post =
+            answer.0 == 201 && !known && operations[0]["type"] == "transfer" && operations.len() <= 2;
         let unlucky = first_post && self.single >= UNLUCKY;
         match (self.fault, before) {
             (Fault::LosesAWrite, Some(before)) if unlucky => {
                 self.state = before;
-                self.outcomes.remove(&id);
+                // Copies in flight are still told the outcome.
+                self.lost = Some(id);
                 self.events.remove(&answer.1["position"].as_u64().unwrap());
                 self.fault = Fault::None;
             }
@@ -197,7 +205,7 @@ impl Ledger {
                 self.state = before;
                 self.fault = Fault::None;
             }
-            (Fault::DropsACredit, Some(_)) if unlucky => {
+            (Fault::DropsACredit, _) if unlucky => {
                 let credit = body["operations"][0]["credit"].as_str().unwrap();
                 let amount = fen(&body["operations"][0]["amount"]);
                 self.state.accounts.get_mut(credit).unwrap().net -= amount;

@@ -64,7 +64,7 @@ async fn answer(
         (route(ledger, &head.method, head.uri.path(), head.uri.query(), &body), fault, silent)
     };
     if silent {
-        tokio::time::sleep(Duration::from_secs(30)).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
     }
     if fault == Fault::Slow {
         tokio::time::sleep(Duration::from_millis(60)).await;

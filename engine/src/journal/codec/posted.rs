@@ -4,8 +4,8 @@ use smallvec::SmallVec;
 
 use super::{
     AMOUNT, CAPTURE, CODE, HOLD, KIND_MASK, METADATA, ORIGINAL_CODE, POSTED, REFERENCE, RELEASE, REVERSE,
-    RecordError, TRANSACTION_CODE, TRANSFER, account, flag, hold_id, legs, only, put_count, put_head,
-    put_legs, put_text_if, transaction_flags, transaction_id,
+    RecordError, TRANSACTION_CODE, TRANSFER, account, flag, hold_id, legs, only, put_count, put_legs,
+    put_text_if, put_transaction_head, transaction_flags, transaction_id,
 };
 use crate::{
     journal::{
@@ -16,9 +16,8 @@ use crate::{
 };
 
 pub(super) fn encode_posted(buffer: &mut Vec<u8>, posted: &PostedTransaction) {
-    put_head(buffer, POSTED, posted.decided_at);
-    buffer.extend_from_slice(&posted.id.0.to_le_bytes());
-    buffer.push(transaction_flags(posted.code.is_some(), posted.reference.is_some(), &posted.metadata));
+    let flags = transaction_flags(posted.code.is_some(), posted.reference.is_some(), &posted.metadata);
+    put_transaction_head(buffer, POSTED, posted.decided_at, posted.id, flags);
     put_count(buffer, posted.operations.len());
     for operation in &posted.operations {
         encode_posted_operation(buffer, operation);
@@ -28,6 +27,7 @@ pub(super) fn encode_posted(buffer: &mut Vec<u8>, posted: &PostedTransaction) {
     account::put_metadata(buffer, &posted.metadata);
 }
 
+#[inline]
 pub(super) fn decode_posted(
     reader: &mut Reader<'_>,
     decided_at: Timestamp,
@@ -98,6 +98,7 @@ fn encode_posted_operation(buffer: &mut Vec<u8>, operation: &PostedOperation) {
     put_text_if(buffer, operation.code.as_deref());
 }
 
+#[inline]
 fn decode_posted_operation(reader: &mut Reader<'_>) -> Result<PostedOperation, RecordError> {
     let head = reader.u8()?;
     let explicit = head & AMOUNT != 0;

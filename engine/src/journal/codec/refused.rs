@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 
 use super::{
     AMOUNT, CAPTURE, CODE, HOLD, KIND_MASK, METADATA, REFERENCE, REFUSED, RELEASE, REVERSE, RecordError,
-    TRANSACTION_CODE, TRANSFER, account, flag, hold_id, only, put_count, put_head, put_text_if,
+    TRANSACTION_CODE, TRANSFER, account, flag, hold_id, only, put_count, put_text_if, put_transaction_head,
     transaction_flags, transaction_id,
 };
 use crate::{
@@ -28,13 +28,9 @@ const MANTISSA_MAX: u128 = (1 << 96) - 1;
 
 pub(super) fn encode_refused(buffer: &mut Vec<u8>, refused: &RefusedTransaction) {
     let RefusedTransaction { transaction, rejection, seen, decided_at } = refused;
-    put_head(buffer, REFUSED, *decided_at);
-    buffer.extend_from_slice(&transaction.id.0.to_le_bytes());
-    buffer.push(transaction_flags(
-        transaction.code.is_some(),
-        transaction.reference.is_some(),
-        &transaction.metadata,
-    ));
+    let flags =
+        transaction_flags(transaction.code.is_some(), transaction.reference.is_some(), &transaction.metadata);
+    put_transaction_head(buffer, REFUSED, *decided_at, transaction.id, flags);
     buffer.push(rejection.code as u8);
     buffer.push(rejection.operation);
     put_u64(buffer, seen.0);

@@ -1,0 +1,162 @@
+//! The offline check of a data directory, from outside: what `yue verify` does.
+//!
+//! Owns no state of the engine. Walks the whole journal, rebuilds every balance through the same `apply`, checks the
+//! promises that a stored journal can show, and compares the index with what was rebuilt. Never writes. Invariant: a
+//! directory that passes is one that the engine would start on, with the same balances.
+
+mod books;
+mod comparison;
+
+use std::{fs::File, path::Path};
+
+use self::{books::Books, comparison::Comparison};
+use crate::{
+    index::{IndexError, IndexOptions},
+    journal::{Checkpoint, Hash, JournalError, JournalOptions, Record, rocks::JournalReader},
+    model::Position,
+};
+
+/// What a check found. Sound if [`Report::findings`] is empty.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The last position of the journal.
+    pub position: Position,
+    /// The hash of its last group: to be compared with a head that was exported earlier.
+    pub head: Hash,
+    /// The last position that the witness holds.
+    pub witnessed: Position,
+    /// Groups walked.
+    pub groups: u64,
+    /// Transactions posted.
+    pub posted: u64,
+    /// Transactions refused.
+    pub refused: u64,
+    /// Accounts.
+    pub accounts: u64,
+    /// Holds that live at the end.
+    pub holds: u64,
+    /// Debits, which equal the credits, of each asset, in minor units.
+    pub turnover: Vec<(String, u128)>,
+    /// The position up to which the index was compared; zero if there is none (a start rebuilds it).
+    pub indexed: Position,
+    /// Rows of history that were compared with the journal.
+    pub history_rows: u64,
+    /// What is wrong, at most [`Report::FINDINGS_MAX`].
+    pub findings: Vec<String>,
+}
+
+impl Report {
+    /// Most findings that are kept: a broken directory breaks everywhere.
+    pub const FINDINGS_MAX: usize = 100;
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    fn find(&mut self, finding: impl FnOnce() -> String) {
+        if self.findings.len() < Self::FINDINGS_MAX {
+            self.findings.push(finding());
+        }
+    }
+}
+
+/// Why a directory could not be checked to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The journal is damaged, or lost an acknowledged record.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The index can't be read.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// The directory can't be read.
+    #[error("the data directory: {0}")]
+    Io(#[from] std::io::Error),
+    /// An engine runs on it.
+    #[error("the data directory {0} is in use: stop the server first")]
+    InUse(String),
+}
+
+/// How far a check is.
+#[derive(Clone, Copy, Debug)]
+pub enum Progress {
+    /// Walking the journal.
+    Journal {
+        /// Records walked.
+        records: u64,
+    },
+    /// Comparing the index.
+    Index {
+        /// Records compared.
+        records: u64,
+        /// Records to compare.
+        of: u64,
+    },
+}
+
+/// Checks a data directory that no engine runs on.
+///
+/// # Errors
+/// What keeps it from being checked to its end: a chain that breaks, an acknowledged record that is missing, files that
+/// can't be read. What is readable but wrong is in [`Report::findings`].
+pub fn verify(data: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, AuditError> {
+    let _lock = lock(data)?;
+    let index_options = IndexOptions::default();
+    let index = data.join("index");
+    let index = index.join("CURRENT").exists().then_some(index);
+    let mut comparison = index.map(|index| Comparison::open(&index, &index_options)).transpose()?;
+    let watermark = comparison.as_ref().map_or(Checkpoint::default(), Comparison::watermark);
+
+    let mut report = Report { indexed: watermark.position, ..Report::default() };
+    let mut books = Books::default();
+    let journal = JournalReader::open(data, &JournalOptions::default())?;
+    let walked = journal.verify(&mut |group| {
+        for (index, frame) in (0..).zip(group.frames()) {
+            let after = Position(group.first.plus(index).0 - 1);
+            let broken = |reason: String| JournalError::Broken { after, reason };
+            let bytes = frame.map_err(|error| broken(error.to_string()))?;
+            let record = Record::decode(bytes).map_err(|error| broken(error.to_string()))?;
+            books.take(after.next(), &record, &mut report);
+        }
+        let head = group.head();
+        if head.position == watermark.position && watermark.position > Position::ZERO {
+            if head.hash != watermark.hash {
+                report.find(|| {
+                    format!("the index was built from another journal, up to {}", watermark.position)
+                });
+            }
+            if let Some(comparison) = &comparison {
+                comparison.state(&books, &mut report);
+            }
+        }
+        if group.first.0 / 65_536 != head.position.0 / 65_536 {
+            progress(Progress::Journal { records: head.position.0 });
+        }
+        Ok(())
+    })?;
+    if watermark.position > walked.head.position {
+        report.find(|| format!("the index is at {}, behind the journal's end", watermark.position));
+    }
+    (report.position, report.head) = (walked.head.position, walked.head.hash);
+    (report.witnessed, report.groups) = (walked.witnessed.position, walked.groups);
+    books.finish(&mut report);
+    if let Some(comparison) = &mut comparison {
+        comparison.past(&journal, &mut report, progress)?;
+    }
+    Ok(report)
+}
+
+/// Keeps an engine from starting meanwhile; `None` in a directory that never had one.
+fn lock(data: &Path) -> Result<Option<File>, AuditError> {
+    match File::options().write(true).open(data.join("lock")) {
+        Ok(lock) if fs4::fs_std::FileExt::try_lock_exclusive(&lock)? => Ok(Some(lock)),
+        Ok(_) => Err(AuditError::InUse(data.display().to_string())),
+        // A copy may come without the lock file, but not without a journal.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && data.join("journal").is_dir() => {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,222 @@
+//! The table of routes, and what they share.
+//!
+//! Owns the routes and the state of the process (starting, ready, stopping). Never reads a body or builds an answer:
+//! each route is a file in `routes`. Invariant: a handler runs with a recovered engine or not at all.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    extract::Request,
+    handler::Handler,
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::timeout,
+};
+use yue_engine::engine::Engine;
+
+use crate::{
+    body::BodyLimits,
+    config::HttpLimits,
+    problem::{Code, Problem},
+    routes::{accounts, batch, docs, events, health, history, holds, metrics, transactions, trial_balance},
+    telemetry::{Route, Telemetry},
+};
+
+/// Where the process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The engine recovers.
+    Starting,
+    /// Requests are served.
+    Ready,
+    /// Requests in flight are ended, no new ones are taken.
+    Stopping,
+}
+
+/// What all routes share. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Shared>);
+
+struct Shared {
+    engine: OnceLock<Engine>,
+    phase: watch::Sender<Phase>,
+    limits: HttpLimits,
+    telemetry: Telemetry,
+    event_streams: Arc<Semaphore>,
+}
+
+impl App {
+    /// How long a request waits for a recovery that is nearly done, before it is told to come back. Small
+    /// directories recover within it, so that clients do not see a start at all.
+    const START_WAIT: Duration = Duration::from_secs(5);
+
+    /// An application whose engine is still to come.
+    #[must_use]
+    pub fn new(limits: HttpLimits) -> Self {
+        Self(Arc::new(Shared {
+            engine: OnceLock::new(),
+            phase: watch::Sender::new(Phase::Starting),
+            limits,
+            telemetry: Telemetry::default(),
+            event_streams: Arc::new(Semaphore::new(limits.event_streams_max.min(Semaphore::MAX_PERMITS))),
+        }))
+    }
+
+    /// Hands in the recovered engine; requests are served from now on.
+    pub fn ready(&self, engine: Engine) {
+        if self.0.engine.set(engine).is_ok() {
+            self.0.phase.send_if_modified(|phase| {
+                let starting = *phase == Phase::Starting;
+                if starting {
+                    *phase = Phase::Ready;
+                }
+                starting
+            });
+        }
+    }
+
+    /// Says that the process is about to end.
+    pub fn stop(&self) {
+        self.0.phase.send_replace(Phase::Stopping);
+    }
+
+    /// Where the process is in its life.
+    pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
+        self.0.phase.subscribe()
+    }
+
+    /// The engine, if it is recovered.
+    #[must_use]
+    pub fn recovered(&self) -> Option<&Engine> {
+        self.0.engine.get()
+    }
+
+    /// The engine; waits a moment for a recovery that is nearly done.
+    pub(crate) async fn engine(&self) -> Result<&Engine, Problem> {
+        if let Some(engine) = self.0.engine.get() {
+            return Ok(engine);
+        }
+        let mut phase = self.phase();
+        // Either end of the wait shows in the next line.
+        let _ended = timeout(Self::START_WAIT, phase.wait_for(|phase| *phase != Phase::Starting)).await;
+        self.0.engine.get().ok_or_else(|| Problem::new(Code::Overloaded, "the ledger is still recovering"))
+    }
+
+    /// The HTTP side's bounds.
+    #[must_use]
+    pub fn limits(&self) -> &HttpLimits {
+        &self.0.limits
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.0.telemetry
+    }
+
+    /// The bounds of a body of one thing.
+    pub(crate) fn body_limits(&self) -> BodyLimits {
+        BodyLimits { bytes_max: self.0.limits.body_bytes_max, read_timeout: self.0.limits.body_read_timeout }
+    }
+
+    /// The bounds of a batch's body.
+    pub(crate) fn batch_limits(&self) -> BodyLimits {
+        BodyLimits { bytes_max: self.0.limits.batch_bytes_max, read_timeout: self.0.limits.body_read_timeout }
+    }
+
+    /// Room for one more event stream, if there is some.
+    pub(crate) fn event_stream(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.event_streams).try_acquire_owned().ok()
+    }
+}
+
+/// The routes over an engine that is there already.
+pub fn app(engine: Engine, limits: HttpLimits) -> Router {
+    let app = App::new(limits);
+    app.ready(engine);
+    router(app)
+}
+
+/// The routes.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route(
+            "/v1/accounts",
+            post(route(Route::AccountOpen, accounts::open)).get(route(Route::AccountList, accounts::list)),
+        )
+        .route(
+            "/v1/accounts/{address}",
+            get(route(Route::AccountGet, accounts::get)).patch(route(Route::AccountChange, accounts::change)),
+        )
+        .route("/v1/accounts/{address}/history", get(route(Route::History, history::history)))
+        .route("/v1/accounts/{address}/balance", get(route(Route::Balance, history::balance)))
+        .route("/v1/transactions", post(route(Route::TransactionSubmit, transactions::submit)))
+        .route("/v1/transactions/batch", post(route(Route::TransactionBatch, batch::submit)))
+        .route("/v1/transactions/{id}", get(route(Route::TransactionGet, transactions::get)))
+        .route("/v1/holds/{id}", get(route(Route::HoldGet, holds::get)))
+        .route("/v1/trial-balance", get(route(Route::TrialBalance, trial_balance::get)))
+        .route("/v1/events", get(route(Route::Events, events::stream)))
+        .route("/healthz", get(route(Route::Healthz, health::alive)))
+        .route("/readyz", get(route(Route::Readyz, health::ready)))
+        .route("/metrics", get(route(Route::Metrics, metrics::page)))
+        .route("/openapi.json", get(route(Route::OpenApi, docs::document)))
+        .merge(docs::pages())
+        .method_not_allowed_fallback(route(Route::Unknown, no_such_method))
+        .fallback(route(Route::Unknown, no_such_route))
+        .with_state(app)
+}
+
+/// A handler whose answers are counted. Not a layer: a layer would box each request's future once more.
+#[derive(Clone)]
+struct Counted<F> {
+    route: Route,
+    handler: F,
+}
+
+fn route<F>(route: Route, handler: F) -> Counted<F> {
+    Counted { route, handler }
+}
+
+impl<F, Answer> Handler<(), App> for Counted<F>
+where
+    F: Fn(App, Request) -> Answer + Clone + Send + Sync + 'static,
+    Answer: Future<Output = Result<Response, Problem>> + Send + 'static,
+{
+    type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+    fn call(self, request: Request, app: App) -> Self::Future {
+        let started = Instant::now();
+        let answer = (self.handler)(app.clone(), request);
+        Box::pin(async move {
+            let response = match answer.await {
+                Ok(response) => response,
+                Err(problem) => {
+                    app.telemetry().refused(problem.code());
+                    problem.into_response()
+                }
+            };
+            app.telemetry().answered(self.route, response.status(), started.elapsed());
+            response
+        })
+    }
+}
+
+async fn no_such_route(_: App, request: Request) -> Result<Response, Problem> {
+    Err(Problem::new(Code::NotFound, format!("no route {}", request.uri().path())))
+}
+
+/// The router adds `Allow`.
+async fn no_such_method(_: App, request: Request) -> Result<Response, Problem> {
+    Err(Problem::new(
+        Code::MethodNotAllowed,
+        format!("no method {} on {}", request.method(), request.uri().path()),
+    ))
+}

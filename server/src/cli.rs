@@ -1,0 +1,46 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Options;
+
+/// Yue: a ledger engine for stored-value wallets.
+#[derive(Debug, Parser)]
+#[command(name = "yue", version, about, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the HTTP API on a data directory.
+    Serve(ServeArguments),
+    /// Check a data directory offline: the journal's chain, the witness, every balance.
+    Verify(VerifyArguments),
+    /// Print the configuration that `serve` would run with, as a configuration file.
+    Config(ServeArguments),
+}
+
+/// Arguments of `serve` and `config`.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArguments {
+    /// A TOML file with any of the options below, named with `_` instead of `-`; flags and environment win.
+    #[arg(long, env = "YUE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The options.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// Arguments of `verify`.
+#[derive(Args, Clone, Debug)]
+pub struct VerifyArguments {
+    /// The data directory. No other process may use it meanwhile.
+    #[arg(long, env = "YUE_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+}

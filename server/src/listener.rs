@@ -1,0 +1,172 @@
+//! Connections: accepted, bounded, timed, drained.
+//!
+//! Owns the sockets. Never knows a route. Invariant: there are never more than `connections_max` connections, and each
+//! one ends by itself: by its client, by a time-out, or within the drain time after a stop.
+
+mod guard;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, HttpBody as _},
+    http::Request,
+    response::Response,
+};
+use guard::{Guarded, Requests, Timeouts};
+use hyper::{body::Incoming, server::conn::http1, service::Service};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+use tower::Service as _;
+
+use crate::{
+    app::{App, Phase, router},
+    config::HttpLimits,
+};
+
+/// Bytes of a request's head that are read at most; also the unit in which bodies are read.
+const READ_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// Most headers of a request.
+const HEADERS_MAX: usize = 64;
+/// Pause after a failed accept: the process has no file descriptor left, and connections are ending meanwhile.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// A bound port.
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds; connections queue from now on.
+    ///
+    /// # Errors
+    /// The port is taken, or may not be bound.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        Ok(Self { address: socket.local_addr()?, socket })
+    }
+
+    /// The address, with the port that was taken if 0 was asked for.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until the application stops, and then drains.
+    pub async fn serve(self, app: App) {
+        let limits = *app.limits();
+        let slots = Arc::new(Semaphore::new(limits.connections_max.min(Semaphore::MAX_PERMITS)));
+        let drain = GracefulShutdown::new();
+        let protocol = protocol();
+        let routes = router(app.clone());
+        let mut phase = app.phase();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.socket.accept() => accepted,
+                _ = phase.wait_for(|phase| *phase == Phase::Stopping) => break,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "a connection was not accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
+            };
+            let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+                // Closed unread: the cheapest answer there is.
+                app.telemetry().connection_refused();
+                continue;
+            };
+            let connection = connection(&protocol, stream, &routes, &limits);
+            serve_connection(drain.watch(connection), app.clone(), slot);
+        }
+        drop(self.socket);
+        if timeout(limits.drain_timeout, drain.shutdown()).await.is_err() {
+            tracing::warn!(
+                "connections were cut: they had not ended {:?} after the stop",
+                limits.drain_timeout
+            );
+        }
+    }
+}
+
+fn protocol() -> http1::Builder {
+    let mut protocol = http1::Builder::new();
+    protocol
+        .timer(TokioTimer::new())
+        // The guard below times the headers: from their first byte, and without a timer's allocation a request.
+        .header_read_timeout(None)
+        .max_buf_size(READ_BUFFER_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .pipeline_flush(true);
+    protocol
+}
+
+fn connection(
+    protocol: &http1::Builder,
+    stream: TcpStream,
+    routes: &Router,
+    limits: &HttpLimits,
+) -> http1::Connection<TokioIo<Guarded<TcpStream>>, Routed> {
+    // Only a delay is lost if it can't be set.
+    let _best_effort = stream.set_nodelay(true);
+    let requests = Arc::new(Requests::default());
+    let timeouts = Timeouts {
+        header_read: limits.header_read_timeout,
+        write: limits.write_timeout,
+        idle: limits.idle_timeout,
+    };
+    let guarded = Guarded::new(stream, Arc::clone(&requests), timeouts);
+    protocol.serve_connection(TokioIo::new(guarded), Routed { routes: routes.clone(), requests })
+}
+
+fn serve_connection(
+    connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
+    app: App,
+    slot: OwnedSemaphorePermit,
+) {
+    app.telemetry().connection_opened();
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection broke");
+        }
+        app.telemetry().connection_closed();
+        drop(slot);
+    });
+}
+
+/// The routes, with the connection's count of requests.
+struct Routed {
+    routes: Router,
+    requests: Arc<Requests>,
+}
+
+impl Service<Request<Incoming>> for Routed {
+    type Response = Response;
+    type Error = std::convert::Infallible;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response, Self::Error>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.requests.begin();
+        let requests = Arc::clone(&self.requests);
+        // A router is always ready.
+        let answer = self.routes.clone().call(request.map(Body::new));
+        Box::pin(async move {
+            let response = answer.await?;
+            // A stream of unknown length goes on after its headers; its connection ends with it.
+            if response.body().size_hint().exact().is_some() {
+                requests.end();
+            }
+            Ok(response)
+        })
+    }
+}

@@ -1,0 +1,153 @@
+//! The OpenAPI document, generated from the handlers and shapes.
+//!
+//! Owns what all calls share: the document's head and the problems that each kind of call can answer. Invariant: the
+//! document is a snapshot under test, and the contract tests check each answer against it.
+
+use utoipa::{IntoResponses, OpenApi};
+
+use crate::{problem::ProblemBody, routes};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Yue",
+        description = "A ledger engine for stored-value wallets.\n\nAmounts are decimal strings. Times are RFC 3339 in \
+            UTC with nine decimals. Unknown fields and duplicate keys are refused. Errors are problem details \
+            (RFC 9457) with a stable `code`; `outcome` says whether the request took effect.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    paths(
+        routes::accounts::open,
+        routes::accounts::list,
+        routes::accounts::get,
+        routes::accounts::change,
+        routes::history::history,
+        routes::history::balance,
+        routes::transactions::submit,
+        routes::transactions::get,
+        routes::batch::submit,
+        routes::holds::get,
+        routes::trial_balance::get,
+        routes::events::stream,
+        routes::health::alive,
+        routes::health::ready,
+        routes::metrics::page,
+    ),
+    tags(
+        (name = "accounts", description = "Names, balances, limits, history"),
+        (name = "transactions", description = "What moves money"),
+        (name = "holds", description = "Money set aside"),
+        (name = "audit", description = "The ledger as a whole"),
+        (name = "operations", description = "For those who run it"),
+    ),
+)]
+struct Document;
+
+/// The document as JSON.
+#[must_use]
+pub fn document_json() -> String {
+    Document::openapi().to_pretty_json().unwrap_or_default()
+}
+
+/// What a call with a body can answer beside its own.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) enum BodyProblems {
+    /// `malformed`
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(ProblemBody),
+    /// `request_timeout`: the body did not arrive in time.
+    #[response(status = 408, content_type = "application/problem+json")]
+    RequestTimeout(ProblemBody),
+    /// `too_large`: the body has more bytes than the call takes.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(ProblemBody),
+    /// `unsupported_media_type`: the body must be `application/json`.
+    #[response(status = 415, content_type = "application/problem+json")]
+    UnsupportedMediaType(ProblemBody),
+    /// `overloaded` or `storage_low`: nothing was applied, try again.
+    #[response(status = 503, content_type = "application/problem+json",
+        headers(("Retry-After" = u32, description = "Seconds, spread at random.")))]
+    Unavailable(ProblemBody),
+}
+
+/// What a batch can answer beside its results.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) enum BatchProblems {
+    /// `malformed`: one element is, and nothing was applied.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(ProblemBody),
+    /// `request_timeout`: the body did not arrive in time.
+    #[response(status = 408, content_type = "application/problem+json")]
+    RequestTimeout(ProblemBody),
+    /// `too_large`: more than 10,000 transactions, or more than 16 MiB.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(ProblemBody),
+    /// `unsupported_media_type`: the body must be `application/json`.
+    #[response(status = 415, content_type = "application/problem+json")]
+    UnsupportedMediaType(ProblemBody),
+    /// `overloaded` or `storage_low`: nothing was applied, try again.
+    #[response(status = 503, content_type = "application/problem+json",
+        headers(("Retry-After" = u32, description = "Seconds, spread at random.")))]
+    Unavailable(ProblemBody),
+}
+
+/// What a transaction can answer beside its outcome.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) enum SubmitProblems {
+    /// `malformed`
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(ProblemBody),
+    /// `request_timeout`: the body did not arrive in time.
+    #[response(status = 408, content_type = "application/problem+json")]
+    RequestTimeout(ProblemBody),
+    /// `too_large`: the body has more bytes than the call takes.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(ProblemBody),
+    /// `unsupported_media_type`: the body must be `application/json`.
+    #[response(status = 415, content_type = "application/problem+json")]
+    UnsupportedMediaType(ProblemBody),
+    /// Refused, finally. In the order in which they are checked, first over all operations: `amount_invalid`,
+    /// `transaction_not_found`, `hold_not_found`, `hold_exists`, `account_not_found`, `asset_mismatch`,
+    /// `same_account`, `account_closed`, `account_frozen`; then over all operations: `hold_captured`,
+    /// `hold_released`, `hold_expired`, `capture_exceeds_hold`, `reversal_exceeds_original`, `limit_exceeded`,
+    /// `insufficient_funds`, `ceiling_exceeded`, `overflow`. `operation` is the lowest one that is refused.
+    #[response(status = 422, content_type = "application/problem+json",
+        headers(("Idempotent-Replayed" = String, description = "`true` if it was refused before.")))]
+    Refused(ProblemBody),
+    /// `overloaded` or `storage_low`: nothing was applied, the id stays free, try again.
+    #[response(status = 503, content_type = "application/problem+json",
+        headers(("Retry-After" = u32, description = "Seconds, spread at random.")))]
+    Unavailable(ProblemBody),
+}
+
+/// What a read of one thing can answer beside it.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) enum ReadProblems {
+    /// `malformed`: the path or the query.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(ProblemBody),
+    /// `not_found`
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(ProblemBody),
+    /// `overloaded`: the journal is being recovered.
+    #[response(status = 503, content_type = "application/problem+json",
+        headers(("Retry-After" = u32, description = "Seconds, spread at random.")))]
+    Unavailable(ProblemBody),
+}
+
+/// What a read of the ledger as a whole, or of a list, can answer beside it.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) enum LedgerProblems {
+    /// `malformed`: the query.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(ProblemBody),
+    /// `overloaded`: the journal is being recovered, or there are too many event streams.
+    #[response(status = 503, content_type = "application/problem+json",
+        headers(("Retry-After" = u32, description = "Seconds, spread at random.")))]
+    Unavailable(ProblemBody),
+}

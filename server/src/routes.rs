@@ -1,0 +1,47 @@
+//! The routes, one file a resource.
+//!
+//! Owns what each call of the contract does with the engine. Never knows a JSON shape (`wire`) or a connection
+//! (`listener`).
+
+pub(crate) mod accounts;
+pub(crate) mod batch;
+pub(crate) mod docs;
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod history;
+pub(crate) mod holds;
+pub(crate) mod metrics;
+pub(crate) mod transactions;
+pub(crate) mod trial_balance;
+
+use axum::{
+    RequestExt as _,
+    body::Body,
+    extract::{Path, Request},
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use serde::Serialize;
+
+use crate::{
+    json::FromText,
+    problem::{Code, Problem},
+};
+
+/// The one parameter of a route's path.
+async fn path_parameter<T: FromText>(request: &mut Request, name: &str) -> Result<T, Problem> {
+    let text = request.extract_parts::<Path<String>>().await.ok();
+    text.and_then(|Path(text)| T::from_text(&text)).ok_or_else(|| {
+        Problem::new(Code::Malformed, format!("the path does not have {}", T::EXPECTED))
+            .field(format!("/{name}"))
+    })
+}
+
+/// A JSON answer.
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    // The shapes have string keys and no fallible parts: writing them does not fail.
+    let mut response = Response::new(Body::from(serde_json::to_vec(body).unwrap_or_default()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

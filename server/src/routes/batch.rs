@@ -1,0 +1,64 @@
+//! `POST /v1/transactions/batch`
+
+use axum::{extract::Request, http::StatusCode, response::Response};
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
+use yue_engine::{config::Config, model::Transaction};
+
+use super::json;
+use crate::{
+    app::App,
+    body,
+    json::{Object, parse},
+    openapi::BatchProblems,
+    problem::{Code, Problem},
+    wire::transaction::{BatchIn, ResultOut, ResultsOut, TransactionsIn},
+};
+
+/// Bytes of a body that are parsed where they were read: a larger one would keep a connection thread from its other
+/// connections for more than about a millisecond.
+const PARSE_INLINE_BYTES_MAX: usize = 256 << 10;
+
+/// Submit many transactions
+///
+/// Each one is a transaction of its own, as if sent alone; there is no order between them. One malformed element
+/// refuses the whole batch, and nothing is applied.
+#[utoipa::path(
+    post, path = "/v1/transactions/batch", tag = "transactions", operation_id = "submit_transactions",
+    request_body(content = BatchIn, example = json!({
+        "transactions": [{
+            "id": "0197a0b0-0000-7000-8000-000000000006",
+            "operations": [{"type": "transfer", "debit": "customers:42", "credit": "merchants:7", "amount": "1.00"}]
+        }]
+    })),
+    responses(
+        (status = 200, description = "One result each, in the order given.", body = ResultsOut),
+        BatchProblems,
+    ),
+)]
+pub(crate) async fn submit(app: App, request: Request) -> Result<Response, Problem> {
+    let engine = app.engine().await?;
+    let bytes = body::read(request, app.batch_limits()).await?;
+    engine.admission()?;
+    let transactions = if bytes.len() <= PARSE_INLINE_BYTES_MAX {
+        read(&bytes)?
+    } else {
+        // Joining fails only if the process is ending.
+        spawn_blocking(move || read(&bytes))
+            .await
+            .map_err(|_| Problem::new(Code::Overloaded, "the server is stopping"))??
+    };
+    let ids: Vec<_> = transactions.iter().map(|transaction| transaction.id).collect();
+    let results = engine.submit_batch(transactions).await;
+    let results = ids.into_iter().zip(results).map(|(id, result)| ResultOut::new(id, result)).collect();
+    Ok(json(StatusCode::OK, &ResultsOut { results }))
+}
+
+fn read(bytes: &Bytes) -> Result<Vec<Transaction>, Problem> {
+    let Object(BatchIn { transactions: TransactionsIn { taken, too_many } }) = parse(bytes)?;
+    if too_many {
+        let detail = format!("a batch has at most {} transactions", Config::BATCH_TRANSACTIONS_MAX);
+        return Err(Problem::new(Code::TooLarge, detail).field("/transactions"));
+    }
+    Ok(taken)
+}

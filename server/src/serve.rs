@@ -1,0 +1,167 @@
+//! `yue serve`: the order of start and stop.
+//!
+//! Owns the sequence. Invariant: the port is bound only while this process holds the data directory's lock, and the
+//! engine is closed only when no request can reach it any more.
+
+use std::{
+    io::{self, Write as _},
+    time::Duration,
+};
+
+use tokio::{
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    task::{JoinHandle, spawn_blocking},
+    time::timeout,
+};
+use yue_engine::engine::{Engine, OpenError};
+
+use crate::{app::App, config::Settings, listener::Listener};
+
+/// Recoveries up to this long end before the port is bound: a directory that is refused is then refused before anything
+/// else is said. Longer ones are watched on `/readyz`.
+const QUICK_RECOVERY: Duration = Duration::from_secs(2);
+/// File descriptors that are kept for the journal, the index and the rest beside the connections.
+const DESCRIPTORS_RESERVED: u64 = 1_024;
+
+/// Why the server did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The data directory is in use, damaged, or can't be opened.
+    #[error("{0}")]
+    Open(#[from] OpenError),
+    /// The port can't be bound.
+    #[error("can't listen on {address}: {reason}")]
+    Bind {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why.
+        reason: io::Error,
+    },
+    /// The operating system refused something else.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A blocking task ended without an answer.
+    #[error("a task of the start ended: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// A start that was refused or failed.
+pub fn serve(mut settings: Settings) -> Result<(), ServeError> {
+    raise_descriptors(&mut settings);
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(settings.http_threads)
+        .thread_name("yue-http")
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(run(settings));
+    // What is left are connections that outlived the drain, and a recovery that a stop overtook.
+    runtime.shutdown_background();
+    result
+}
+
+async fn run(settings: Settings) -> Result<(), ServeError> {
+    let mut stop = StopSignal::install()?;
+    // 1. The directory is ours.
+    let config = settings.engine.clone();
+    let locked = spawn_blocking(move || Engine::lock(config)).await??;
+    // 2. Recovery starts, and mostly ends here.
+    let app = App::new(settings.http);
+    let mut recovery = Recovery(spawn_blocking(move || locked.recover()));
+    let mut recovering = true;
+    tokio::select! {
+        recovered = timeout(QUICK_RECOVERY, recovery.finish(&app)) => {
+            if let Ok(recovered) = recovered {
+                recovered?;
+                recovering = false;
+            }
+        }
+        () = stop.received() => return Ok(()),
+    }
+    // 3. The port.
+    let listener = Listener::bind(settings.listen)
+        .await
+        .map_err(|reason| ServeError::Bind { address: settings.listen, reason })?;
+    announce(&listener)?;
+    let serving = tokio::spawn(listener.serve(app.clone()));
+    // 4. Requests are served as soon as the recovery is done, until a signal.
+    if recovering {
+        tokio::select! {
+            recovered = recovery.finish(&app) => recovered?,
+            () = stop.received() => return Ok(()),
+        }
+    }
+    tracing::info!("ready");
+    stop.received().await;
+    // 5. Not ready; no new connections; requests in flight end; the engine syncs and stops.
+    tracing::info!("stopping");
+    app.stop();
+    serving.await?;
+    if let Some(engine) = app.recovered().cloned() {
+        spawn_blocking(move || engine.close()).await?;
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// An engine on its way.
+struct Recovery(JoinHandle<Result<Engine, OpenError>>);
+
+impl Recovery {
+    async fn finish(&mut self, app: &App) -> Result<(), ServeError> {
+        app.ready((&mut self.0).await??);
+        Ok(())
+    }
+}
+
+/// The first line on stdout is what scripts wait for.
+fn announce(listener: &Listener) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "listening on http://{}", listener.address())?;
+    stdout.flush()?;
+    tracing::info!(
+        address = %listener.address(),
+        "open without authentication, on loopback only: everybody on this machine can move money"
+    );
+    Ok(())
+}
+
+/// SIGTERM or SIGINT. Installed before anything else, so that neither ends the process half-way.
+struct StopSignal {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignal {
+    fn install() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn received(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Raises the soft limit of file descriptors to the hard one, and takes no more connections than fit.
+fn raise_descriptors(settings: &mut Settings) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let limit = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let Some(descriptors) = (if raised.is_ok() { limit.maximum } else { limit.current }) else { return };
+    let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED).max(descriptors / 2);
+    let room = usize::try_from(room).unwrap_or(usize::MAX).max(1);
+    if settings.http.connections_max > room {
+        tracing::warn!(
+            descriptors,
+            "connections-max is lowered to {room}: there are not enough file descriptors"
+        );
+        settings.http.connections_max = room;
+    }
+}

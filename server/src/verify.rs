@@ -1,0 +1,84 @@
+//! `yue verify`: the offline check of a data directory.
+//!
+//! Owns the report for people. Never checks anything itself: that is the engine's audit.
+
+use std::{
+    io::Write as _,
+    time::{Duration, Instant},
+};
+
+use yue_engine::audit::{self, AuditError, Progress, Report};
+
+use crate::cli::VerifyArguments;
+
+/// Why a directory did not pass.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The check could not be carried to its end.
+    #[error("NOT SOUND: {0}")]
+    Audit(#[from] AuditError),
+    /// It was, and found something.
+    #[error("NOT SOUND: {0} findings")]
+    Findings(usize),
+}
+
+/// Verifies a directory, with progress on standard error and the report on standard output.
+///
+/// # Errors
+/// A directory that is not sound, or can't be read.
+pub fn verify(arguments: &VerifyArguments) -> Result<(), VerifyError> {
+    let started = Instant::now();
+    let mut told = started;
+    let report = audit::verify(&arguments.data, &mut |progress| {
+        if told.elapsed() < Duration::from_secs(1) {
+            return;
+        }
+        told = Instant::now();
+        match progress {
+            Progress::Journal { records } => eprintln!("journal: {records} records walked"),
+            Progress::Index { records, of } => eprintln!("index: {records} of {of} records compared"),
+        }
+    })?;
+    let mut text = describe(&report);
+    text.push_str(&format!("took       {:.1} s\n", started.elapsed().as_secs_f64()));
+    // A closed pipe changes nothing about the verdict.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    if report.is_sound() {
+        println!("verdict    SOUND");
+        Ok(())
+    } else {
+        Err(VerifyError::Findings(report.findings.len()))
+    }
+}
+
+fn describe(report: &Report) -> String {
+    let head: String = report.head.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut text = format!(
+        "journal    {} records in {} groups, chained, gap-free; the witness is at {}\n\
+         head       {head}\n\
+         decided    {} posted, {} refused\n\
+         accounts   {}, {} live holds; no floor or ceiling broken\n",
+        report.position,
+        report.groups,
+        report.witnessed,
+        report.posted,
+        report.refused,
+        report.accounts,
+        report.holds,
+    );
+    for (asset, turnover) in &report.turnover {
+        text.push_str(&format!("{asset:<10} debits = credits = {turnover} minor units\n"));
+    }
+    if report.indexed.0 == 0 {
+        text.push_str("index      none yet: a start rebuilds it from the journal\n");
+    } else {
+        text.push_str(&format!(
+            "index      compared up to {}, with {} rows of history\n",
+            report.indexed, report.history_rows
+        ));
+    }
+    for finding in &report.findings {
+        text.push_str(&format!("finding    {finding}\n"));
+    }
+    text
+}

@@ -1,0 +1,125 @@
+//! `GET /v1/events`
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, BodyDataStream},
+    http::Request,
+};
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tower::ServiceExt as _;
+use yue_server::config::HttpLimits;
+
+use crate::ledger::{Ledger, hold, id, transfer};
+
+/// An open stream of events.
+struct Stream {
+    body: BodyDataStream,
+    text: String,
+}
+
+impl Stream {
+    async fn open(ledger: &Ledger, uri: &str, last: Option<&str>) -> Self {
+        let mut request = Request::get(uri);
+        if let Some(last) = last {
+            request = request.header("Last-Event-ID", last);
+        }
+        let response = ledger.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { body: response.into_body().into_data_stream(), text: String::new() }
+    }
+
+    /// The next event's id, type and data.
+    async fn next(&mut self) -> (u64, String, Value) {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let (event, rest) = (event.to_owned(), rest.to_owned());
+                self.text = rest;
+                if event.starts_with(':') {
+                    continue;
+                }
+                let lines: Vec<_> = event.lines().collect();
+                let field = |index: usize, name: &str| lines[index].strip_prefix(name).unwrap().to_owned();
+                assert_eq!(lines.len(), 3, "{event}");
+                let data = serde_json::from_str(&field(2, "data: ")).unwrap();
+                return (field(0, "id: ").parse().unwrap(), field(1, "event: "), data);
+            }
+            let chunk = timeout(Duration::from_secs(20), self.body.next()).await.unwrap().unwrap().unwrap();
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_follow_the_journal_without_a_gap() {
+    let ledger = Ledger::with_accounts().await;
+    let position = ledger.position().await;
+    let mut stream = Stream::open(&ledger, "/v1/events", None).await;
+    for expected in 1..=position {
+        assert_eq!(stream.next().await.0, expected);
+    }
+    // What comes while the stream is open, of each type.
+    ledger.submit("a1", &[transfer("customers:1", "merchants:7", "1")]).await.expect(201);
+    ledger.submit("a2", &[transfer("customers:2", "merchants:7", "1")]).await.expect(422);
+    let short = json!({
+        "type": "hold", "id": id("c1"), "debit": "customers:1", "credit": "merchants:7", "amount": "1", "expires_in": 1
+    });
+    ledger.submit("a3", &[short]).await.expect(201);
+    ledger.patch("/v1/accounts/customers:1", &json!({"floor": "-1"})).await.expect(200);
+    ledger.post("/v1/accounts", &json!({"address": "customers:9", "asset": "CNY"})).await.expect(201);
+    let types = [
+        "transaction_posted",
+        "transaction_rejected",
+        "transaction_posted",
+        "account_changed",
+        "account_opened",
+    ];
+    let mut shown = Vec::new();
+    for (expected, kind) in (position + 1..).zip(types) {
+        let (id, event, data) = stream.next().await;
+        assert_eq!((id, event.as_str()), (expected, kind));
+        shown.push(data);
+    }
+    for (index, digits) in [(0, "a1"), (1, "a2"), (2, "a3")] {
+        assert_eq!(shown[index], ledger.get(&format!("/v1/transactions/{}", id(digits))).await.body);
+    }
+    assert_eq!((&shown[3]["address"], &shown[3]["floor"]), (&json!("customers:1"), &json!("-1.00")));
+    assert_eq!(shown[4], ledger.get("/v1/accounts/customers:9").await.body);
+    let (last, event, data) = stream.next().await;
+    assert_eq!((last, event.as_str()), (position + 6, "hold_expired"));
+    assert_eq!(data, ledger.get(&format!("/v1/holds/{}", id("c1"))).await.body);
+    assert_eq!(data["state"], "expired");
+}
+
+#[tokio::test]
+async fn a_stream_resumes_after_a_position() {
+    let ledger = Ledger::with_accounts().await;
+    for (uri, last, expected) in [
+        ("/v1/events?after=3", None, 4),
+        ("/v1/events?after=0", None, 1),
+        ("/v1/events", Some("5"), 6),
+        ("/v1/events?after=3", Some("5"), 6),
+    ] {
+        let mut stream = Stream::open(&ledger, uri, last).await;
+        assert_eq!(stream.next().await.0, expected, "{uri} {last:?}");
+    }
+    let end = ledger.position().await;
+    let mut stream = Stream::open(&ledger, &format!("/v1/events?after={end}"), None).await;
+    ledger.submit("a1", &[hold("c1", "customers:1", "merchants:7", "1")]).await.expect(201);
+    assert_eq!(stream.next().await.0, end + 1);
+    let bad = Request::get("/v1/events").header("Last-Event-ID", "x").body(Body::empty()).unwrap();
+    ledger.send(bad).await.expect_problem(400, "malformed");
+}
+
+#[tokio::test]
+async fn streams_are_bounded_in_number() {
+    let ledger = Ledger::with(|_| (), HttpLimits { event_streams_max: 2, ..HttpLimits::default() });
+    let first = Stream::open(&ledger, "/v1/events", None).await;
+    let _second = Stream::open(&ledger, "/v1/events", None).await;
+    ledger.get("/v1/events").await.expect_problem(503, "overloaded");
+    drop(first);
+    let _third = Stream::open(&ledger, "/v1/events", None).await;
+}

@@ -1,0 +1,20 @@
+//! The HTTP contract, row by row, against the routes on a real engine in a temporary directory.
+//!
+//! Each call of these tests is also checked against the OpenAPI document: its status must be described, and its body
+//! must fit the schema (`schema.rs`).
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
+
+mod accounts;
+mod batch;
+mod document;
+mod events;
+mod hostile;
+mod ledger;
+mod limits;
+mod precedence;
+mod reads;
+mod refusals;
+mod replays;
+mod schema;
+mod transactions;
