@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 
 use super::{life::Life, world::World};
 use crate::{
-    directory::Known,
+    directory::Found,
     index::{Direction, Point},
     model::{AccountNo, HoldEnd, Position},
     view::HistoryQuery,
@@ -104,9 +104,9 @@ impl Life {
     pub(super) fn audit_ids(&self, world: &World) {
         for (&id, known) in &self.auditor.ids {
             let found = match world.shared.directory.transactions.find(id) {
-                Known::Known(position) => Some(position),
-                Known::Absent => world.front.index.find_transaction(id).expect("the index is sound"),
-                Known::InFlight(_) => continue,
+                Found::Known(position) => Some(position),
+                Found::Absent => world.front.index.find_transaction(id).expect("the index is sound"),
+                Found::InFlight(_) => continue,
             };
             assert_eq!(found, known.position, "where {id} is found; sealed {}", world.front.index.sealed());
         }
