@@ -8,13 +8,7 @@ use std::fmt::Display;
 pub(crate) fn fatal(error: &dyn Display) -> ! {
     tracing::error!(%error, "stopping at once: the state on disk or in memory can't be trusted any more");
     #[cfg(feature = "simulation")]
-    std::panic!("fatal: {error}");
-    #[cfg(not(feature = "simulation"))]
-    abort(error)
-}
-
-#[cfg(not(feature = "simulation"))]
-fn abort(error: &dyn Display) -> ! {
+    crate::simulation::fatal(error);
     // The subscriber may not be there, or may not get to write.
     eprintln!("yue: fatal: {error}");
     std::process::abort()

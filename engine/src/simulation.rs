@@ -33,6 +33,8 @@ pub struct Options {
     pub seed: u64,
     /// Steps of the scheduler, before all is settled and audited for the last time.
     pub steps: u64,
+    /// Whether each step is told on the standard error.
+    pub verbose: bool,
     /// A folder of its own for the index.
     pub directory: PathBuf,
 }
@@ -66,6 +68,18 @@ impl Report {
     }
 }
 
+std::thread_local! {
+    static RUNS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// The end of a process that is simulated here, and so the end of the run.
+///
+/// # Panics
+/// If this thread runs a simulation.
+pub(crate) fn fatal(error: &dyn std::fmt::Display) {
+    assert!(!RUNS.get(), "the process aborts: {error}");
+}
+
 /// Tells the seed when a run panics.
 struct Replay(u64);
 
@@ -83,6 +97,7 @@ impl Drop for Replay {
 /// When the engine does what it must not do.
 #[must_use]
 pub fn run(options: &Options) -> Report {
+    RUNS.set(true);
     let _replay = Replay(options.seed);
     // The waits of the front ask for a timer; nobody drives it, so they never run out.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");

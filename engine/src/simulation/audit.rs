@@ -63,6 +63,7 @@ pub(super) struct Row {
 
 #[derive(Default)]
 pub(super) struct Auditor {
+    pub(super) verbose: bool,
     pub(super) step: u64,
     pub(super) model: Model,
     pub(super) names: Names,
@@ -91,6 +92,17 @@ pub(super) fn id_of(record: &Record) -> Option<TransactionId> {
 }
 
 impl Auditor {
+    pub(super) fn new(verbose: bool) -> Self {
+        Self { verbose, ..Self::default() }
+    }
+
+    /// Tells a step, for a run that is looked at.
+    pub(super) fn tell(&self, what: impl FnOnce() -> String) {
+        if self.verbose {
+            eprintln!("{}: {}", self.step, what());
+        }
+    }
+
     pub(super) fn end(&self) -> Position {
         Position(self.journal.len() as u64)
     }
@@ -102,6 +114,7 @@ impl Auditor {
 
     /// A new process, which knows what the journal has.
     pub(super) fn restart(&mut self, shards: u16) {
+        self.tell(|| format!("a process starts with {shards} shards"));
         let names = &self.names;
         self.views = (0..shards)
             .map(|shard| {
@@ -121,6 +134,7 @@ impl Auditor {
 
     /// An input is about to reach a shard.
     pub(super) fn before_step(&mut self, shard: ShardNo, input: &Input) {
+        self.tell(|| format!("shard {} takes {}", shard.0, describe(input)));
         match input {
             Input::Command(envelope) if envelope.reserved.is_none() => {
                 self.passed.remove(&envelope.command.transaction.id);
@@ -196,6 +210,7 @@ impl Auditor {
 
     /// A shard has decided a record.
     fn judge(&mut self, shard: ShardNo, view: &mut ShardView, record: &Record) {
+        self.tell(|| format!("shard {} sends {record:?}", shard.0));
         assert!(record.decided_at() >= view.stamp, "a shard's stamps never go back: {record:?}");
         view.stamp = record.decided_at();
         match record {
@@ -290,6 +305,7 @@ impl Auditor {
     /// A group is on disk. `expected` is what its batches held, if this process formed it.
     pub(super) fn committed(&mut self, group: &Group, expected: Option<Vec<Decided>>) {
         assert_eq!(group.first, self.end().next(), "positions have no gap");
+        self.tell(|| format!("the journal has {} to {}", group.first, group.head().position));
         let mut expected = expected.map(Vec::into_iter);
         for (index, frame) in (0..).zip(group.frames()) {
             let record = Record::decode(frame.expect("a frame")).expect("a record");
@@ -396,6 +412,18 @@ impl Auditor {
                 assert!(balance.position <= self.end(), "nothing is published before it is synced");
             }
         }
+    }
+}
+
+fn describe(input: &Input) -> String {
+    match input {
+        Input::Command(envelope) => format!("the command {}", envelope.command.transaction.id),
+        Input::Commands(envelopes) => format!("{} commands", envelopes.len()),
+        Input::Open { no, .. } => format!("the opening of {}", no.0),
+        Input::Change { no, change, .. } => format!("a change of {}: {change:?}", no.0),
+        Input::Decided { ticket, record } => format!("the decision on {ticket:?}: {:?}", record.as_ref().map(|it| id_of(it))),
+        Input::Synced(synced) => format!("the sync of {}", synced.end),
+        Input::Sealed(position) => format!("the seal of {position}"),
     }
 }
 

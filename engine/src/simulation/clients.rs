@@ -98,6 +98,7 @@ impl Clients {
             }
         };
         for body in &bodies {
+            auditor.tell(|| format!("a client asks for {body:?}"));
             let id = auditor.ids.entry(body.id).or_default();
             if !id.bodies.contains(body) {
                 id.bodies.push(body.clone());
@@ -196,6 +197,8 @@ impl Clients {
         if let Some(at) = known.pending.iter().position(|&it| it == began) {
             known.pending.swap_remove(at);
         }
+        auditor.tell(|| format!("{} is answered: {result:?}", body.id));
+        let known = auditor.ids.get_mut(&body.id).expect("an id that was sent");
         match result {
             Ok(outcome) => {
                 self.unsettled.remove(&body.id);

@@ -79,7 +79,7 @@ impl Life {
         Self {
             random,
             now: START,
-            auditor: Auditor::default(),
+            auditor: Auditor::new(options.verbose),
             clients: Clients::default(),
             workload,
             report: Report::default(),
@@ -218,6 +218,7 @@ impl Life {
 
     /// The process ends here and now, and another one starts on what is left.
     pub(super) fn crash(&mut self, mut world: World) -> World {
+        self.auditor.tell(|| "crash".into());
         world.note_crash(&mut self.auditor);
         self.clients.cut(&mut self.auditor);
         let remains = world.crash();
@@ -262,6 +263,7 @@ impl Life {
             absorb(&mut self.auditor, assembled.committer.journal(), None);
             let world = World::new(&self.config, shared, assembled);
             self.auditor.restart(self.config.shards);
+            self.audit_ids(&world);
             let overdue = self.auditor.model.live.first().is_some_and(|(due, _)| *due <= self.now);
             assert!(!overdue, "no command is taken before the holds that ran out have expired");
             if expiry {

@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 
 use super::{life::Life, world::World};
 use crate::{
+    directory::Found,
     index::{Direction, Point},
     model::{AccountNo, HoldEnd, Position},
     view::HistoryQuery,
@@ -53,6 +54,7 @@ impl Life {
             self.audit_account(world, no);
             self.audit_history(world, no);
         }
+        self.audit_ids(world);
         self.audit_holds(world);
         self.audit_totals(world);
     }
@@ -95,6 +97,18 @@ impl Life {
             } else {
                 assert!(at.is_none_or(|at| at.posted == 0), "{address} at {position}");
             }
+        }
+    }
+
+    /// Every id is found where the front looks for it: in the directory until it is sealed, then in the index.
+    pub(super) fn audit_ids(&self, world: &World) {
+        for (&id, known) in &self.auditor.ids {
+            let found = match world.shared.directory.transactions.find(id) {
+                Found::Known(position) => Some(position),
+                Found::Absent => world.front.index.find_transaction(id).expect("the index is sound"),
+                Found::InFlight(_) => continue,
+            };
+            assert_eq!(found, known.position, "where {id} is found; sealed {}", world.front.index.sealed());
         }
     }
 
