@@ -112,14 +112,16 @@ impl Shard {
         }
     }
 
-    /// Expires the holds that ran out, in order of (expiry, id). One whose account is reserved waits, and those after
-    /// it with it. Returns whether more are due.
+    /// Expires the holds that ran out, in order of (expiry, id). One whose account is reserved waits, and so does one
+    /// that not all of its shards show yet (its end must not overtake its beginning on the way to them), and those
+    /// after it with it. Returns whether more are due.
     pub(crate) fn tick(&mut self, now: Timestamp) -> bool {
         self.stamp = self.stamp.max(now);
         for _ in 0..Self::EXPIRIES_PER_TICK_MAX {
             let Some((due, id)) = self.ledger.next_expiry() else { return false };
             let debit = self.ledger.hold(id).expect("a hold that expires is live").debit;
-            if due > self.stamp || self.reservations.blocks(&[debit]) {
+            let waits = self.reservations.blocks(&[debit]) || self.directory.holds.is_in_flight(id);
+            if due > self.stamp || waits {
                 return false;
             }
             let record = self.ledger.expire(id, self.stamp).expect("a hold that expires is live");

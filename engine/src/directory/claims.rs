@@ -70,6 +70,11 @@ impl<Id: Eq + Hash + Copy, Outcome: Copy> Claims<Id, Outcome> {
         }
     }
 
+    /// Whether the id's outcome is on its way.
+    pub(crate) fn is_in_flight(&self, id: Id) -> bool {
+        matches!(self.0.get(&id).as_deref(), Some(State::InFlight(_)))
+    }
+
     /// How many ids are claimed.
     #[cfg(feature = "simulation")]
     pub(crate) fn in_flight(&self) -> usize {

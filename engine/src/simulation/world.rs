@@ -122,7 +122,13 @@ impl World {
                 Err(_) => return false,
             },
         };
+        let counters = &self.front.counters;
+        let before = (counters.in_flight(), counters.snapshot().unavailable, station.shard.batch_records());
         station.step(input, now, auditor);
+        let left = before.0 > counters.in_flight();
+        if left && before.1 == counters.snapshot().unavailable && before.2 == station.shard.batch_records() {
+            auditor.coverage.hit("stale");
+        }
         true
     }
 
