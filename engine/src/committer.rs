@@ -59,6 +59,18 @@ impl<J: Journal> Committer<J> {
         self.journal.head()
     }
 
+    /// The journal, for its faults.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn journal(&mut self) -> &mut J {
+        &mut self.journal
+    }
+
+    /// What the process leaves when it ends.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn into_journal(self) -> J {
+        self.journal
+    }
+
     fn notices(&self, head: Head, at: Timestamp, batches: &[Batch]) -> Vec<(ShardNo, Synced)> {
         let count: u64 = batches.iter().map(|batch| u64::from(batch.count)).sum();
         let end = head.position.plus(count);

@@ -75,6 +75,21 @@ impl Directory {
         self.shards
     }
 
+    /// What is left over although nothing is in flight: `None` if all is well.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn leftover(&self) -> Option<String> {
+        let opening = |row: dashmap::mapref::multiple::RefMulti<'_, Address, AddressState>| {
+            matches!(row.value(), AddressState::Opening(_)).then(|| format!("{} is opening", row.key()))
+        };
+        let entries = self.accounts.iter().filter_map(|(no, entry)| entry.as_ref().map(|entry| (no, entry)));
+        let busy = |(no, entry): (usize, &AccountEntry)| {
+            (entry.is_marked() || !entry.is_quiet()).then(|| format!("account {no} is marked or entered"))
+        };
+        let claims = (self.transactions.in_flight(), self.holds.in_flight());
+        let claimed = || (claims != (0, 0)).then(|| format!("ids in flight: {claims:?}"));
+        self.addresses.iter().find_map(opening).or_else(|| entries.into_iter().find_map(busy)).or_else(claimed)
+    }
+
     /// The number of an open account.
     pub(crate) fn find(&self, address: &str) -> Option<AccountNo> {
         match self.addresses.get(address)?.value() {

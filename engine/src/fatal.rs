@@ -7,6 +7,8 @@ use std::fmt::Display;
 /// Ends the process at once: what is not acknowledged is settled by asking again after the restart.
 pub(crate) fn fatal(error: &dyn Display) -> ! {
     tracing::error!(%error, "stopping at once: the state on disk or in memory can't be trusted any more");
+    #[cfg(feature = "simulation")]
+    crate::simulation::fatal(error);
     // The subscriber may not be there, or may not get to write.
     eprintln!("yue: fatal: {error}");
     std::process::abort()

@@ -9,6 +9,7 @@ mod check;
 mod codec;
 pub mod faulty;
 mod group;
+mod manifest;
 mod record;
 pub mod rocks;
 mod witness;

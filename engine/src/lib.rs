@@ -16,6 +16,8 @@ pub mod metrics;
 pub mod model;
 mod recovery;
 mod shard;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod threads;
 pub mod view;
 

@@ -20,7 +20,7 @@ use crate::{
     engine::OpenError,
     front::Front,
     index::{self, Follower, IndexOptions, Sealer},
-    journal::{Group, Journal, JournalError, JournalOptions, Record, rocks::RocksJournal},
+    journal::{Checkpoint, Group, Journal, JournalError, JournalOptions, Record, rocks::RocksJournal},
     ledger::Ledger,
     model::{AccountNo, AccountOpening, Asset, Assets, Position, Timestamp, TransactionId},
     shard::{Flushed, Input, Shard, ShardNo},
@@ -74,11 +74,28 @@ pub(crate) fn recover(config: &Config) -> Result<Recovered, OpenError> {
         block_cache_bytes: config.index_cache_bytes,
         ..IndexOptions::default()
     };
+    let (shared, mut assembled) = open(config, &index_options, |checkpoint| {
+        RocksJournal::open(&config.data, &journal_options, checkpoint)
+    })?;
+    watch_storage(&shared);
+    settle_overdue(&shared, &mut assembled, shared.clock.now())?;
+    let Assembled { assets, index, shards, committer, follower, sealer } = assembled;
+    let threads = Threads::start(&shared, shards, committer, follower, sealer);
+    let front = shared.front(assets, index, threads.mailboxes.clone());
+    Ok(Recovered { front, clock: shared.clock, threads })
+}
+
+/// Opens the journal, with its check, then the index beside it, and puts the state machines together.
+pub(crate) fn open<J: Journal>(
+    config: &Config,
+    index_options: &IndexOptions,
+    open_journal: impl FnOnce(Checkpoint) -> Result<J, JournalError>,
+) -> Result<(Shared, Assembled<J>), OpenError> {
     let index_directory = config.data.join("index");
-    let checkpoint = index::watermark_of(&index_directory, &index_options)?;
-    let journal = RocksJournal::open(&config.data, &journal_options, checkpoint)?;
+    let checkpoint = index::watermark_of(&index_directory, index_options)?;
+    let journal = open_journal(checkpoint)?;
     let mut openings = Vec::new();
-    let opened = index::open(&index_directory, &index_options, &mut |account| openings.push(account.into()))?;
+    let opened = index::open(&index_directory, index_options, &mut |account| openings.push(account.into()))?;
     let shared = Shared {
         config: Arc::new(config.clone()),
         directory: Arc::new(Directory::new(config.shards)),
@@ -87,21 +104,8 @@ pub(crate) fn recover(config: &Config) -> Result<Recovered, OpenError> {
         clock: Arc::new(Clock::new()),
         sealed: Arc::new(AtomicCell::new(checkpoint)),
     };
-    watch_storage(&shared);
-    let mut assembled = assemble(&shared, journal, opened, openings)?;
-    settle_overdue(&shared, &mut assembled)?;
-    let Assembled { assets, index, shards, committer, follower, sealer } = assembled;
-    let threads = Threads::start(&shared, shards, committer, follower, sealer);
-    let front = Front {
-        config: config.clone(),
-        assets: Arc::new(assets),
-        directory: Arc::clone(&shared.directory),
-        index,
-        counters: Arc::clone(&shared.counters),
-        mailboxes: threads.mailboxes.clone(),
-        state: Arc::clone(&shared.state),
-    };
-    Ok(Recovered { front, clock: shared.clock, threads })
+    let assembled = assemble(&shared, journal, opened, openings)?;
+    Ok((shared, assembled))
 }
 
 /// The state machines of a partition, recovered and not yet running.
@@ -115,7 +119,7 @@ pub(crate) struct Assembled<J> {
 }
 
 /// An account that was opened, from the index's checkpoint or the journal.
-pub(crate) struct Opening {
+struct Opening {
     no: AccountNo,
     opening: Arc<AccountOpening>,
     scale: u8,
@@ -139,7 +143,7 @@ struct Replayed {
 }
 
 /// Replays what the journal has beyond the index's checkpoint, and hands each account to its shard.
-pub(crate) fn assemble<J: Journal>(
+fn assemble<J: Journal>(
     shared: &Shared,
     journal: J,
     opened: index::Opened,
@@ -260,8 +264,8 @@ fn shard_of<'a>(directory: &Directory, ledgers: &'a mut [Ledger], no: AccountNo)
 pub(crate) fn settle_overdue<J: Journal>(
     shared: &Shared,
     assembled: &mut Assembled<J>,
+    now: Timestamp,
 ) -> Result<(), OpenError> {
-    let now = shared.clock.now();
     loop {
         let ticks: Vec<bool> = assembled.shards.iter_mut().map(|shard| shard.tick(now)).collect();
         let more = ticks.contains(&true);

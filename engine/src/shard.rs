@@ -155,6 +155,52 @@ impl Shard {
         usize::try_from(self.count).unwrap_or(usize::MAX)
     }
 
+    /// Messages that [`Shard::flush`] would give.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn messages(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Commands among the messages behind the first `messages`.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn forwards_after(&self, messages: usize) -> usize {
+        self.outbox.iter().skip(messages).filter(|(_, input)| matches!(input, Input::Command(_))).count()
+    }
+
+    /// Whether a command holds accounts here until a higher shard has decided.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn is_reserved(&self) -> bool {
+        !self.reservations.is_idle()
+    }
+
+    /// Whether a command waits for accounts that others hold.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn is_parked(&self) -> bool {
+        self.reservations.waiting() > 0
+    }
+
+    /// What is left over although nothing is in flight: `None` if all is well.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn leftover(&self) -> Option<String> {
+        let idle = self.reservations.is_idle()
+            && self.unsynced.is_empty()
+            && self.applied.is_empty()
+            && self.awaited.is_empty()
+            && self.count == 0
+            && self.outbox.is_empty();
+        let what = || {
+            format!(
+                "shard {}: {:?}, {} unsynced, {} applied, {} awaited",
+                self.no.0,
+                self.reservations,
+                self.unsynced.len(),
+                self.applied.len(),
+                self.awaited.len()
+            )
+        };
+        (!idle).then(what)
+    }
+
     fn command(&mut self, envelope: Box<Envelope>) {
         let own = self.own_guarded(&envelope);
         if !self.reservations.blocks(&own) {

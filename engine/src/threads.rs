@@ -25,11 +25,11 @@ use crate::{
     config::Config,
     directory::Directory,
     fatal::{AbortOnPanic, fatal},
-    front::State,
-    index::{Follower, Frozen, Sealed, Sealer, TrialBalance},
+    front::{Front, State},
+    index::{Follower, Frozen, Index, Sealed, Sealer, TrialBalance},
     journal::{Checkpoint, Group, Journal},
     metrics::Counters,
-    model::TransactionId,
+    model::{Assets, TransactionId},
     shard::{Batch, Flushed, Input, Shard, ShardNo},
 };
 
@@ -65,6 +65,21 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<Clock>,
     /// The index's newest checkpoint.
     pub(crate) sealed: Arc<AtomicCell<Checkpoint>>,
+}
+
+impl Shared {
+    /// What callers' threads work with.
+    pub(crate) fn front(&self, assets: Assets, index: Arc<Index>, mailboxes: Vec<Sender<Input>>) -> Front {
+        Front {
+            config: Config::clone(&self.config),
+            assets: Arc::new(assets),
+            directory: Arc::clone(&self.directory),
+            index,
+            counters: Arc::clone(&self.counters),
+            mailboxes,
+            state: Arc::clone(&self.state),
+        }
+    }
 }
 
 /// The running threads and the ways to them.

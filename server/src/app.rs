@@ -139,7 +139,6 @@ impl App {
 }
 
 /// The routes over an engine that is there already.
-#[must_use]
 pub fn app(engine: Engine, limits: HttpLimits) -> Router {
     let app = App::new(limits);
     app.ready(engine);

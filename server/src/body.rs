@@ -32,20 +32,27 @@ const DISCARD_BYTES_MAX: usize = 64 << 20;
 
 /// Reads a JSON body's bytes.
 pub(crate) async fn read(request: Request, limits: BodyLimits) -> Result<Bytes, Problem> {
-    check_type(request.headers())?;
+    let typed = check_type(request.headers());
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let waits = request.headers().contains_key(header::EXPECT);
     let mut body = request.into_body();
+    // A client that waits for `100 Continue` has not sent the body yet, and does not.
+    let discard = |body| {
+        if !waits {
+            discard(body)
+        }
+    };
+    if let Err(problem) = typed {
+        discard(body);
+        return Err(problem);
+    }
     if announced
         .is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limits.bytes_max))
     {
-        // A client that waits for `100 Continue` has not sent the body yet, and does not.
-        if !waits {
-            discard(body);
-        }
+        discard(body);
         return Err(too_large(limits.bytes_max));
     }
     match timeout(limits.read_timeout, collect(&mut body, limits.bytes_max)).await {

@@ -4,137 +4,17 @@
 //! them. Never opens anything but the configuration file. Invariant: [`Options`] is the only list of options (flags,
 //! environment and file are read into it), and `docs/operations/configuration.md` documents each of them.
 
+mod options;
+
 use std::{
     net::{SocketAddr, ToSocketAddrs as _},
-    path::{Path, PathBuf},
-    str::FromStr,
     time::Duration,
 };
 
-use clap::Args;
-use serde::{Deserialize, Serialize};
-use yue_engine::{
-    config::Config,
-    model::{Asset, Assets},
-};
+pub use options::{AssetOption, Options};
+use yue_engine::{config::Config, model::Assets};
 
 use crate::cli::ServeArguments;
-
-/// Everything that can be set. Absent means: the next source decides.
-#[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Options {
-    /// The data directory; made if it is missing.
-    #[arg(long, env = "YUE_DATA", value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:7618].
-    #[arg(long, env = "YUE_LISTEN", value_name = "ADDR")]
-    pub listen: Option<String>,
-    /// Threads that own accounts; may change between starts [default: half of the cores].
-    #[arg(long, env = "YUE_SHARDS", value_name = "N")]
-    pub shards: Option<u16>,
-    /// Assets beside CNY=2, ECNY=2, CARBON=0 and SLOT=0, as CODE=SCALE,CODE=SCALE; fixed once used.
-    #[arg(long, env = "YUE_ASSETS", value_name = "CODE=SCALE", value_delimiter = ',')]
-    pub assets: Option<Vec<AssetOption>>,
-    /// What is logged to stderr: a level, or directives such as `info,yue_engine=debug` [default: info].
-    #[arg(long, env = "YUE_LOG", value_name = "FILTER")]
-    pub log: Option<String>,
-    /// Threads that serve connections [default: the cores].
-    #[arg(long, env = "YUE_HTTP_THREADS", value_name = "N")]
-    pub http_threads: Option<usize>,
-    /// Open connections; further ones are closed at once [default: 10000].
-    #[arg(long, env = "YUE_CONNECTIONS_MAX", value_name = "N")]
-    pub connections_max: Option<usize>,
-    /// Open event streams; further ones are refused with 503 [default: 256].
-    #[arg(long, env = "YUE_EVENT_STREAMS_MAX", value_name = "N")]
-    pub event_streams_max: Option<usize>,
-    /// Bytes of a request's body; more is refused with 413 [default: 262144].
-    #[arg(long, env = "YUE_BODY_BYTES_MAX", value_name = "BYTES")]
-    pub body_bytes_max: Option<usize>,
-    /// Bytes of a batch's body; more is refused with 413 [default: 16777216].
-    #[arg(long, env = "YUE_BATCH_BYTES_MAX", value_name = "BYTES")]
-    pub batch_bytes_max: Option<usize>,
-    /// Milliseconds from a request's first byte to the end of its headers [default: 5000].
-    #[arg(long, env = "YUE_HEADER_READ_TIMEOUT_MS", value_name = "MS")]
-    pub header_read_timeout_ms: Option<u64>,
-    /// Milliseconds in which a body must arrive [default: 10000].
-    #[arg(long, env = "YUE_BODY_READ_TIMEOUT_MS", value_name = "MS")]
-    pub body_read_timeout_ms: Option<u64>,
-    /// Milliseconds that a client may take nothing of an answer that waits for it [default: 10000].
-    #[arg(long, env = "YUE_WRITE_TIMEOUT_MS", value_name = "MS")]
-    pub write_timeout_ms: Option<u64>,
-    /// Milliseconds that a connection may be idle between two requests [default: 60000].
-    #[arg(long, env = "YUE_IDLE_TIMEOUT_MS", value_name = "MS")]
-    pub idle_timeout_ms: Option<u64>,
-    /// Milliseconds that requests in flight get to end after SIGTERM [default: 25000].
-    #[arg(long, env = "YUE_DRAIN_TIMEOUT_MS", value_name = "MS")]
-    pub drain_timeout_ms: Option<u64>,
-    /// Commands that may wait in one shard's mailbox; more are refused [default: 65536].
-    #[arg(long, env = "YUE_MAILBOX_COMMANDS_MAX", value_name = "N")]
-    pub mailbox_commands_max: Option<usize>,
-    /// Commands that may wait in one shard for reserved accounts; more are refused [default: 16384].
-    #[arg(long, env = "YUE_PARKED_COMMANDS_MAX", value_name = "N")]
-    pub parked_commands_max: Option<usize>,
-    /// Commands in flight in the whole engine; more are refused [default: 262144].
-    #[arg(long, env = "YUE_IN_FLIGHT_COMMANDS_MAX", value_name = "N")]
-    pub in_flight_commands_max: Option<usize>,
-    /// Records in one journal group, written and synced together [default: 16384].
-    #[arg(long, env = "YUE_GROUP_RECORDS_MAX", value_name = "N")]
-    pub group_records_max: Option<usize>,
-    /// Bytes of records in one journal group [default: 4194304].
-    #[arg(long, env = "YUE_GROUP_BYTES_MAX", value_name = "BYTES")]
-    pub group_bytes_max: Option<usize>,
-    /// Records by which the index may lag behind the journal before writes are refused [default: 1000000].
-    #[arg(long, env = "YUE_INDEX_LAG_RECORDS_MAX", value_name = "N")]
-    pub index_lag_records_max: Option<u64>,
-    /// Records in a segment of the index: what a start replays at the most [default: 524288].
-    #[arg(long, env = "YUE_SEGMENT_RECORDS", value_name = "N")]
-    pub segment_records: Option<u32>,
-    /// Bytes of the index's block cache [default: 268435456].
-    #[arg(long, env = "YUE_INDEX_CACHE_BYTES", value_name = "BYTES")]
-    pub index_cache_bytes: Option<usize>,
-    /// Bytes up to which a journal is walked whole at each start [default: 4294967296].
-    #[arg(long, env = "YUE_FULL_CHECK_BYTES_MAX", value_name = "BYTES")]
-    pub full_check_bytes_max: Option<u64>,
-    /// Percent of the file system kept free: below it writes are refused with 503 storage_low [default: 5].
-    #[arg(long, env = "YUE_STORAGE_RESERVE_PERCENT", value_name = "PERCENT")]
-    pub storage_reserve_percent: Option<u8>,
-    /// Milliseconds between two looks at the clock for holds that ran out [default: 20].
-    #[arg(long, env = "YUE_EXPIRY_INTERVAL_MS", value_name = "MS")]
-    pub expiry_interval_ms: Option<u64>,
-    /// Milliseconds that a command waits for a change of its account before it is refused [default: 5000].
-    #[arg(long, env = "YUE_CHANGE_WAIT_MS_MAX", value_name = "MS")]
-    pub change_wait_ms_max: Option<u64>,
-}
-
-/// One asset, as `CODE=SCALE`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct AssetOption(Asset);
-
-impl FromStr for AssetOption {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (code, scale) = text.split_once('=').ok_or_else(|| format!("{text:?} is not CODE=SCALE"))?;
-        let scale = scale.parse().map_err(|_| format!("{scale:?} is no number of decimals"))?;
-        Ok(Self(Asset { code: code.into(), scale }))
-    }
-}
-
-impl TryFrom<String> for AssetOption {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<AssetOption> for String {
-    fn from(AssetOption(asset): AssetOption) -> Self {
-        format!("{}={}", asset.code, asset.scale)
-    }
-}
 
 /// Why the configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +39,7 @@ pub enum ConfigError {
         range: &'static str,
     },
     /// An address that is none.
-    #[error("can't listen on {0:?}: not an address with a port, such as 127.0.0.1:7618")]
+    #[error("can't listen on {0:?}: not an address with a port, such as 127.0.0.1:8080")]
     Listen(String),
     /// Without keys everybody who reaches the port can move money.
     #[error(
@@ -227,7 +107,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    const LISTEN_DEFAULT: &str = "127.0.0.1:7618";
+    const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 
     /// Reads the file, if one is named, and fills in what flags and environment leave open.
     ///
@@ -247,7 +127,7 @@ impl Settings {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         engine.shards =
             in_range("shards", shards.unwrap_or(engine.shards), 1..=Config::SHARDS_MAX, "1 to 64")?;
-        engine.assets = assets.unwrap_or_default().into_iter().map(|AssetOption(asset)| asset).collect();
+        engine.assets = assets.unwrap_or_default().into_iter().map(AssetOption::into_asset).collect();
         Assets::new(engine.assets.clone())?;
         options.set_engine_limits(&mut engine);
         in_range("storage-reserve-percent", engine.storage_reserve_percent, 0..=50, "0 to 50")?;
@@ -297,108 +177,6 @@ fn listen_address(text: &str) -> Result<SocketAddr, ConfigError> {
         .and_then(|mut addresses| addresses.next())
         .ok_or_else(|| ConfigError::Listen(text.to_owned()))?;
     if address.ip().is_loopback() { Ok(address) } else { Err(ConfigError::NotLoopback(address)) }
-}
-
-/// Takes the first of two sources that has a value, for each named field; all must be named.
-macro_rules! first_of {
-    ($first:ident, $second:ident, { $($field:ident),+ $(,)? }) => {
-        Options { $($field: $first.$field.or($second.$field)),+ }
-    };
-}
-
-impl Options {
-    /// Reads a TOML file.
-    ///
-    /// # Errors
-    /// A file that can't be read, or has a key that is no option.
-    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
-        let refused = |reason: String| ConfigError::File { path: path.display().to_string(), reason };
-        let text = std::fs::read_to_string(path).map_err(|error| refused(error.to_string()))?;
-        toml::from_str(&text).map_err(|error| refused(error.to_string()))
-    }
-
-    /// These options, and `other`'s where these are absent.
-    #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        first_of!(self, other, {
-            data, listen, shards, assets, log, http_threads, connections_max, event_streams_max, body_bytes_max,
-            batch_bytes_max, header_read_timeout_ms, body_read_timeout_ms, write_timeout_ms, idle_timeout_ms,
-            drain_timeout_ms, mailbox_commands_max, parked_commands_max, in_flight_commands_max, group_records_max,
-            group_bytes_max, index_lag_records_max, segment_records, index_cache_bytes, full_check_bytes_max,
-            storage_reserve_percent, expiry_interval_ms, change_wait_ms_max,
-        })
-    }
-
-    fn http_limits(&self) -> HttpLimits {
-        let default = HttpLimits::default();
-        let time = |milliseconds: Option<u64>, default| milliseconds.map_or(default, Duration::from_millis);
-        HttpLimits {
-            connections_max: self.connections_max.unwrap_or(default.connections_max),
-            event_streams_max: self.event_streams_max.unwrap_or(default.event_streams_max),
-            body_bytes_max: self.body_bytes_max.unwrap_or(default.body_bytes_max),
-            batch_bytes_max: self.batch_bytes_max.unwrap_or(default.batch_bytes_max),
-            header_read_timeout: time(self.header_read_timeout_ms, default.header_read_timeout),
-            body_read_timeout: time(self.body_read_timeout_ms, default.body_read_timeout),
-            write_timeout: time(self.write_timeout_ms, default.write_timeout),
-            idle_timeout: time(self.idle_timeout_ms, default.idle_timeout),
-            drain_timeout: time(self.drain_timeout_ms, default.drain_timeout),
-        }
-    }
-
-    fn set_engine_limits(&self, engine: &mut Config) {
-        fn set<T: Copy>(limit: &mut T, option: Option<T>) {
-            *limit = option.unwrap_or(*limit);
-        }
-        set(&mut engine.mailbox_commands_max, self.mailbox_commands_max);
-        set(&mut engine.parked_commands_max, self.parked_commands_max);
-        set(&mut engine.in_flight_commands_max, self.in_flight_commands_max);
-        set(&mut engine.group_records_max, self.group_records_max);
-        set(&mut engine.group_bytes_max, self.group_bytes_max);
-        set(&mut engine.index_lag_records_max, self.index_lag_records_max);
-        set(&mut engine.segment_records, self.segment_records);
-        set(&mut engine.index_cache_bytes, self.index_cache_bytes);
-        set(&mut engine.full_check_bytes_max, self.full_check_bytes_max);
-        set(&mut engine.storage_reserve_percent, self.storage_reserve_percent);
-        set(&mut engine.expiry_interval_ms, self.expiry_interval_ms);
-        set(&mut engine.change_wait_ms_max, self.change_wait_ms_max);
-    }
-}
-
-impl From<&Settings> for Options {
-    /// All options with the values that are in force.
-    fn from(settings: &Settings) -> Self {
-        let Settings { listen, log, http_threads, http, engine } = settings;
-        let milliseconds = |time: Duration| u64::try_from(time.as_millis()).ok();
-        Self {
-            data: Some(engine.data.clone()),
-            listen: Some(listen.to_string()),
-            shards: Some(engine.shards),
-            assets: Some(engine.assets.iter().cloned().map(AssetOption).collect()),
-            log: Some(log.clone()),
-            http_threads: Some(*http_threads),
-            connections_max: Some(http.connections_max),
-            event_streams_max: Some(http.event_streams_max),
-            body_bytes_max: Some(http.body_bytes_max),
-            batch_bytes_max: Some(http.batch_bytes_max),
-            header_read_timeout_ms: milliseconds(http.header_read_timeout),
-            body_read_timeout_ms: milliseconds(http.body_read_timeout),
-            write_timeout_ms: milliseconds(http.write_timeout),
-            idle_timeout_ms: milliseconds(http.idle_timeout),
-            drain_timeout_ms: milliseconds(http.drain_timeout),
-            mailbox_commands_max: Some(engine.mailbox_commands_max),
-            parked_commands_max: Some(engine.parked_commands_max),
-            in_flight_commands_max: Some(engine.in_flight_commands_max),
-            group_records_max: Some(engine.group_records_max),
-            group_bytes_max: Some(engine.group_bytes_max),
-            index_lag_records_max: Some(engine.index_lag_records_max),
-            segment_records: Some(engine.segment_records),
-            index_cache_bytes: Some(engine.index_cache_bytes),
-            full_check_bytes_max: Some(engine.full_check_bytes_max),
-            storage_reserve_percent: Some(engine.storage_reserve_percent),
-            expiry_interval_ms: Some(engine.expiry_interval_ms),
-            change_wait_ms_max: Some(engine.change_wait_ms_max),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 //! Owns what all calls share: the document's head and the problems that each kind of call can answer. Invariant: the
 //! document is a snapshot under test, and the contract tests check each answer against it.
 
-use utoipa::{IntoResponses, OpenApi};
+use utoipa::{
+    IntoResponses, OpenApi,
+    openapi::{RefOr, Schema, schema::AdditionalProperties},
+};
 
 use crate::{problem::ProblemBody, routes};
 
@@ -46,7 +49,23 @@ struct Document;
 /// The document as JSON.
 #[must_use]
 pub fn document_json() -> String {
-    Document::openapi().to_pretty_json().unwrap_or_default()
+    let mut document = Document::openapi();
+    refuse_unknown_fields_of_operations(&mut document);
+    document.to_pretty_json().unwrap_or_default()
+}
+
+/// The derive says so of structs only, and an operation is an enum.
+fn refuse_unknown_fields_of_operations(document: &mut utoipa::openapi::OpenApi) {
+    let schemas =
+        document.components.iter_mut().flat_map(|components| components.schemas.get_mut("Operation"));
+    for operation in schemas {
+        let RefOr::T(Schema::OneOf(types)) = operation else { continue };
+        for one in &mut types.items {
+            if let RefOr::T(Schema::Object(object)) = one {
+                object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            }
+        }
+    }
 }
 
 /// What a call with a body can answer beside its own.

@@ -70,6 +70,12 @@ impl<Id: Eq + Hash + Copy, Outcome: Copy> Claims<Id, Outcome> {
         }
     }
 
+    /// How many ids are claimed.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn in_flight(&self) -> usize {
+        self.0.iter().filter(|row| matches!(row.value(), State::InFlight(_))).count()
+    }
+
     /// The claimed id's outcome is known.
     pub(crate) fn settle(&self, id: Id, outcome: Outcome) {
         if let Some(State::InFlight(Some(waiters))) = self.0.insert(id, State::Known(outcome)) {

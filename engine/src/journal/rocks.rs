@@ -25,6 +25,7 @@ use rocksdb::{
 use super::{
     Checkpoint, Group, GroupRef, Head, Journal, JournalError, JournalOptions, Report,
     check::{Cursor, Entry, Walk, check, check_follows, read_to},
+    manifest::check_manifest,
     witness::{Witness, WitnessFile, sync_directory},
 };
 use crate::model::Position;
@@ -178,6 +179,7 @@ impl JournalReader {
             }
             return Ok((Self { db: None, witness }, false));
         }
+        check_manifest(&directory)?;
         let torn = Arc::new(AtomicBool::new(false));
         let options = read_options(options, Arc::clone(&torn));
         let db = DB::open_for_read_only(&options, &directory, false).map_err(|error| {

@@ -36,7 +36,21 @@ impl<Work> Default for Reservations<Work> {
     }
 }
 
+#[cfg(feature = "simulation")]
+impl<Work> std::fmt::Debug for Reservations<Work> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let counts = (self.queues.len(), self.tickets.len(), self.waiting);
+        write!(f, "{} accounts queued for, {} tickets, {} waiting", counts.0, counts.1, counts.2)
+    }
+}
+
 impl<Work> Reservations<Work> {
+    /// Whether nobody holds or awaits anything.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queues.is_empty() && self.tickets.is_empty() && self.waiting == 0
+    }
+
     /// Whether somebody holds or awaits one of the accounts.
     pub(crate) fn blocks(&self, accounts: &[AccountNo]) -> bool {
         !self.queues.is_empty() && accounts.iter().any(|account| self.queues.contains_key(account))

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use clap::{CommandFactory as _, Parser as _};
 
 use super::*;
@@ -21,7 +23,7 @@ fn an_earlier_source_wins() {
     assert_eq!(settings.http.connections_max, 5);
     assert_eq!(settings.http.event_streams_max, 256);
     assert_eq!(settings.engine.assets.len(), 2);
-    assert_eq!(settings.listen.to_string(), "127.0.0.1:7618");
+    assert_eq!(settings.listen.to_string(), "127.0.0.1:8080");
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use yue_server::config::HttpLimits;
+
 use crate::ledger::{Answer, Ledger, id, transfer};
 
 const URI: &str = "/v1/transactions/batch";
@@ -133,4 +135,31 @@ async fn a_batch_has_at_most_ten_thousand_elements() {
     }
     assert_eq!(ledger.position().await, position + 10_000);
     assert_eq!(ledger.balance("merchants:7").await.0, "100.00");
+}
+
+#[tokio::test]
+async fn what_is_not_taken_is_unavailable_and_leaves_its_id_free() {
+    let ledger = Ledger::with(|config| config.in_flight_commands_max = 4, HttpLimits::default());
+    for account in [
+        json!({"address": "customers:1", "asset": "CNY", "floor": null}),
+        json!({"address": "merchants:7", "asset": "CNY"}),
+    ] {
+        ledger.post("/v1/accounts", &account).await.expect(201);
+    }
+    let elements: Vec<_> =
+        (0..64).map(|number| element(&format!("b{number:02}"), "customers:1", "1")).collect();
+    let answer = send(&ledger, &elements).await.expect(200).body;
+    let results = answer["results"].as_array().unwrap();
+    let untaken: Vec<_> =
+        results.iter().zip(&elements).filter(|(result, _)| result["status"] != "posted").collect();
+    assert!(!untaken.is_empty(), "all were taken: the test shows nothing");
+    for (result, element) in untaken {
+        let expected = json!({
+            "id": element["id"], "status": "unavailable", "position": null, "code": "overloaded", "operation": null,
+            "replayed": false
+        });
+        assert_eq!(result, &expected);
+        ledger.post("/v1/transactions", element).await.expect(201);
+    }
+    assert_eq!(ledger.balance("merchants:7").await.0, "64.00");
 }

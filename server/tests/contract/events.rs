@@ -114,6 +114,17 @@ async fn a_stream_resumes_after_a_position() {
     ledger.send(bad).await.expect_problem(400, "malformed");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_quiet_stream_is_kept_alive() {
+    let ledger = Ledger::new();
+    let mut stream = Stream::open(&ledger, "/v1/events", None).await;
+    let opened = tokio::time::Instant::now();
+    for seconds in [10, 20, 30] {
+        let chunk = stream.body.next().await.unwrap().unwrap();
+        assert_eq!((chunk.as_ref(), opened.elapsed().as_secs()), (b": keep-alive\n\n".as_slice(), seconds));
+    }
+}
+
 #[tokio::test]
 async fn streams_are_bounded_in_number() {
     let ledger = Ledger::with(|_| (), HttpLimits { event_streams_max: 2, ..HttpLimits::default() });

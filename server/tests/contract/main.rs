@@ -3,6 +3,8 @@
 //! Each call of these tests is also checked against the OpenAPI document: its status must be described, and its body
 //! must fit the schema (`schema.rs`).
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
+
 mod accounts;
 mod batch;
 mod document;

@@ -73,10 +73,9 @@ fn fits(document: &Value, schema: &Value, value: &Value, at: &str) -> Result<(),
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    let kinds = match &schema["type"] {
-        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
-        one => one.as_str().into_iter().collect::<Vec<_>>(),
-    };
+    let one = std::slice::from_ref(&schema["type"]);
+    let kinds = schema["type"].as_array().map_or(one, Vec::as_slice);
+    let kinds: Vec<_> = kinds.iter().filter_map(Value::as_str).collect();
     if !kinds.contains(&kind) {
         return Err(format!("{at}: is {kind}, not one of {kinds:?}"));
     }

@@ -1,0 +1,106 @@
+//! The deterministic simulation: the production state machines, stepped by one seeded scheduler, and an auditor.
+//!
+//! Owns a run: its clock, its crashes, and the choice of the next step. Never uses a thread, a real clock or a real
+//! journal; the index writes to its real store. Invariant: a run follows from its seed alone, so that any failure is
+//! replayed by one command.
+//!
+//! What is real: shards, committer, follower, sealer, front, recovery, index. What is simulated: threads and channels
+//! (`world`), callers (`clients`), disk of the journal (`journal::faulty`), time. What judges: `audit` with its own
+//! `model`.
+#![allow(clippy::indexing_slicing, reason = "a simulation that breaks has found something")]
+
+mod audit;
+mod clients;
+mod coverage;
+mod life;
+mod model;
+mod names;
+mod quiet;
+mod random;
+mod shard_view;
+mod workload;
+mod world;
+
+use std::path::PathBuf;
+
+pub use coverage::Coverage;
+use life::Life;
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Everything follows from it.
+    pub seed: u64,
+    /// Steps of the scheduler, before all is settled and audited for the last time.
+    pub steps: u64,
+    /// Whether each step is told on the standard error.
+    pub verbose: bool,
+    /// A folder of its own for the index.
+    pub directory: PathBuf,
+}
+
+/// What came of a run that found nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Steps of the scheduler.
+    pub steps: u64,
+    /// Transactions that clients submitted, copies included.
+    pub submitted: u64,
+    /// Records in the journal.
+    pub records: u64,
+    /// Processes that were killed.
+    pub crashes: u64,
+    /// Errors of the journal, and images that were damaged to be refused.
+    pub faults: u64,
+    /// What was reached.
+    pub coverage: Coverage,
+}
+
+impl Report {
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.submitted += other.submitted;
+        self.records += other.records;
+        self.crashes += other.crashes;
+        self.faults += other.faults;
+        self.coverage.add(&other.coverage);
+    }
+}
+
+std::thread_local! {
+    static RUNS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// The end of a process that is simulated here, and so the end of the run.
+///
+/// # Panics
+/// If this thread runs a simulation.
+pub(crate) fn fatal(error: &dyn std::fmt::Display) {
+    assert!(!RUNS.get(), "the process aborts: {error}");
+}
+
+/// Tells the seed when a run panics.
+struct Replay(u64);
+
+impl Drop for Replay {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the simulation failed with seed {0}; replay it with: make sim SEED={0}", self.0);
+        }
+    }
+}
+
+/// Runs one seed.
+///
+/// # Panics
+/// When the engine does what it must not do.
+#[must_use]
+pub fn run(options: &Options) -> Report {
+    RUNS.set(true);
+    let _replay = Replay(options.seed);
+    // The waits of the front ask for a timer; nobody drives it, so they never run out.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let _entered = runtime.enter();
+    Life::new(options).run()
+}

@@ -1,0 +1,290 @@
+//! The callers: calls of the engine's front that are polled by hand.
+//!
+//! Owns the calls that have no answer, and what has to be asked again. Never looks inside the engine. Invariant: a call
+//! is polled only when it was woken, as a runtime does.
+
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+};
+
+use super::{audit::Auditor, names::Thing, random::Random};
+use crate::{
+    front::Front,
+    journal::Record,
+    model::{AccountChange, AccountNo, AccountOpening, Address, Transaction, TransactionId},
+    view::{AccountError, Outcome, SubmitError, TransactionView},
+};
+
+type Submitted = Result<Outcome, SubmitError>;
+
+/// What is called.
+pub(super) enum Call {
+    Submit(Transaction),
+    Batch(Vec<Transaction>),
+    Open(AccountOpening),
+    Change(Address, AccountChange),
+    Read(TransactionId),
+}
+
+enum Answer {
+    Submit(Vec<Submitted>),
+    Open(Result<(AccountNo, bool), AccountError>),
+    Change(Result<AccountNo, AccountError>),
+    Read(Option<Box<TransactionView>>),
+}
+
+struct Task {
+    /// Of a submission.
+    bodies: Vec<Transaction>,
+    opening: Option<AccountOpening>,
+    read: Option<TransactionId>,
+    began: u64,
+    woken: Arc<Woken>,
+    future: Pin<Box<dyn Future<Output = Answer>>>,
+}
+
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Clients {
+    tasks: Vec<Task>,
+    /// Bodies without an outcome: to be sent again.
+    pub(super) unsettled: BTreeMap<TransactionId, Transaction>,
+    pub(super) submitted: u64,
+}
+
+impl Clients {
+    pub(super) fn waiting(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Begins a call; nothing happens before its first poll.
+    pub(super) fn call(&mut self, call: Call, front: &Arc<Front>, auditor: &mut Auditor) {
+        let front = Arc::clone(front);
+        let (mut bodies, mut opened, mut read) = (Vec::new(), None, None);
+        let future: Pin<Box<dyn Future<Output = Answer>>> = match call {
+            Call::Submit(transaction) => {
+                bodies.push(transaction.clone());
+                Box::pin(async move { Answer::Submit(vec![front.submit(transaction).await]) })
+            }
+            Call::Batch(transactions) => {
+                bodies.clone_from(&transactions);
+                auditor.coverage.hit("batch");
+                Box::pin(async move { Answer::Submit(front.submit_batch(transactions).await) })
+            }
+            Call::Open(opening) => {
+                opened = Some(opening.clone());
+                auditor.openings.entry(opening.address.clone()).or_default().push(opening.clone());
+                Box::pin(async move { Answer::Open(front.open_account(opening).await) })
+            }
+            Call::Change(address, change) => {
+                Box::pin(async move { Answer::Change(front.change_account(&address, change).await) })
+            }
+            Call::Read(id) => {
+                read = Some(id);
+                Box::pin(async move { Answer::Read(front.transaction(id).await.map(Box::new)) })
+            }
+        };
+        for body in &bodies {
+            auditor.tell(|| format!("a client asks for {body:?}"));
+            let id = auditor.ids.entry(body.id).or_default();
+            if !id.bodies.contains(body) {
+                id.bodies.push(body.clone());
+            }
+            id.pending.push(auditor.step);
+            self.unsettled.entry(body.id).or_insert_with(|| body.clone());
+            self.submitted += 1;
+        }
+        let woken = Arc::new(Woken(AtomicBool::new(true)));
+        self.tasks.push(Task { bodies, opening: opened, read, began: auditor.step, woken, future });
+    }
+
+    /// Polls one of the calls that were woken.
+    pub(super) fn poll(&mut self, random: &mut Random, front: &Front, auditor: &mut Auditor) -> bool {
+        let woken = |(_, task): &(usize, &Task)| task.woken.0.load(Ordering::Relaxed);
+        let woken: Vec<usize> = self.tasks.iter().enumerate().filter(woken).map(|(index, _)| index).collect();
+        if woken.is_empty() {
+            return false;
+        }
+        let index = *random.pick(&woken);
+        let task = &mut self.tasks[index];
+        task.woken.0.store(false, Ordering::Relaxed);
+        let waker = Waker::from(Arc::clone(&task.woken));
+        if let Poll::Ready(answer) = task.future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            let task = self.tasks.swap_remove(index);
+            self.answered(&task, answer, front, auditor);
+        }
+        true
+    }
+
+    /// A client goes away and does not wait for its answer.
+    pub(super) fn leave(&mut self, random: &mut Random, auditor: &mut Auditor) -> bool {
+        if self.tasks.is_empty() {
+            return false;
+        }
+        let task = self.tasks.swap_remove(random.below(self.tasks.len()));
+        drop(task);
+        auditor.coverage.hit("client gone");
+        true
+    }
+
+    /// The process is gone, and no answer will come.
+    pub(super) fn cut(&mut self, auditor: &mut Auditor) {
+        self.tasks.clear();
+        auditor.ids.values_mut().for_each(|id| id.pending.clear());
+    }
+
+    fn answered(&mut self, task: &Task, answer: Answer, front: &Front, auditor: &mut Auditor) {
+        match answer {
+            Answer::Submit(results) => {
+                assert_eq!(results.len(), task.bodies.len(), "a batch has a result for each transaction");
+                for (body, result) in task.bodies.iter().zip(results) {
+                    self.settled(body, &result, task.began, front, auditor);
+                }
+            }
+            Answer::Open(result) => opened(task.opening.as_ref().expect("an opening"), result, auditor),
+            Answer::Change(result) => match result {
+                Ok(_) => auditor.coverage.hit("account changed"),
+                Err(AccountError::Unavailable(_)) => auditor.coverage.hit("overloaded"),
+                Err(AccountError::NotFound) => {}
+                Err(
+                    AccountError::NotEmpty
+                    | AccountError::Closed
+                    | AccountError::BelowFloor
+                    | AccountError::AboveCeiling,
+                ) => auditor.coverage.hit("change refused"),
+                Err(error @ (AccountError::Exists { .. } | AccountError::AssetUnknown)) => {
+                    panic!("a change is answered with {error}")
+                }
+            },
+            Answer::Read(found) => {
+                let id = task.read.expect("a read");
+                let known = auditor.ids.get(&id);
+                match found {
+                    Some(view) => {
+                        let known = known.expect("a transaction that is read was sent");
+                        let told = (Some(view.position), view.at, view.verdict.is_ok());
+                        let entry = auditor.entry(view.position);
+                        let posted = matches!(entry.record, Record::Posted(_));
+                        assert_eq!(told, (known.position, entry.at, posted), "the transaction {id} as read");
+                        let differs = known.decided.as_ref().and_then(|body| body.difference(&view.request));
+                        assert_eq!(differs, None, "the request of {id} as read");
+                    }
+                    None => {
+                        let shown = auditor.shown.get(&Thing::Original(id));
+                        assert!(shown.is_none_or(|&shown| shown >= task.began), "{id} can't be read back");
+                    }
+                }
+            }
+        }
+    }
+
+    fn settled(&mut self, body: &Transaction, result: &Submitted, began: u64, front: &Front, auditor: &mut Auditor) {
+        let step = auditor.step;
+        let known = auditor.ids.get_mut(&body.id).expect("an id that was sent");
+        if let Some(at) = known.pending.iter().position(|&it| it == began) {
+            known.pending.swap_remove(at);
+        }
+        auditor.tell(|| format!("{} is answered: {result:?}", body.id));
+        let known = auditor.ids.get_mut(&body.id).expect("an id that was sent");
+        match result {
+            Ok(outcome) => {
+                self.unsettled.remove(&body.id);
+                known.firsts += u32::from(!outcome.replayed);
+                assert!(known.firsts <= 1, "{} has two first answers", body.id);
+                let decided = known.decided.clone();
+                assert_eq!(known.position, Some(outcome.position), "{}: an answer of what is not on disk", body.id);
+                let entry = auditor.entry(outcome.position);
+                let verdict = match &entry.record {
+                    Record::Refused(refused) => Err(refused.rejection),
+                    Record::Posted(_) => Ok(()),
+                    Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. } => {
+                        panic!("an answer leads to no transaction")
+                    }
+                };
+                assert_eq!((outcome.at, outcome.verdict), (entry.at, verdict), "the answer to {}", body.id);
+                let differs = decided.and_then(|decided| decided.difference(body));
+                assert_eq!(differs, None, "{} is answered for another body", body.id);
+                shows(&entry.record, outcome, front);
+                let things: Vec<Thing> = match &entry.record {
+                    Record::Posted(_) => {
+                        let placed = super::names::Names::things(body).into_iter();
+                        let own = |it: &Thing| matches!(it, Thing::Hold(id) if auditor.names.holds.get(id).is_some_and(|it| it.2 == body.id));
+                        placed.filter(own).chain([Thing::Original(body.id)]).collect()
+                    }
+                    _ => Vec::new(),
+                };
+                for thing in things {
+                    auditor.shown.entry(thing).or_insert(step);
+                }
+                auditor.coverage.posted += u64::from(verdict.is_ok());
+                if outcome.replayed {
+                    auditor.coverage.hit("replayed");
+                }
+            }
+            Err(SubmitError::IdReused { field }) => {
+                let decided = known.decided.as_ref().expect("an id that is used has a record");
+                assert_eq!(decided.difference(body).as_ref(), Some(field), "{}", body.id);
+                self.unsettled.remove(&body.id);
+                auditor.coverage.hit("id reused");
+            }
+            Err(SubmitError::Unavailable(_)) => auditor.coverage.hit("overloaded"),
+        }
+    }
+}
+
+/// An answer comes after each account that the transaction touches shows it.
+fn shows(record: &Record, outcome: &Outcome, front: &Front) {
+    let Record::Posted(posted) = record else { return };
+    for operation in &posted.operations {
+        let (debit, credit) = operation.kind.accounts();
+        for no in [debit, credit] {
+            let (balance, _) = front.directory.entry(no).read();
+            assert!(
+                balance.position >= outcome.position,
+                "{} is answered, but account {} shows position {} of {}",
+                posted.id,
+                no.0,
+                balance.position,
+                outcome.position
+            );
+        }
+    }
+}
+
+fn opened(opening: &AccountOpening, result: Result<(AccountNo, bool), AccountError>, auditor: &mut Auditor) {
+    let known = auditor.names.accounts.get(&opening.address).map(|known| known.no);
+    match result {
+        Ok((no, first)) => {
+            assert_eq!(known, Some(no), "{} is open before it is on disk", opening.address);
+            let step = auditor.step;
+            auditor.shown.entry(Thing::Account(opening.address.clone())).or_insert(step);
+            auditor.coverage.hit(if first { "account opened" } else { "account exists" });
+        }
+        Err(AccountError::Exists { .. }) => {
+            assert!(known.is_some(), "{} exists before it is on disk", opening.address);
+            auditor.coverage.hit("account exists");
+        }
+        Err(AccountError::Unavailable(_)) => auditor.coverage.hit("overloaded"),
+        Err(
+            error @ (AccountError::AssetUnknown
+            | AccountError::NotFound
+            | AccountError::NotEmpty
+            | AccountError::Closed
+            | AccountError::BelowFloor
+            | AccountError::AboveCeiling),
+        ) => assert!(opening.floor > Some(0), "an opening is answered with {error}"),
+    }
+}

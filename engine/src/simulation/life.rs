@@ -1,0 +1,372 @@
+//! A run from the first process to the last audit.
+//!
+//! Owns the scheduler, the simulated clock, and what survives a process. Invariant: at most one thing happens at a
+//! time, and chance chooses it.
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use super::{
+    Options, Report,
+    audit::{Auditor, Decided},
+    clients::{Call, Clients},
+    random::Random,
+    workload::Workload,
+    world::{Remains, World},
+};
+use crate::{
+    config::Config,
+    index::IndexOptions,
+    journal::{
+        Checkpoint, Head, Journal,
+        faulty::{DurableImage, Fault, FaultyJournal},
+    },
+    model::Timestamp,
+    recovery,
+};
+
+/// 618's eve in Shanghai, a minute before midnight.
+const START: Timestamp = Timestamp(1_750_175_940_000_000_000);
+const SECOND: i64 = 1_000_000_000;
+const DAY: i64 = 86_400 * SECOND;
+
+pub(super) struct Life {
+    pub(super) random: Random,
+    pub(super) now: Timestamp,
+    pub(super) auditor: Auditor,
+    pub(super) clients: Clients,
+    pub(super) workload: Workload,
+    pub(super) report: Report,
+    pub(super) config: Config,
+    index_options: IndexOptions,
+    steps: u64,
+    pace: Pace,
+}
+
+/// How often things happen in this run.
+struct Pace {
+    crash: usize,
+    fault: usize,
+    change: usize,
+    calls_max: usize,
+    weights: [usize; 13],
+}
+
+impl Life {
+    pub(super) fn new(options: &Options) -> Self {
+        let mut random = Random::new(options.seed);
+        let mut config = Config::new(&options.directory);
+        config.mailbox_commands_max = *random.pick(&[2, 8, 64]);
+        config.parked_commands_max = *random.pick(&[1, 4, 64]);
+        config.in_flight_commands_max = *random.pick(&[6, 20, 64]);
+        config.index_lag_records_max = *random.pick(&[20, 100, 1_000]);
+        config.page_rows_max = 100_000;
+        let index_options = IndexOptions {
+            segment_records_max: *random.pick(&[4, 20, 60, 300]),
+            block_cache_bytes: 1 << 20,
+            write_buffer_bytes: 1 << 20,
+            ..IndexOptions::default()
+        };
+        let mut weights = [0; 13];
+        weights.fill_with(|| *random.pick(&[2, 10, 10, 10, 30]));
+        let pace = Pace {
+            crash: *random.pick(&[150, 600, 2_500]),
+            fault: *random.pick(&[30, 200]),
+            change: *random.pick(&[20, 100]),
+            calls_max: *random.pick(&[3, 12, 40]),
+            weights,
+        };
+        let workload = Workload::new(&mut random);
+        Self {
+            random,
+            now: START,
+            auditor: Auditor::new(options.verbose),
+            clients: Clients::default(),
+            workload,
+            report: Report::default(),
+            config,
+            index_options,
+            steps: options.steps,
+            pace,
+        }
+    }
+
+    pub(super) fn run(mut self) -> Report {
+        let image = FaultyJournal::new().crash();
+        let mut world = self.start(Remains { image, failed: None });
+        for opening in self.workload.accounts.clone() {
+            if !self.random.once_in(5) {
+                self.clients.call(Call::Open(opening), &world.front, &mut self.auditor);
+            }
+        }
+        while self.report.steps < self.steps {
+            self.report.steps += 1;
+            self.auditor.step += 1;
+            if self.random.once_in(self.pace.crash) {
+                world = self.crash(world);
+            } else if self.random.once_in(2_000) {
+                self.settle(&mut world);
+                self.audit_quiet(&world);
+            } else if !self.step(&mut world) {
+                world = self.crash(world);
+            }
+            self.auditor.published(&world.shared.directory);
+            if world.is_parked() {
+                self.auditor.coverage.hit("parked");
+            }
+        }
+        self.finish(world)
+    }
+
+    /// One step of somebody; `false` if the journal has failed.
+    fn step(&mut self, world: &mut World) -> bool {
+        loop {
+            let shard = self.random.below(world.stations.len());
+            let auditor = &mut self.auditor;
+            let done = match self.random.weighted(&self.pace.weights) {
+                0 => self.call(world),
+                1 => self.clients.poll(&mut self.random, &world.front, auditor),
+                2 => world.take_command(shard, self.now, auditor),
+                3 => world.take_control(shard, self.now, auditor),
+                4 => world.flush(shard, auditor),
+                5 => world.send(shard),
+                6 => {
+                    let faulty = world.can_commit() && self.random.once_in(self.pace.fault);
+                    let fault = faulty.then(|| self.fault());
+                    let most = 1 + self.random.below(4);
+                    match world.commit(most, fault, self.now, &mut self.auditor) {
+                        Ok(done) => done,
+                        Err(_) => return false,
+                    }
+                }
+                7 => world.notify(),
+                8 => world.follow(),
+                9 => world.seal(auditor) || world.notify_sealed(),
+                10 => world.notify_sealed(),
+                11 => world.tick(shard, self.now, auditor),
+                _ => self.pass_time(),
+            };
+            if done {
+                return true;
+            }
+        }
+    }
+
+    fn fault(&mut self) -> Fault {
+        let faults = [
+            (Fault::Lost, "Lost"),
+            (Fault::Torn { bytes: self.random.below(400) }, "Torn"),
+            (Fault::Unreported, "Unreported"),
+            (Fault::WitnessTorn, "WitnessTorn"),
+            (Fault::UnreportedAfterWitness, "UnreportedAfterWitness"),
+        ];
+        let (fault, name) = *self.random.pick(&faults);
+        self.auditor.coverage.hit(name);
+        self.report.faults += 1;
+        fault
+    }
+
+    fn call(&mut self, world: &World) -> bool {
+        if self.clients.waiting() >= self.pace.calls_max {
+            return self.random.once_in(50) && self.clients.leave(&mut self.random, &mut self.auditor);
+        }
+        let random = &mut self.random;
+        let call = match random.below(100) {
+            0..6 => {
+                let count = 1 + random.below(6);
+                Call::Batch((0..count).map(|_| self.workload.transaction(random)).collect())
+            }
+            6..10 => Call::Open(self.workload.opening(random)),
+            10..16 => match self.workload.sent.len() {
+                0 => return false,
+                _ => Call::Read(random.pick(&self.workload.sent).id),
+            },
+            16..26 if random.once_in(self.pace.change) => {
+                let (address, change) = self.workload.change(random);
+                Call::Change(address, change)
+            }
+            26..32 => match self.clients.unsettled.values().next().cloned() {
+                Some(transaction) => Call::Submit(transaction),
+                None => return false,
+            },
+            _ => Call::Submit(self.workload.transaction(random)),
+        };
+        self.clients.call(call, &world.front, &mut self.auditor);
+        true
+    }
+
+    pub(super) fn pass_time(&mut self) -> bool {
+        let random = &mut self.random;
+        let by = match random.weighted(&[60, 25, 8, 4, 2, 2]) {
+            0 => random.between(1, 1_000_000),
+            1 => random.between(1_000_000, SECOND),
+            2 => random.between(SECOND, 1_000 * SECOND),
+            3 => {
+                self.auditor.coverage.hit("clock back");
+                -random.between(1, 5 * SECOND)
+            }
+            4 => random.between(3_600 * SECOND, 3 * DAY),
+            _ => {
+                // Around the next midnight of Shanghai.
+                self.auditor.coverage.hit("midnight");
+                let since = (self.now.0 + 8 * 3_600 * SECOND).rem_euclid(DAY);
+                DAY - since + random.between(-2, 2)
+            }
+        };
+        self.now = self.now.plus_nanos(by);
+        true
+    }
+
+    /// The process ends here and now, and another one starts on what is left.
+    pub(super) fn crash(&mut self, mut world: World) -> World {
+        self.auditor.tell(|| "crash".into());
+        world.note_crash(&mut self.auditor);
+        self.clients.cut(&mut self.auditor);
+        let remains = world.crash();
+        self.start(remains)
+    }
+
+    /// Starts a process; again, if it dies before it takes traffic.
+    fn start(&mut self, mut remains: Remains) -> World {
+        loop {
+            self.report.crashes += 1;
+            self.auditor.step += 1;
+            self.damage(&remains.image);
+            self.disturb_index();
+            if self.random.once_in(8) {
+                self.now = self.now.plus_nanos(-self.random.between(1, 3_600 * SECOND));
+            } else {
+                self.pass_time();
+            }
+            let shards = u16::try_from(1 + self.random.below(4)).unwrap_or(1);
+            if std::mem::replace(&mut self.config.shards, shards) != shards {
+                self.auditor.coverage.hit("shards changed");
+            }
+            let image = remains.image.clone();
+            let opened = recovery::open(&self.config, &self.index_options, |index| {
+                let journal = FaultyJournal::reopen(image, index)?;
+                absorb(&mut self.auditor, &journal, remains.failed.take());
+                Ok(journal)
+            });
+            let (shared, mut assembled) = opened.unwrap_or_else(|error| panic!("a sound directory is refused: {error}"));
+            self.auditor.restart(self.config.shards);
+            let expiry = self.auditor.model.live.first().is_some_and(|(due, _)| *due <= self.now);
+            if expiry && self.random.once_in(4) {
+                assembled.committer.journal().fail_next(Fault::Lost);
+            }
+            let settled = recovery::settle_overdue(&shared, &mut assembled, self.now);
+            let crashes = self.random.once_in(10);
+            if settled.is_err() || crashes {
+                self.auditor.coverage.hit(if settled.is_err() { "crash: in the expiry of a start" } else { "crash: replayed only" });
+                remains = Remains { image: assembled.committer.into_journal().crash(), failed: None };
+                continue;
+            }
+            absorb(&mut self.auditor, assembled.committer.journal(), None);
+            let world = World::new(&self.config, shared, assembled);
+            self.auditor.restart(self.config.shards);
+            self.audit_ids(&world);
+            let overdue = self.auditor.model.live.first().is_some_and(|(due, _)| *due <= self.now);
+            assert!(!overdue, "no command is taken before the holds that ran out have expired");
+            if expiry {
+                self.auditor.coverage.hit("expired at a start");
+            }
+            return world;
+        }
+    }
+
+    /// A damaged copy of what is left must be refused.
+    fn damage(&mut self, image: &DurableImage) {
+        let whole = FaultyJournal::reopen(image.clone(), Checkpoint::default()).expect("a sound image opens");
+        let known = self.auditor.end();
+        if known.0 == 0 || whole.head().position != known || !self.random.once_in(3) {
+            return;
+        }
+        let random = &mut self.random;
+        // In the store's tables, or still in its log.
+        let mut damaged = if random.once_in(2) { whole.crash() } else { image.clone() };
+        match random.below(3) {
+            0 => damaged.flip(random.below(1 << 20), random.below(1 << 20)),
+            1 => damaged.cut(1 + random.below(3)),
+            _ => damaged.remove(random.below(1 << 20)),
+        }
+        let refused = FaultyJournal::reopen(damaged, Checkpoint::default());
+        assert!(refused.is_err(), "a damaged journal is opened at {:?}", refused.map(|it| it.head() as Head));
+        self.report.faults += 1;
+        self.auditor.coverage.hit("damage refused");
+    }
+
+    /// The index may be gone, or as it was some crashes ago.
+    fn disturb_index(&mut self) {
+        let (index, older) = (self.config.data.join("index"), self.config.data.join("older"));
+        match self.random.below(24) {
+            0 => {
+                remove(&index);
+                self.auditor.coverage.hit("index deleted");
+            }
+            1 if older.exists() => {
+                remove(&index);
+                fs::rename(&older, &index).expect("a folder is renamed");
+                self.auditor.coverage.hit("index older");
+            }
+            2 | 3 if index.exists() => {
+                remove(&older);
+                fs::create_dir_all(&older).expect("a folder");
+                for file in fs::read_dir(&index).expect("the index's files") {
+                    let file: PathBuf = file.expect("a file").path();
+                    let name = file.file_name().expect("a file has a name").to_owned();
+                    fs::copy(&file, older.join(name)).expect("a file is copied");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Everything that was asked gets its answer; then the last audit.
+    fn finish(mut self, mut world: World) -> Report {
+        for round in 0.. {
+            self.settle(&mut world);
+            let again: Vec<_> = self.clients.unsettled.values().take(self.config.in_flight_commands_max.min(2)).cloned().collect();
+            if again.is_empty() {
+                break;
+            }
+            assert!(round < 100_000, "{} transactions are never settled: {again:?}", self.clients.unsettled.len());
+            for transaction in again {
+                self.clients.call(Call::Submit(transaction), &world.front, &mut self.auditor);
+            }
+        }
+        self.audit_quiet(&world);
+        world = self.crash(world);
+        // Once more, all of them: each id has its outcome for ever.
+        for transaction in self.workload.sent.clone() {
+            self.auditor.step += 1;
+            self.clients.call(Call::Submit(transaction), &world.front, &mut self.auditor);
+            self.settle(&mut world);
+        }
+        self.audit_quiet(&world);
+        self.report.submitted = self.clients.submitted;
+        self.report.records = self.auditor.end().0;
+        self.report.coverage = std::mem::take(&mut self.auditor.coverage);
+        drop(Arc::clone(&world.front));
+        self.report
+    }
+}
+
+fn remove(folder: &std::path::Path) {
+    if folder.exists() {
+        fs::remove_dir_all(folder).expect("a folder is removed");
+    }
+}
+
+/// Audits what the journal has beyond what the auditor knows.
+fn absorb(auditor: &mut Auditor, journal: &FaultyJournal, mut failed: Option<Vec<Decided>>) {
+    let known = auditor.end();
+    assert!(journal.head().position >= known, "an acknowledged record is lost");
+    let mut groups = Vec::new();
+    let read = journal.read(known, &mut |group| {
+        groups.push(group);
+        Ok(())
+    });
+    read.expect("a journal that was opened can be read");
+    for group in groups.iter().filter(|group| group.first > known) {
+        auditor.committed(group, failed.take());
+    }
+}

@@ -1,0 +1,167 @@
+use axum::http::StatusCode;
+use yue_engine::model::RejectionCode;
+
+/// A stable error code of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// The request is not what the contract describes.
+    Malformed,
+    /// The body is larger, or has more elements, than the call takes.
+    TooLarge,
+    /// The id was used with another body.
+    IdReused,
+    /// A rule of the ledger.
+    Refused(RejectionCode),
+    /// The address was opened with another body.
+    AccountExists,
+    /// No such asset.
+    AssetUnknown,
+    /// The account has a balance or holds.
+    AccountNotEmpty,
+    /// No such thing, or no such route.
+    NotFound,
+    /// The route has no such method.
+    MethodNotAllowed,
+    /// The body is no JSON by its headers.
+    UnsupportedMediaType,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// A bound is reached; nothing was applied.
+    Overloaded,
+    /// The file system is nearly full; nothing was applied.
+    StorageLow,
+}
+
+impl Code {
+    /// All codes in the order of the contract.
+    pub const ALL: [Self; 30] = {
+        let mut all = [Self::Malformed; 30];
+        let [malformed, too_large, id_reused, rest @ ..] = &mut all;
+        (*malformed, *too_large, *id_reused) = (Self::Malformed, Self::TooLarge, Self::IdReused);
+        let (refusals, others) = rest.split_at_mut(RejectionCode::ALL.len());
+        let mut index = 0;
+        while index < refusals.len() {
+            #[expect(clippy::indexing_slicing, reason = "both have the same length; checked when compiled")]
+            {
+                refusals[index] = Self::Refused(RejectionCode::ALL[index]);
+            }
+            index += 1;
+        }
+        others.copy_from_slice(&[
+            Self::AccountExists,
+            Self::AssetUnknown,
+            Self::AccountNotEmpty,
+            Self::NotFound,
+            Self::MethodNotAllowed,
+            Self::UnsupportedMediaType,
+            Self::RequestTimeout,
+            Self::Overloaded,
+            Self::StorageLow,
+        ]);
+        all
+    };
+
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::IdReused => "id_reused",
+            Self::Refused(code) => code.as_str(),
+            Self::AccountExists => "account_exists",
+            Self::AssetUnknown => "asset_unknown",
+            Self::AccountNotEmpty => "account_not_empty",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::RequestTimeout => "request_timeout",
+            Self::Overloaded => "overloaded",
+            Self::StorageLow => "storage_low",
+        }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::IdReused | Self::AccountExists => StatusCode::CONFLICT,
+            Self::Refused(_) | Self::AssetUnknown | Self::AccountNotEmpty => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Overloaded | Self::StorageLow => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub const fn retryable(self) -> bool {
+        matches!(self, Self::RequestTimeout | Self::Overloaded | Self::StorageLow)
+    }
+
+    /// A line for people, the same for each problem of this code.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Malformed => "The request is malformed",
+            Self::TooLarge => "The request is too large",
+            Self::IdReused => "The id was used with another body",
+            Self::Refused(code) => refusal_title(code),
+            Self::AccountExists => "The account was opened with another body",
+            Self::AssetUnknown => "No such asset",
+            Self::AccountNotEmpty => "The account has a balance or holds",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "The route has no such method",
+            Self::UnsupportedMediaType => "The body must be JSON",
+            Self::RequestTimeout => "The body did not arrive in time",
+            Self::Overloaded => "The server is overloaded",
+            Self::StorageLow => "The storage is nearly full",
+        }
+    }
+}
+
+const fn refusal_title(code: RejectionCode) -> &'static str {
+    match code {
+        RejectionCode::AmountInvalid => "The amount is not valid",
+        RejectionCode::TransactionNotFound => "There is no such operation to reverse",
+        RejectionCode::HoldNotFound => "The hold was never placed",
+        RejectionCode::HoldExists => "The hold's id is taken",
+        RejectionCode::AccountNotFound => "No such account",
+        RejectionCode::AssetMismatch => "The accounts hold different assets",
+        RejectionCode::SameAccount => "Debit and credit are one account",
+        RejectionCode::AccountClosed => "The account is closed for ever",
+        RejectionCode::AccountFrozen => "The account is frozen",
+        RejectionCode::HoldCaptured => "The hold was captured before",
+        RejectionCode::HoldReleased => "The hold was released before",
+        RejectionCode::HoldExpired => "The hold ran out",
+        RejectionCode::CaptureExceedsHold => "The capture is above what was held",
+        RejectionCode::ReversalExceedsOriginal => "All reversals together would exceed the original",
+        RejectionCode::LimitExceeded => "A spending limit of the debit account would be exceeded",
+        RejectionCode::InsufficientFunds => "The account has too little available",
+        RejectionCode::CeilingExceeded => "The account's ceiling would be exceeded",
+        RejectionCode::Overflow => "A total would leave its range",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_in_the_contracts_order() {
+        let names: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+        let contract = "malformed too_large id_reused amount_invalid transaction_not_found hold_not_found \
+             hold_exists account_not_found asset_mismatch same_account account_closed account_frozen hold_captured \
+             hold_released hold_expired capture_exceeds_hold reversal_exceeds_original limit_exceeded \
+             insufficient_funds ceiling_exceeded overflow account_exists asset_unknown account_not_empty not_found \
+             method_not_allowed unsupported_media_type request_timeout overloaded storage_low";
+        assert_eq!(names, contract.split_whitespace().collect::<Vec<_>>());
+    }
+}
