@@ -59,7 +59,7 @@ pub struct IndexOptions {
     pub block_cache_bytes: usize,
     /// Bytes that a column family collects in memory before RocksDB writes them by itself.
     pub write_buffer_bytes: usize,
-    /// Bytes of id filters in memory, 1.5 an id; beyond, the oldest runs of ids are looked up on disk.
+    /// Bytes of id filters in memory, 2 an id; beyond, the oldest runs of ids are looked up on disk.
     pub filter_bytes_max: usize,
 }
 

@@ -3,8 +3,8 @@
 //! Owns its bits and their byte form (blocks of eight 32-bit words, one bit set in each word, little-endian). Never has a
 //! false negative. The hash is fixed, so that the byte form means the same in each process.
 
-/// Bits an id: 0.5 % of absent ids pass.
-const BITS_PER_ID: u64 = 12;
+/// Bits an id: one absent id in a thousand passes, and costs a look at the disk, which is a hundred looks at a filter.
+const BITS_PER_ID: u64 = 16;
 const BLOCK_BITS: u64 = 256;
 const BLOCK_BYTES: usize = 32;
 /// Odd numbers without a pattern; each picks a bit of its own.
@@ -110,7 +110,7 @@ mod tests {
             let filter = Filter::decode(&filter.encode()).unwrap();
             assert!((0..COUNT).all(|n| filter.may_contain(id(n))));
             let passed = (COUNT..2 * COUNT).filter(|&n| filter.may_contain(id(n))).count();
-            assert!(passed < 1_000, "{passed} of {COUNT} absent ids passed");
+            assert!(passed < 200, "{passed} of {COUNT} absent ids passed");
         }
         assert!(Filter::decode(&[0; 31]).is_none());
     }

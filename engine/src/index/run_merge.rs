@@ -14,9 +14,9 @@ use crate::model::Position;
 
 /// Runs of one merge.
 const FAN_IN: usize = 4;
-/// Ids that are merged for each id of a new segment and each merge under way: in the long run each size of runs asks for
-/// one, so that two keep up.
-const IDS_PER_NEW_ID: u64 = 2;
+/// Ids that are merged for each id of a new segment and each merge under way. In the long run each size of runs asks for
+/// one; more than that keeps the runs few, which each look-up of a random id feels.
+const IDS_PER_NEW_ID: u64 = 4;
 /// Most ids that are merged for each id of a new segment.
 const IDS_PER_NEW_ID_MAX: u64 = 8;
 /// Bytes of output that are collected before they are written.
