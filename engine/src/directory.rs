@@ -7,7 +7,10 @@
 mod account;
 mod claims;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use crossbeam_skiplist::SkipMap;
 use dashmap::{DashMap, Entry};
@@ -56,6 +59,8 @@ pub(crate) struct Directory {
     accounts: boxcar::Vec<Option<AccountEntry>>,
     pub(crate) transactions: Claims<TransactionId, Position>,
     pub(crate) holds: Claims<HoldId, HoldPlace>,
+    /// By shard: the last group that it was told of, and the last one that it shows.
+    progress: Box<[(AtomicU64, AtomicU64)]>,
     shards: u16,
 }
 
@@ -67,6 +72,7 @@ impl Directory {
             accounts: boxcar::Vec::new(),
             transactions: Claims::default(),
             holds: Claims::default(),
+            progress: (0..shards).map(|_| Default::default()).collect(),
             shards,
         }
     }
@@ -88,6 +94,28 @@ impl Directory {
         let claims = (self.transactions.in_flight(), self.holds.in_flight());
         let claimed = || (claims != (0, 0)).then(|| format!("ids in flight: {claims:?}"));
         self.addresses.iter().find_map(opening).or_else(|| entries.into_iter().find_map(busy)).or_else(claimed)
+    }
+
+    /// The shard is about to be told of a group that ends at `position`.
+    pub(crate) fn notified(&self, shard: ShardNo, position: Position) {
+        if let Some((notified, _)) = self.progress.get(shard.index()) {
+            notified.fetch_max(position.0, Ordering::SeqCst);
+        }
+    }
+
+    /// The shard shows all that it was told of up to `position`.
+    pub(crate) fn showed(&self, shard: ShardNo, position: Position) {
+        if let Some((_, shown)) = self.progress.get(shard.index()) {
+            shown.fetch_max(position.0, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether all shards show all records up to `position`, of which each of them has been told.
+    pub(crate) fn shows(&self, position: Position) -> bool {
+        self.progress.iter().all(|(notified, shown)| {
+            let shown = shown.load(Ordering::SeqCst);
+            shown >= position.0 || shown >= notified.load(Ordering::SeqCst)
+        })
     }
 
     /// The number of an open account.

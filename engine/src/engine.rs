@@ -18,7 +18,7 @@ use crate::{
     config::Config,
     fatal::fatal,
     front::Front,
-    index::IndexError,
+    index::{self, IndexError},
     journal::JournalError,
     metrics::Snapshot,
     model::{
@@ -26,7 +26,7 @@ use crate::{
         TransactionId,
     },
     recovery,
-    threads::{Follow, Threads},
+    threads::Threads,
     view::{
         AccountError, AccountView, AssetTotals, BalanceView, EventView, GroupTotals, HistoryCursor,
         HistoryEntry, HistoryQuery, HoldView, Outcome, Page, Point, SubmitError, TransactionView,
@@ -41,7 +41,7 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     front: Front,
     clock: Arc<Clock>,
-    follow: crossbeam::channel::Sender<Follow>,
+    questions: crossbeam::channel::Sender<oneshot::Sender<index::TrialBalance>>,
     threads: crossbeam::atomic::AtomicCell<Option<Box<Threads>>>,
     _lock: Lock,
 }
@@ -56,12 +56,11 @@ impl Drop for Inner {
 impl Inner {
     fn stop(&self) {
         self.front.state.stopping.store(true, Ordering::Relaxed);
+        let Some(threads) = self.threads.take() else { return };
         while self.front.counters.in_flight() > 0 {
             std::thread::sleep(Duration::from_millis(1));
         }
-        if let Some(threads) = self.threads.take() {
-            threads.stop();
-        }
+        threads.stop();
     }
 }
 
@@ -115,9 +114,9 @@ impl Locked {
     /// A damaged or newer data directory: it is left as it is.
     pub fn recover(self) -> Result<Engine, OpenError> {
         let recovery::Recovered { front, clock, threads } = recovery::recover(&self.config)?;
-        let follow = threads.follow.clone();
+        let questions = threads.questions.clone();
         let threads = crossbeam::atomic::AtomicCell::new(Some(Box::new(threads)));
-        Ok(Engine(Arc::new(Inner { front, clock, follow, threads, _lock: self.lock })))
+        Ok(Engine(Arc::new(Inner { front, clock, questions, threads, _lock: self.lock })))
     }
 }
 
@@ -226,13 +225,17 @@ impl Engine {
     /// The turnover of all accounts at one position that has everything acknowledged before this call.
     ///
     /// # Errors
-    /// The engine has stopped.
+    /// The engine has stopped, or too many ask at once.
     pub async fn trial_balance(&self) -> Result<TrialBalance, Unavailable> {
         let front = &self.0.front;
         front.index.wait_for(front.state.synced()).await;
         let (reply, answer) = oneshot::channel();
-        self.0.follow.send(Follow::TrialBalance(reply)).map_err(|_| Unavailable::Stopping)?;
+        self.0.questions.try_send(reply).map_err(|error| match error {
+            crossbeam::channel::TrySendError::Full(_) => Unavailable::Overloaded("the index"),
+            crossbeam::channel::TrySendError::Disconnected(_) => Unavailable::Stopping,
+        })?;
         let found = answer.await.map_err(|_| Unavailable::Stopping)?;
+        front.shown(found.position).await;
         let asset = |code: &str| {
             let no = front.assets.find(code);
             let no = no.unwrap_or_else(|| fatal(&format_args!("asset {code} is in use, but unknown")));

@@ -14,20 +14,21 @@ mod synced;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use rustc_hash::FxHashMap;
-use smallvec::SmallVec;
+use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::{SmallVec, smallvec};
 
 use self::{
     completion::{Completion, Landing},
     decided::{Effects, Ending, Retired, Unsynced},
     reservation::{Reservations, Ticket},
+    synced::Shown,
 };
 use crate::{
     directory::Directory,
     journal::Record,
     ledger::{Delta, Facts, Ledger, Stale},
     metrics::Counters,
-    model::{AccountNo, Position, Timestamp},
+    model::{AccountNo, HoldId, Position, Timestamp},
     view::Unavailable,
 };
 pub(crate) use message::{Batch, Envelope, Foreign, ForeignEffect, Input, ShardNo, ShardSet, Synced};
@@ -43,7 +44,9 @@ pub(crate) struct Shard {
     stamp: Timestamp,
     /// Other shards' effects up to here are in.
     seen: Position,
-    reservations: Reservations<Box<Envelope>>,
+    reservations: Reservations<Work>,
+    /// Holds that ran out and queue for their account.
+    expiring: FxHashSet<HoldId>,
     unsynced: VecDeque<Unsynced>,
     /// Records of higher shards on this shard's reservations: applied, not yet synced.
     applied: FxHashMap<Ticket, Effects>,
@@ -57,6 +60,12 @@ pub(crate) struct Shard {
     /// Free legs of this batch by shard and account: the last record's index, the sum.
     legs: FxHashMap<(ShardNo, AccountNo), (u32, Delta)>,
     outbox: Vec<(ShardNo, Input)>,
+}
+
+/// What queues for accounts that are reserved.
+enum Work {
+    Command(Box<Envelope>),
+    Expiry(HoldId),
 }
 
 /// What a shard has to send: first the batch to the journal's queue, then the messages.
@@ -86,6 +95,7 @@ impl Shard {
             stamp,
             seen,
             reservations: Reservations::default(),
+            expiring: FxHashSet::default(),
             unsynced: VecDeque::new(),
             applied: FxHashMap::default(),
             awaited: FxHashMap::default(),
@@ -112,23 +122,37 @@ impl Shard {
         }
     }
 
-    /// Expires the holds that ran out, in order of (expiry, id). One whose account is reserved waits, and so does one
-    /// that not all of its shards show yet (its end must not overtake its beginning on the way to them), and those
-    /// after it with it. Returns whether more are due.
+    /// Expires the holds that ran out, in order of (expiry, id). One whose account is reserved queues for it like a
+    /// command, and one that not all of its shards show yet waits for the next tick (its end must not overtake its
+    /// beginning on the way to them); the others go on. Returns whether more are due.
     pub(crate) fn tick(&mut self, now: Timestamp) -> bool {
         self.stamp = self.stamp.max(now);
-        for _ in 0..Self::EXPIRIES_PER_TICK_MAX {
-            let Some((due, id)) = self.ledger.next_expiry() else { return false };
-            let debit = self.ledger.hold(id).expect("a hold that expires is live").debit;
-            let waits = self.reservations.blocks(&[debit]) || self.directory.holds.is_in_flight(id);
-            if due > self.stamp || waits {
-                return false;
+        let due = self.ledger.expiries().take_while(|(due, _)| *due <= self.stamp).map(|(_, id)| id);
+        let due = due.filter(|id| !self.expiring.contains(id)).take(Self::EXPIRIES_PER_TICK_MAX);
+        let due: Vec<HoldId> = due.collect();
+        let mut expired = 0;
+        for &id in &due {
+            if self.directory.holds.is_in_flight(id) {
+                continue;
             }
-            let record = self.ledger.expire(id, self.stamp).expect("a hold that expires is live");
+            expired += 1;
+            let debit = self.ledger.hold(id).expect("a hold that expires is live").debit;
+            if self.reservations.blocks(&[debit]) {
+                self.expiring.insert(id);
+                self.reservations.wait(smallvec![debit], Work::Expiry(id));
+            } else {
+                self.expire(id);
+            }
+        }
+        expired == Self::EXPIRIES_PER_TICK_MAX
+    }
+
+    fn expire(&mut self, id: HoldId) {
+        // A capture or release may have come before it in the queue.
+        if let Some(record) = self.ledger.expire(id, self.stamp) {
             self.counters.hold_expired();
             self.append(&record, Ending::Nothing, &[]);
         }
-        true
     }
 
     /// What was decided since the last call.
@@ -155,6 +179,11 @@ impl Shard {
     /// Records of the batch that [`Shard::flush`] would give.
     pub(crate) fn batch_records(&self) -> usize {
         usize::try_from(self.count).unwrap_or(usize::MAX)
+    }
+
+    /// Their bytes.
+    pub(crate) fn batch_bytes(&self) -> usize {
+        self.records.len()
     }
 
     /// Messages that [`Shard::flush`] would give.
@@ -209,7 +238,7 @@ impl Shard {
             return self.run(envelope, own);
         }
         if self.reservations.waiting() < self.parked_commands_max {
-            self.reservations.wait(own, envelope);
+            self.reservations.wait(own, Work::Command(envelope));
         } else {
             self.withdraw(envelope, |completion, shard, _| {
                 completion.refuse(
@@ -236,9 +265,19 @@ impl Shard {
         let mut ready = Vec::new();
         self.reservations.release(ticket, &mut ready);
         while !ready.is_empty() {
-            for (ticket, envelope) in std::mem::take(&mut ready) {
-                let own = self.own_guarded(&envelope);
-                if let Some(done) = self.serve(envelope, own, Some(ticket)) {
+            for (ticket, work) in std::mem::take(&mut ready) {
+                let done = match work {
+                    Work::Command(envelope) => {
+                        let own = self.own_guarded(&envelope);
+                        self.serve(envelope, own, Some(ticket))
+                    }
+                    Work::Expiry(id) => {
+                        self.expiring.remove(&id);
+                        self.expire(id);
+                        Some(ticket)
+                    }
+                };
+                if let Some(done) = done {
                     self.reservations.release(done, &mut ready);
                 }
             }
@@ -292,10 +331,13 @@ impl Shard {
     /// A higher shard has decided on what this shard reserved.
     fn decided(&mut self, ticket: Ticket, record: Option<&Record>) {
         if let Some(record) = record {
+            self.stamp = self.stamp.max(record.decided_at());
             let effects = self.apply(record);
             match self.awaited.remove(&ticket) {
                 Some((position, at, landing)) => {
-                    self.show(effects, position);
+                    let mut shown = Shown::default();
+                    self.collect(effects, position, &mut shown);
+                    self.show(shown);
                     landing.arrive(&self.directory, &self.counters, (position, at));
                 }
                 None => drop(self.applied.insert(ticket, effects)),

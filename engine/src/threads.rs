@@ -37,6 +37,8 @@ use crate::{
 const BATCHES_WAITING_MAX: usize = 64;
 /// Groups that may wait for the index; its lag in records is bounded by the front.
 const GROUPS_WAITING_MAX: usize = 4_096;
+/// Questions that may wait for the index's thread; more are refused.
+const QUESTIONS_WAITING_MAX: usize = 64;
 /// Commands that a shard takes from its mailbox before it looks at what the journal has synced.
 const COMMANDS_PER_TURN: usize = 128;
 
@@ -50,7 +52,6 @@ pub(crate) enum Control {
 /// What the follower's thread takes.
 pub(crate) enum Follow {
     Group(Group),
-    TrialBalance(oneshot::Sender<TrialBalance>),
     /// No group will follow: end.
     Stop,
 }
@@ -85,7 +86,7 @@ impl Shared {
 /// The running threads and the ways to them.
 pub(crate) struct Threads {
     pub(crate) mailboxes: Vec<Sender<Input>>,
-    pub(crate) follow: Sender<Follow>,
+    pub(crate) questions: Sender<oneshot::Sender<TrialBalance>>,
     controls: Vec<Sender<Control>>,
     handles: Vec<JoinHandle<()>>,
     timekeeper: (Arc<AtomicBool>, JoinHandle<()>),
@@ -105,6 +106,7 @@ impl Threads {
         let (mailboxes, mailbox_ends): (Vec<_>, Vec<_>) = shards.iter().map(mailbox).unzip();
         let (to_committer, batches) = bounded::<Batch>(BATCHES_WAITING_MAX);
         let (follow, groups) = bounded::<Follow>(GROUPS_WAITING_MAX);
+        let (questions, asked) = bounded(QUESTIONS_WAITING_MAX);
         // One segment waits while another one is sealed; the follower waits with a third one.
         let (to_sealer, frozen) = bounded::<Frozen>(1);
         let mut handles = Vec::new();
@@ -120,15 +122,15 @@ impl Threads {
             handles.push(spawn("shard", move || thread.run()));
         }
         drop(to_committer);
-        let (own, peers, to_follower) = (shared.clone(), controls.clone(), follow.clone());
+        let (own, peers, to_follower) = (shared.clone(), controls.clone(), follow);
         handles.push(spawn("committer", move || commit(&own, committer, &batches, &peers, &to_follower)));
-        handles.push(spawn("index", move || follow_journal(follower, &groups, &to_sealer)));
+        handles.push(spawn("index", move || follow_journal(follower, &groups, &asked, &to_sealer)));
         let (own, peers) = (shared.clone(), controls.clone());
         handles.push(spawn("sealer", move || seal(&own, sealer, &frozen, &peers)));
         let stop = Arc::new(AtomicBool::new(false));
         let (own, stopped) = (shared.clone(), Arc::clone(&stop));
         let timekeeper = spawn("timekeeper", move || keep_time(&own, &stopped));
-        Self { mailboxes, follow, controls, handles, timekeeper: (stop, timekeeper) }
+        Self { mailboxes, questions, controls, handles, timekeeper: (stop, timekeeper) }
     }
 
     /// Ends the threads once nothing is in flight: shards first, and each next one when its input has ended.
@@ -137,7 +139,7 @@ impl Threads {
             // A thread that is gone needs no word.
             let _ = control.send(Control::Stop);
         }
-        drop((self.controls, self.mailboxes, self.follow));
+        drop((self.controls, self.mailboxes, self.questions));
         let (stop, timekeeper) = self.timekeeper;
         stop.store(true, Ordering::Relaxed);
         timekeeper.thread().unpark();
@@ -202,7 +204,9 @@ impl ShardThread {
             let Ok(input) = self.mailbox.try_recv() else { break };
             busy = true;
             self.shard.step(input, now);
-            if self.shard.batch_records() >= self.shared.config.group_records_max / 2 {
+            if self.shard.batch_records() >= self.shared.config.group_records_max / 2
+                || self.shard.batch_bytes() >= self.shared.config.group_bytes_max / 2
+            {
                 break;
             }
         }
@@ -267,6 +271,7 @@ fn commit<J: Journal>(
         // First the position, then the answers: who has an answer waits for at least its position.
         shared.state.synced.store(committer.head().position.0, Ordering::Release);
         for (shard, notice) in committed.notices {
+            shared.directory.notified(shard, notice.end);
             if let Some(shard) = shards.get(shard.index()) {
                 // A shard that has stopped had nothing in flight.
                 let _ = shard.send(Control::Input(Input::Synced(notice)));
@@ -280,10 +285,27 @@ fn commit<J: Journal>(
     let _ = follow.send(Follow::Stop);
 }
 
-fn follow_journal(mut follower: Follower, groups: &Receiver<Follow>, sealer: &Sender<Frozen>) {
-    while let Ok(next) = groups.recv() {
+fn follow_journal(
+    mut follower: Follower,
+    groups: &Receiver<Follow>,
+    questions: &Receiver<oneshot::Sender<TrialBalance>>,
+    sealer: &Sender<Frozen>,
+) {
+    loop {
+        let next = select_biased! {
+            recv(groups) -> next => next,
+            recv(questions) -> reply => {
+                if let Ok(reply) = reply {
+                    // A reader that went away needs no answer.
+                    let _ = reply.send(follower.trial_balance());
+                    continue;
+                }
+                // The engine is gone; what is in flight still has to be followed.
+                groups.recv()
+            }
+        };
         match next {
-            Follow::Group(group) => {
+            Ok(Follow::Group(group)) => {
                 let frozen = follower.step(Arc::new(group)).unwrap_or_else(|error| fatal(&error));
                 if let Some(frozen) = frozen
                     && sealer.send(frozen).is_err()
@@ -291,9 +313,7 @@ fn follow_journal(mut follower: Follower, groups: &Receiver<Follow>, sealer: &Se
                     fatal(&"the sealer has stopped before the index");
                 }
             }
-            // A reader that went away needs no answer.
-            Follow::TrialBalance(reply) => drop(reply.send(follower.trial_balance())),
-            Follow::Stop => return,
+            Ok(Follow::Stop) | Err(_) => return,
         }
     }
 }

@@ -39,6 +39,9 @@ pub enum SubmitError {
     /// Nothing was applied; try again.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// The engine stopped before the outcome was known; the same id again settles it.
+    #[error("the engine stopped before the outcome was known; the same id again settles it")]
+    Unknown,
 }
 
 /// A temporary refusal: nothing was applied, the id stays free.

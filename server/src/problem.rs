@@ -84,6 +84,7 @@ struct Details {
     position: Option<u64>,
     replayed: bool,
     closes: bool,
+    outcome: Effect,
 }
 
 impl Problem {
@@ -110,6 +111,7 @@ impl Problem {
             position: None,
             replayed: false,
             closes: false,
+            outcome: Effect::NotApplied,
         }))
     }
 
@@ -194,7 +196,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let retry_after_s = self.retry_after_s();
-        let Details { code, detail, operation, field, position, replayed, closes } = *self.0;
+        let Details { code, detail, operation, field, position, replayed, closes, outcome } = *self.0;
         let body = ProblemBody {
             r#type: format!("urn:yue:problem:{}", code.as_str()),
             title: code.title(),
@@ -202,9 +204,7 @@ impl IntoResponse for Problem {
             code: code.as_str(),
             detail,
             retryable: code.retryable(),
-            // What this server answers with an error it has not applied; where it can't know, it is not there to
-            // answer (it aborts).
-            outcome: Effect::NotApplied,
+            outcome,
             operation,
             field,
             position,
@@ -242,6 +242,11 @@ impl From<SubmitError> for Problem {
         match error {
             SubmitError::IdReused { field } => Self::new(Code::IdReused, detail).field(field),
             SubmitError::Unavailable(unavailable) => unavailable.into(),
+            SubmitError::Unknown => {
+                let mut problem = Self::new(Code::Overloaded, detail);
+                problem.0.outcome = Effect::Unknown;
+                problem
+            }
         }
     }
 }

@@ -143,9 +143,12 @@ impl AccountEntry {
         self.rules.store(Arc::new(rules));
     }
 
-    /// Replaces what is used of the limits.
+    /// Replaces what is used of the limits, unless what is there is newer.
     pub(crate) fn publish_limits(&self, limits: &[LimitState], position: Position) {
         let before = self.rules.load();
+        if position < before.position {
+            return;
+        }
         self.rules.store(Arc::new(PublishedRules {
             position,
             limits: limits.to_vec(),

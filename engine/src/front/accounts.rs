@@ -20,12 +20,14 @@ impl Front {
         opening: AccountOpening,
     ) -> Result<(AccountNo, bool), AccountError> {
         let asset = self.assets.find(&opening.asset).ok_or(AccountError::AssetUnknown)?;
-        // A new account's balance is zero.
-        if opening.floor.is_some_and(|floor| floor > 0) {
-            return Err(AccountError::BelowFloor);
-        }
-        if opening.ceiling.is_some_and(|ceiling| ceiling < 0) {
-            return Err(AccountError::AboveCeiling);
+        // A new account's balance is zero; an open one is compared with its first body instead.
+        if self.directory.find(opening.address.as_str()).is_none() {
+            if opening.floor.is_some_and(|floor| floor > 0) {
+                return Err(AccountError::BelowFloor);
+            }
+            if opening.ceiling.is_some_and(|ceiling| ceiling < 0) {
+                return Err(AccountError::AboveCeiling);
+            }
         }
         self.admission()?;
         let opening = Arc::new(opening);

@@ -8,12 +8,15 @@ use crate::{
     fatal::fatal,
     index::{self, IndexError},
     journal::{PostedTransaction, Record, RefusedTransaction},
-    model::{AccountNo, Address, Asset, HoldId, Position, Timestamp, TransactionId},
+    model::{AccountNo, AccountOpening, AccountStatus, Address, Asset, HoldId, Position, Timestamp, TransactionId},
     view::{
         AccountView, BalanceView, Event, EventView, HistoryCursor, HistoryEntry, HistoryQuery, HoldView,
         LimitView, Page, Point, PostedOperationView, TransactionView,
     },
 };
+
+/// Looks, a millisecond apart, for the shards to show what the index shows already: they are at it.
+const LOOKS_MAX: u32 = 5_000;
 
 /// An index that can't be read can't be trusted with the next duplicate either.
 fn sound<T>(result: Result<T, IndexError>) -> T {
@@ -21,6 +24,22 @@ fn sound<T>(result: Result<T, IndexError>) -> T {
 }
 
 impl Front {
+    /// Waits until the shards show everything up to a position that the index shows: what one read tells, the next one
+    /// and the next decision know.
+    pub(crate) async fn shown(&self, position: Position) {
+        for look in 0..LOOKS_MAX {
+            // A shard that has stopped shows nothing more, and nobody decides any more.
+            if self.directory.shows(position) {
+                return;
+            }
+            if look == 0 {
+                tokio::task::yield_now().await;
+            } else {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        }
+    }
+
     pub(crate) fn account(&self, address: &Address, now: Timestamp) -> Option<AccountView> {
         self.directory.find(address.as_str()).map(|no| self.account_view(no, now))
     }
@@ -118,7 +137,9 @@ impl Front {
             let _ = self.wait(Wait::Settled(settled)).await;
         }
         self.index.wait_for(self.state.synced()).await;
-        sound(self.index.find_hold(id)).map(|row| HoldView {
+        let found = sound(self.index.find_hold(id));
+        self.shown(self.index.applied()).await;
+        found.map(|row| HoldView {
             id,
             ended: row.ended.map(|(end, _)| end),
             amount: row.amount,
@@ -141,6 +162,7 @@ impl Front {
         let HistoryQuery { from, to, cursor: before, .. } = query;
         let query = index::HistoryQuery { account, from, to, before, limit: limit + 1 };
         let mut rows = sound(self.index.history(&query));
+        self.shown(self.index.applied()).await;
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().filter(|_| more).map(index::HistoryRow::cursor);
@@ -162,7 +184,9 @@ impl Front {
     pub(crate) async fn balance_at(&self, address: &Address, point: Point) -> Option<BalanceView> {
         let account = self.directory.find(address.as_str())?;
         self.index.wait_for(self.state.synced()).await;
-        let found = sound(self.index.balance_at(account, point))?;
+        let found = sound(self.index.balance_at(account, point));
+        self.shown(self.index.applied()).await;
+        let found = found?;
         let index::BalanceAt { posted, position, at } = found;
         Some(BalanceView { posted, asset: self.asset(account), position, at })
     }
@@ -170,8 +194,10 @@ impl Front {
     pub(crate) async fn events(&self, after: Position, limit: usize, now: Timestamp) -> Vec<EventView> {
         self.index.wait_for(self.state.synced()).await;
         let limit = limit.clamp(1, self.config.page_rows_max);
-        let records = sound(self.index.records(after, limit)).into_iter();
+        let records = sound(self.index.records(after, limit));
+        self.shown(self.index.applied()).await;
         records
+            .into_iter()
             .map(|(position, at, record)| EventView {
                 position,
                 at,
@@ -182,7 +208,9 @@ impl Front {
 
     fn event(&self, position: Position, at: Timestamp, record: Record, now: Timestamp) -> Event {
         match record {
-            Record::AccountOpened { no, .. } => Event::AccountOpened(Arc::new(self.account_view(no, now))),
+            Record::AccountOpened { no, opening, .. } => {
+                Event::AccountOpened(Arc::new(self.opened_view(no, opening, position, at)))
+            }
             Record::AccountChanged { no, .. } => Event::AccountChanged(Arc::new(self.account_view(no, now))),
             Record::Posted(posted) => Event::TransactionPosted(self.posted_view(position, at, &posted)),
             Record::Refused(refused) => Event::TransactionRefused(refused_view(position, at, refused)),
@@ -201,6 +229,26 @@ impl Front {
                     asset: self.asset(debit),
                 })
             }
+        }
+    }
+
+    /// An account as it was when it was opened.
+    fn opened_view(&self, no: AccountNo, opening: AccountOpening, position: Position, at: Timestamp) -> AccountView {
+        let unused = |limit| LimitView { limit, used_amount: 0, used_count: 0 };
+        AccountView {
+            address: opening.address,
+            asset: self.asset(no),
+            normal: opening.normal,
+            status: AccountStatus::Active,
+            posted: 0,
+            held: 0,
+            available: 0,
+            floor: opening.floor,
+            ceiling: opening.ceiling,
+            limits: opening.limits.into_iter().map(unused).collect(),
+            position,
+            opened_at: at,
+            metadata: opening.metadata,
         }
     }
 

@@ -43,8 +43,8 @@ impl Front {
                         Ok(Answer::Done(outcome)) => return Ok(outcome),
                         Ok(Answer::Unavailable(why)) => return Err(why.into()),
                         Ok(Answer::Stale(command)) => command.transaction,
-                        // The shard's thread is gone: the process is stopping.
-                        Err(_) => return Err(Unavailable::Stopping.into()),
+                        // The shard has stopped with the answer on its way.
+                        Err(_) => return Err(SubmitError::Unknown),
                     }
                 }
             };
@@ -94,7 +94,7 @@ impl Front {
                     later.push((index, command.transaction));
                     Err(Unavailable::Stopping.into())
                 }
-                None => Err(Unavailable::Stopping.into()),
+                None => Err(SubmitError::Unknown),
             });
         }
         let submitted = later
@@ -183,7 +183,8 @@ impl Front {
     fn dispatch(&self, shard: ShardNo, commands: Vec<Box<Envelope>>) {
         let mut commands = commands.into_iter();
         loop {
-            let message: Vec<_> = commands.by_ref().take(Self::COMMANDS_PER_MESSAGE_MAX).collect();
+            let most = Self::COMMANDS_PER_MESSAGE_MAX.min(self.config.in_flight_commands_max);
+            let message: Vec<_> = commands.by_ref().take(most).collect();
             if message.is_empty() {
                 return;
             }

@@ -31,9 +31,9 @@ pub struct Index {
     pub(super) applied: AtomicU64,
     pub(super) head: watch::Sender<Position>,
     /// Holds that live, and those whose end is not sealed.
-    pub(super) holds: DashMap<HoldId, HoldRow, rustc_hash::FxBuildHasher>,
+    pub(super) holds: DashMap<HoldId, HoldRow, foldhash::fast::RandomState>,
     /// Totals whose last change is not sealed, with its position.
-    pub(super) reversed: DashMap<(TransactionId, u8), (Amount, Position), rustc_hash::FxBuildHasher>,
+    pub(super) reversed: DashMap<(TransactionId, u8), (Amount, Position), foldhash::fast::RandomState>,
 }
 
 impl Index {

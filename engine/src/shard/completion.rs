@@ -49,13 +49,14 @@ impl BatchReply {
 
     /// The answers, once `done` was heard and every other handle is gone or finished.
     pub(crate) fn take(self: Arc<Self>) -> Vec<Option<Answer>> {
-        match Arc::try_unwrap(self) {
-            Ok(mut reply) => reply.answers.iter_mut().map(OnceLock::take).collect(),
-            // The last answer's handle is still being dropped on its shard's thread: wait for that moment.
-            Err(shared) => {
-                std::thread::yield_now();
-                shared.take()
+        let mut shared = self;
+        loop {
+            match Arc::try_unwrap(shared) {
+                Ok(mut reply) => return reply.answers.iter_mut().map(OnceLock::take).collect(),
+                // The last answer's handle is still being dropped on its shard's thread: wait for that moment.
+                Err(still) => shared = still,
             }
+            std::thread::yield_now();
         }
     }
 

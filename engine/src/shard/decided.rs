@@ -48,6 +48,8 @@ pub(super) enum Ending {
     Landing(Arc<Landing>),
     Opened(AccountNo, oneshot::Sender<Result<(), AccountError>>),
     Changed(AccountNo, Box<PublishedRules>, oneshot::Sender<Result<(), AccountError>>),
+    /// A change that is published: others may go on.
+    Unmark(AccountNo, oneshot::Sender<Result<(), AccountError>>),
 }
 
 impl Shard {

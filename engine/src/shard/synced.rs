@@ -1,85 +1,128 @@
 //! After the journal's sync: publish, land, answer, forget.
 
+use rustc_hash::FxHashMap;
+
 use super::{
     ForeignEffect, Shard, Synced,
-    decided::{Effects, Ending, Retired, Unsynced},
+    decided::{Effects, Ending, Retired},
 };
 use crate::{
     directory::PublishedRules,
-    ledger::Delta,
-    model::{Position, Timestamp},
+    ledger::{Delta, LimitState},
+    model::{AccountNo, Position, Timestamp},
 };
+
+/// What a notice changes, folded: an account is published once, so that no reader sees a part of a record.
+#[derive(Default)]
+pub(super) struct Shown {
+    deltas: FxHashMap<AccountNo, (Delta, Position)>,
+    limits: FxHashMap<AccountNo, (Vec<LimitState>, Position)>,
+}
+
+impl Shown {
+    fn add(&mut self, account: AccountNo, delta: Delta, position: Position) {
+        let shown = self.deltas.entry(account).or_default();
+        shown.0 += delta;
+        shown.1 = shown.1.max(position);
+    }
+
+    /// Effects may come out of the order of their positions; of the limits the newest state counts.
+    fn limits(&mut self, account: AccountNo, limits: Vec<LimitState>, position: Position) {
+        let shown = self.limits.entry(account).or_default();
+        if position >= shown.1 {
+            *shown = (limits, position);
+        }
+    }
+}
 
 impl Shard {
     pub(super) fn synced(&mut self, synced: Synced) {
-        // The folded legs first: a landing says that all legs before it are in.
-        for (position, _, effect) in &synced.foreign {
-            if let ForeignEffect::Legs { account, delta } = effect {
-                self.ledger.apply_delta(*account, *delta);
-                self.directory.entry(*account).publish(*delta, *position);
-            }
-        }
-        self.seen = synced.end;
-        for (first, at, count) in synced.own {
-            for index in 0..count {
-                let unsynced =
-                    self.unsynced.pop_front().expect("the journal syncs what this shard has decided");
-                self.settle(unsynced, first.plus(u64::from(index)), at.plus_nanos(i64::from(index)));
-            }
-        }
-        for (position, at, effect) in synced.foreign {
+        let Synced { end, own, foreign } = synced;
+        self.seen = end;
+        let mut shown = Shown::default();
+        let mut endings = Vec::new();
+        let mut landings = Vec::new();
+        for (position, at, effect) in foreign {
+            self.stamp = self.stamp.max(at);
             match effect {
-                ForeignEffect::Legs { .. } => {}
-                ForeignEffect::Landed(landing) => {
-                    landing.arrive(&self.directory, &self.counters, (position, at))
+                ForeignEffect::Legs { account, delta } => {
+                    self.ledger.apply_delta(account, delta);
+                    shown.add(account, delta, position);
                 }
+                ForeignEffect::Landed(landing) => landings.push((landing, position, at)),
                 ForeignEffect::Reserved { ticket, landing } => match self.applied.remove(&ticket) {
                     Some(effects) => {
-                        self.show(effects, position);
-                        landing.arrive(&self.directory, &self.counters, (position, at));
+                        self.collect(effects, position, &mut shown);
+                        landings.push((landing, position, at));
                     }
                     None => drop(self.awaited.insert(ticket, (position, at, landing))),
                 },
             }
         }
+        for (first, at, count) in own {
+            for index in 0..count {
+                let (position, at) = (first.plus(u64::from(index)), at.plus_nanos(i64::from(index)));
+                let unsynced =
+                    self.unsynced.pop_front().expect("the journal syncs what this shard has decided");
+                self.collect(unsynced.effects, position, &mut shown);
+                if let Ending::Changed(no, rules, reply) = unsynced.ending {
+                    self.directory.entry(no).publish_rules(PublishedRules { position, ..*rules });
+                    shown.add(no, Delta::default(), position);
+                    endings.push((Ending::Unmark(no, reply), position, at));
+                } else {
+                    endings.push((unsynced.ending, position, at));
+                }
+            }
+        }
+        self.show(shown);
+        for (ending, position, at) in endings {
+            self.settle(ending, position, at);
+        }
+        for (landing, position, at) in landings {
+            landing.arrive(&self.directory, &self.counters, (position, at));
+        }
     }
 
-    fn settle(&mut self, Unsynced { effects, ending }: Unsynced, position: Position, at: Timestamp) {
+    fn settle(&self, ending: Ending, position: Position, at: Timestamp) {
+        // A client that went away needs no answer.
         match ending {
-            Ending::Nothing => self.show(effects, position),
-            Ending::Command(finish) => {
-                self.show(effects, position);
-                finish.run(&self.directory, &self.counters, (position, at));
-            }
-            Ending::Landing(landing) => {
-                self.show(effects, position);
-                landing.arrive(&self.directory, &self.counters, (position, at));
-            }
+            Ending::Nothing => {}
+            Ending::Command(finish) => finish.run(&self.directory, &self.counters, (position, at)),
+            Ending::Landing(landing) => landing.arrive(&self.directory, &self.counters, (position, at)),
             Ending::Opened(no, reply) => {
                 self.directory.open(no, position, at);
-                // A client that went away needs no answer.
                 let _ = reply.send(Ok(()));
             }
-            Ending::Changed(no, rules, reply) => {
-                let entry = self.directory.entry(no);
-                entry.publish_rules(PublishedRules { position, ..*rules });
-                entry.publish(Delta::default(), position);
-                entry.unmark();
-                // A client that went away needs no answer.
+            Ending::Changed(no, _, reply) | Ending::Unmark(no, reply) => {
+                self.directory.entry(no).unmark();
                 let _ = reply.send(Ok(()));
             }
         }
     }
 
-    /// Publishes what a synced record changed here.
-    pub(super) fn show(&mut self, effects: Effects, position: Position) {
+    /// Adds what a synced record changed here to what is to be shown.
+    pub(super) fn collect(&mut self, effects: Effects, position: Position, shown: &mut Shown) {
         for (account, limits) in effects.limits {
-            self.directory.entry(account).publish_limits(&limits, position);
+            shown.limits(account, limits, position);
         }
         for (account, delta) in effects.deltas {
-            self.directory.entry(account).publish(delta, position);
+            shown.add(account, delta, position);
         }
         self.retired.extend(effects.retired.into_iter().map(|retired| (position, retired)));
+    }
+
+    /// Publishes: the limits before the balance of the same record, as readers expect it.
+    pub(super) fn show(&mut self, shown: Shown) {
+        for (account, (limits, position)) in shown.limits {
+            self.directory.entry(account).publish_limits(&limits, position);
+        }
+        for (account, (delta, position)) in shown.deltas {
+            self.directory.entry(account).publish(delta, position);
+        }
+        // What a higher shard has decided and this one does not know yet is not shown.
+        if self.awaited.is_empty() {
+            self.directory.showed(self.no, self.seen);
+        }
     }
 
     /// The index has sealed everything up to `position`: what ended before is its to answer.

@@ -241,6 +241,7 @@ impl Clients {
                 auditor.coverage.hit("id reused");
             }
             Err(SubmitError::Unavailable(_)) => auditor.coverage.hit("overloaded"),
+            Err(SubmitError::Unknown) => panic!("{}: a shard dropped an answer while it ran", body.id),
         }
     }
 }

@@ -231,6 +231,7 @@ impl ResultOut {
                 code: Some(Problem::from(unavailable).code().as_str()),
                 ..shape
             },
+            Err(SubmitError::Unknown) => Self { status: "unavailable", code: Some("overloaded"), ..shape },
         }
     }
 }
