@@ -23,7 +23,7 @@ use tokio::{
 use yue_engine::engine::Engine;
 
 use crate::{
-    body::BodyLimits,
+    body::{self, BodyLimits, BodyMemory, ReceivedBody},
     config::HttpLimits,
     problem::{Code, Problem},
     routes::{accounts, batch, docs, events, health, history, holds, metrics, transactions, trial_balance},
@@ -51,6 +51,7 @@ struct Shared {
     limits: HttpLimits,
     telemetry: Telemetry,
     event_streams: Arc<Semaphore>,
+    body_memory: BodyMemory,
 }
 
 impl App {
@@ -67,6 +68,7 @@ impl App {
             limits,
             telemetry: Telemetry::default(),
             event_streams: Arc::new(Semaphore::new(limits.event_streams_max.min(Semaphore::MAX_PERMITS))),
+            body_memory: BodyMemory::new(limits.body_memory_bytes_max),
         }))
     }
 
@@ -122,14 +124,19 @@ impl App {
         &self.0.telemetry
     }
 
-    /// The bounds of a body of one thing.
-    pub(crate) fn body_limits(&self) -> BodyLimits {
-        BodyLimits { bytes_max: self.0.limits.body_bytes_max, read_timeout: self.0.limits.body_read_timeout }
+    /// Reads the body of one thing.
+    pub(crate) async fn read_body(&self, request: Request) -> Result<ReceivedBody, Problem> {
+        self.read(request, self.0.limits.body_bytes_max).await
     }
 
-    /// The bounds of a batch's body.
-    pub(crate) fn batch_limits(&self) -> BodyLimits {
-        BodyLimits { bytes_max: self.0.limits.batch_bytes_max, read_timeout: self.0.limits.body_read_timeout }
+    /// Reads the body of a batch.
+    pub(crate) async fn read_batch(&self, request: Request) -> Result<ReceivedBody, Problem> {
+        self.read(request, self.0.limits.batch_bytes_max).await
+    }
+
+    async fn read(&self, request: Request, bytes_max: usize) -> Result<ReceivedBody, Problem> {
+        let limits = BodyLimits { bytes_max, read_timeout: self.0.limits.body_read_timeout };
+        body::read(request, limits, &self.0.body_memory).await
     }
 
     /// Room for one more event stream, if there is some.

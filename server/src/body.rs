@@ -1,18 +1,21 @@
 //! Request bodies, bounded in bytes and in time.
 //!
-//! Owns the caps. Never parses. Invariant: no more than the cap is ever kept, and what is announced as larger is
-//! refused unread.
+//! Owns the caps. Never parses. Invariant: no more than a body's cap is ever kept, nor more than all bodies' together,
+//! and what is announced as larger is refused unread.
 
-use std::time::Duration;
+use std::{ops::Deref, sync::Arc, time::Duration};
 
 use axum::{
-    body::{Body, Bytes},
+    body::{Body, Bytes, HttpBody as _},
     extract::Request,
     http::{HeaderMap, header},
 };
 use bytes::BytesMut;
 use http_body_util::BodyExt as _;
-use tokio::time::timeout;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 
 use crate::problem::{Code, Problem};
 
@@ -25,38 +28,84 @@ pub(crate) struct BodyLimits {
     pub(crate) read_timeout: Duration,
 }
 
+/// Room for all bodies that are being read or parsed, in units of [`BodyMemory::UNIT_BYTES`].
+pub(crate) struct BodyMemory(Arc<Semaphore>);
+
+impl BodyMemory {
+    const UNIT_BYTES: usize = 1 << 10;
+    /// Bodies up to this size, as nearly all are, need no room of their own: all connections together have at most
+    /// 160 MiB of them.
+    const FREE_BYTES: usize = 16 << 10;
+
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self(Arc::new(Semaphore::new((bytes_max / Self::UNIT_BYTES).min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Room for a body of at most so many bytes.
+    fn reserve(&self, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        if bytes <= Self::FREE_BYTES {
+            return Ok(None);
+        }
+        let units = u32::try_from(bytes.div_ceil(Self::UNIT_BYTES)).unwrap_or(u32::MAX);
+        let room = Arc::clone(&self.0).try_acquire_many_owned(units);
+        room.map(Some)
+            .map_err(|_| Problem::new(Code::Overloaded, "the room for request bodies is full").closes())
+    }
+}
+
+/// A body that has arrived, with its room.
+pub(crate) struct ReceivedBody {
+    bytes: Bytes,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl Deref for ReceivedBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Time and bytes for which an oversized body is still taken off the wire (and thrown away): a client that writes
 /// before it reads would else see a cut connection instead of the answer.
 const DISCARD_TIME_MAX: Duration = Duration::from_secs(4);
 const DISCARD_BYTES_MAX: usize = 64 << 20;
 
 /// Reads a JSON body's bytes.
-pub(crate) async fn read(request: Request, limits: BodyLimits) -> Result<Bytes, Problem> {
+pub(crate) async fn read(
+    request: Request,
+    limits: BodyLimits,
+    memory: &BodyMemory,
+) -> Result<ReceivedBody, Problem> {
     let typed = check_type(request.headers());
-    let announced = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     let waits = request.headers().contains_key(header::EXPECT);
     let mut body = request.into_body();
     // A client that waits for `100 Continue` has not sent the body yet, and does not.
     let discard = |body| {
         if !waits {
-            discard(body)
+            discard(body);
         }
     };
     if let Err(problem) = typed {
         discard(body);
         return Err(problem);
     }
-    if announced
-        .is_some_and(|length| usize::try_from(length).map_or(true, |length| length > limits.bytes_max))
-    {
+    // Of `Content-Length`; a body in chunks says nothing.
+    let most = body.size_hint().upper().map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+    if most.is_some_and(|most| most > limits.bytes_max) {
         discard(body);
         return Err(too_large(limits.bytes_max));
     }
+    let room = match memory.reserve(most.unwrap_or(limits.bytes_max)) {
+        Ok(room) => room,
+        Err(problem) => {
+            discard(body);
+            return Err(problem);
+        }
+    };
     match timeout(limits.read_timeout, collect(&mut body, limits.bytes_max)).await {
-        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Ok(bytes)) => Ok(ReceivedBody { bytes, _room: room }),
         Ok(Err(Cut::TooLarge)) => {
             discard(body);
             Err(too_large(limits.bytes_max))

@@ -63,6 +63,8 @@ pub struct HttpLimits {
     pub body_bytes_max: usize,
     /// Bytes of a batch's body.
     pub batch_bytes_max: usize,
+    /// Bytes of all bodies together, but for small ones, that are being read or parsed: 32 of the largest batches.
+    pub body_memory_bytes_max: usize,
     /// From a request's first byte to the end of its headers.
     pub header_read_timeout: Duration,
     /// From the end of the headers to the end of the body.
@@ -82,6 +84,7 @@ impl Default for HttpLimits {
             event_streams_max: 256,
             body_bytes_max: 256 << 10,
             batch_bytes_max: 16 << 20,
+            body_memory_bytes_max: 512 << 20,
             header_read_timeout: Duration::from_secs(5),
             body_read_timeout: Duration::from_secs(10),
             write_timeout: Duration::from_secs(10),
@@ -157,6 +160,9 @@ impl Settings {
         for (name, bound) in bounds {
             in_range(name, bound, 1..=usize::MAX, "1 or more")?;
         }
+        let largest = self.http.batch_bytes_max.max(self.http.body_bytes_max);
+        let room = largest..=usize::MAX;
+        in_range("body-memory-bytes-max", self.http.body_memory_bytes_max, room, "the largest body or more")?;
         Ok(self)
     }
 }

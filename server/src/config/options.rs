@@ -44,6 +44,9 @@ pub struct Options {
     /// Bytes of a batch's body; more is refused with 413 [default: 16777216].
     #[arg(long, env = "YUE_BATCH_BYTES_MAX", value_name = "BYTES")]
     pub batch_bytes_max: Option<usize>,
+    /// Bytes of all larger bodies together that are being read or parsed; more is refused with 503 [default: 536870912].
+    #[arg(long, env = "YUE_BODY_MEMORY_BYTES_MAX", value_name = "BYTES")]
+    pub body_memory_bytes_max: Option<usize>,
     /// Milliseconds from a request's first byte to the end of its headers [default: 5000].
     #[arg(long, env = "YUE_HEADER_READ_TIMEOUT_MS", value_name = "MS")]
     pub header_read_timeout_ms: Option<u64>,
@@ -157,7 +160,7 @@ impl Options {
     pub fn or(self, other: Self) -> Self {
         first_of!(self, other, {
             data, listen, shards, assets, log, http_threads, connections_max, event_streams_max, body_bytes_max,
-            batch_bytes_max, header_read_timeout_ms, body_read_timeout_ms, write_timeout_ms, idle_timeout_ms,
+            batch_bytes_max, body_memory_bytes_max, header_read_timeout_ms, body_read_timeout_ms, write_timeout_ms, idle_timeout_ms,
             drain_timeout_ms, mailbox_commands_max, parked_commands_max, in_flight_commands_max, group_records_max,
             group_bytes_max, index_lag_records_max, segment_records, index_cache_bytes, full_check_bytes_max,
             storage_reserve_percent, expiry_interval_ms, change_wait_ms_max,
@@ -172,6 +175,7 @@ impl Options {
             event_streams_max: self.event_streams_max.unwrap_or(default.event_streams_max),
             body_bytes_max: self.body_bytes_max.unwrap_or(default.body_bytes_max),
             batch_bytes_max: self.batch_bytes_max.unwrap_or(default.batch_bytes_max),
+            body_memory_bytes_max: self.body_memory_bytes_max.unwrap_or(default.body_memory_bytes_max),
             header_read_timeout: time(self.header_read_timeout_ms, default.header_read_timeout),
             body_read_timeout: time(self.body_read_timeout_ms, default.body_read_timeout),
             write_timeout: time(self.write_timeout_ms, default.write_timeout),
@@ -215,6 +219,7 @@ impl From<&Settings> for Options {
             event_streams_max: Some(http.event_streams_max),
             body_bytes_max: Some(http.body_bytes_max),
             batch_bytes_max: Some(http.batch_bytes_max),
+            body_memory_bytes_max: Some(http.body_memory_bytes_max),
             header_read_timeout_ms: milliseconds(http.header_read_timeout),
             body_read_timeout_ms: milliseconds(http.body_read_timeout),
             write_timeout_ms: milliseconds(http.write_timeout),

@@ -39,6 +39,7 @@ fn refuses_what_can_not_be() {
     check("data = 'd'\nshards = 0", "shards is out of its range");
     check("data = 'd'\nshards = 65", "shards is out of its range");
     check("data = 'd'\nconnections_max = 0", "connections-max is out of its range");
+    check("data = 'd'\nbatch_bytes_max = 1000000000", "body-memory-bytes-max is out of its range");
     check("data = 'd'\nassets = ['CNY=3']", "CNY");
     check("data = 'd'\nassets = ['usd=2']", "usd");
     assert!(toml::from_str::<Options>("dat = 'd'").is_err());

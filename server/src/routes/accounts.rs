@@ -6,7 +6,6 @@ use yue_engine::model::{AccountChange, Address};
 use super::{json, path_parameter};
 use crate::{
     app::App,
-    body,
     json::{Object, Text, parse},
     openapi::{BodyProblems, LedgerProblems, ReadProblems},
     problem::{Code, Problem, ProblemBody},
@@ -45,7 +44,7 @@ use crate::{
 )]
 pub(crate) async fn open(app: App, request: Request) -> Result<Response, Problem> {
     let engine = app.engine().await?;
-    let bytes = body::read(request, app.body_limits()).await?;
+    let bytes = app.read_body(request).await?;
     engine.admission()?;
     let Object(opening) = parse::<Object<OpeningIn>>(&bytes)?;
     let Text(address) = &opening.address;
@@ -124,7 +123,7 @@ pub(crate) async fn list(app: App, request: Request) -> Result<Response, Problem
 pub(crate) async fn change(app: App, mut request: Request) -> Result<Response, Problem> {
     let engine = app.engine().await?;
     let address: Address = path_parameter(&mut request, "address").await?;
-    let bytes = body::read(request, app.body_limits()).await?;
+    let bytes = app.read_body(request).await?;
     engine.admission()?;
     let Object(change) = parse::<Object<ChangeIn>>(&bytes)?;
     let account = engine.account(&address).ok_or_else(|| Problem::not_found("account"))?;

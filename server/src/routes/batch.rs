@@ -1,14 +1,12 @@
 //! `POST /v1/transactions/batch`
 
 use axum::{extract::Request, http::StatusCode, response::Response};
-use bytes::Bytes;
 use tokio::task::spawn_blocking;
 use yue_engine::{config::Config, model::Transaction};
 
 use super::json;
 use crate::{
     app::App,
-    body,
     json::{Object, parse},
     openapi::BatchProblems,
     problem::{Code, Problem},
@@ -38,7 +36,7 @@ const PARSE_INLINE_BYTES_MAX: usize = 256 << 10;
 )]
 pub(crate) async fn submit(app: App, request: Request) -> Result<Response, Problem> {
     let engine = app.engine().await?;
-    let bytes = body::read(request, app.batch_limits()).await?;
+    let bytes = app.read_batch(request).await?;
     engine.admission()?;
     let transactions = if bytes.len() <= PARSE_INLINE_BYTES_MAX {
         read(&bytes)?
@@ -54,7 +52,7 @@ pub(crate) async fn submit(app: App, request: Request) -> Result<Response, Probl
     Ok(json(StatusCode::OK, &ResultsOut { results }))
 }
 
-fn read(bytes: &Bytes) -> Result<Vec<Transaction>, Problem> {
+fn read(bytes: &[u8]) -> Result<Vec<Transaction>, Problem> {
     let Object(BatchIn { transactions: TransactionsIn { taken, too_many } }) = parse(bytes)?;
     if too_many {
         let detail = format!("a batch has at most {} transactions", Config::BATCH_TRANSACTIONS_MAX);

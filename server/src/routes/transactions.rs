@@ -13,7 +13,6 @@ use yue_engine::{
 use super::{json, path_parameter};
 use crate::{
     app::App,
-    body,
     json::{Object, parse},
     openapi::{ReadProblems, SubmitProblems},
     problem::{Code, Problem, ProblemBody, REPLAYED_HEADER},
@@ -65,7 +64,7 @@ use crate::{
 )]
 pub(crate) async fn submit(app: App, request: Request) -> Result<Response, Problem> {
     let engine = app.engine().await?;
-    let bytes = body::read(request, app.body_limits()).await?;
+    let bytes = app.read_body(request).await?;
     engine.admission()?;
     let Object(transaction) = parse::<Object<TransactionIn>>(&bytes)?;
     let outcome = engine.submit(transaction.into()).await?;

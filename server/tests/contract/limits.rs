@@ -49,6 +49,26 @@ async fn a_body_that_is_too_large_is_refused_announced_or_not() {
 }
 
 #[tokio::test]
+async fn all_bodies_together_have_a_bound() {
+    let limits = HttpLimits { body_memory_bytes_max: 40 << 20, ..HttpLimits::default() };
+    let ledger = Ledger::with(|_| (), limits);
+    let uri = "/v1/transactions/batch";
+    // Two bodies of unknown length that are being read, with room for 16 MiB each.
+    let reading = || {
+        ledger.send_json(Method::POST, uri, Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()))
+    };
+    let (mut first, mut second) = (Box::pin(reading()), Box::pin(reading()));
+    for body in [&mut first, &mut second] {
+        assert!(tokio::time::timeout(Duration::from_millis(50), body).await.is_err(), "it is being read");
+    }
+    ledger.send_json(Method::POST, uri, endless(1)).await.expect_problem(503, "overloaded");
+    ledger.send_json(Method::POST, uri, " ".repeat(9 << 20)).await.expect_problem(503, "overloaded");
+    ledger.send_json(Method::POST, uri, " ".repeat(1 << 10)).await.expect_problem(400, "malformed");
+    drop(first);
+    ledger.send_json(Method::POST, uri, endless(1)).await.expect_problem(400, "malformed");
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_is_not_waited_for() {
     let limits = HttpLimits { body_read_timeout: Duration::from_millis(50), ..HttpLimits::default() };
     let ledger = Ledger::with(|_| (), limits);

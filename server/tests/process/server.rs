@@ -51,6 +51,13 @@ impl Server {
         Client::new(self.address)
     }
 
+    /// Memory that the process has in use.
+    pub(crate) fn resident_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        kib.unwrap().parse::<u64>().unwrap() / 1_024
+    }
+
     /// SIGKILL: at any instruction.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
