@@ -8,7 +8,9 @@ use crate::{
     fatal::fatal,
     index::{self, IndexError},
     journal::{PostedTransaction, Record, RefusedTransaction},
-    model::{AccountNo, AccountOpening, AccountStatus, Address, Asset, HoldId, Position, Timestamp, TransactionId},
+    model::{
+        AccountNo, AccountOpening, AccountStatus, Address, Asset, HoldId, Position, Timestamp, TransactionId,
+    },
     view::{
         AccountView, BalanceView, Event, EventView, HistoryCursor, HistoryEntry, HistoryQuery, HoldView,
         LimitView, Page, Point, PostedOperationView, TransactionView,
@@ -233,7 +235,13 @@ impl Front {
     }
 
     /// An account as it was when it was opened.
-    fn opened_view(&self, no: AccountNo, opening: AccountOpening, position: Position, at: Timestamp) -> AccountView {
+    fn opened_view(
+        &self,
+        no: AccountNo,
+        opening: AccountOpening,
+        position: Position,
+        at: Timestamp,
+    ) -> AccountView {
         let unused = |limit| LimitView { limit, used_amount: 0, used_count: 0 };
         AccountView {
             address: opening.address,

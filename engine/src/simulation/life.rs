@@ -247,7 +247,8 @@ impl Life {
                 absorb(&mut self.auditor, &journal, remains.failed.take());
                 Ok(journal)
             });
-            let (shared, mut assembled) = opened.unwrap_or_else(|error| panic!("a sound directory is refused: {error}"));
+            let (shared, mut assembled) =
+                opened.unwrap_or_else(|error| panic!("a sound directory is refused: {error}"));
             self.auditor.restart(self.config.shards);
             let expiry = self.auditor.model.live.first().is_some_and(|(due, _)| *due <= self.now);
             if expiry && self.random.once_in(4) {
@@ -256,7 +257,11 @@ impl Life {
             let settled = recovery::settle_overdue(&shared, &mut assembled, self.now);
             let crashes = self.random.once_in(10);
             if settled.is_err() || crashes {
-                self.auditor.coverage.hit(if settled.is_err() { "crash: in the expiry of a start" } else { "crash: replayed only" });
+                self.auditor.coverage.hit(if settled.is_err() {
+                    "crash: in the expiry of a start"
+                } else {
+                    "crash: replayed only"
+                });
                 remains = Remains { image: assembled.committer.into_journal().crash(), failed: None };
                 continue;
             }
@@ -324,11 +329,21 @@ impl Life {
     fn finish(mut self, mut world: World) -> Report {
         for round in 0.. {
             self.settle(&mut world);
-            let again: Vec<_> = self.clients.unsettled.values().take(self.config.in_flight_commands_max.min(2)).cloned().collect();
+            let again: Vec<_> = self
+                .clients
+                .unsettled
+                .values()
+                .take(self.config.in_flight_commands_max.min(2))
+                .cloned()
+                .collect();
             if again.is_empty() {
                 break;
             }
-            assert!(round < 100_000, "{} transactions are never settled: {again:?}", self.clients.unsettled.len());
+            assert!(
+                round < 100_000,
+                "{} transactions are never settled: {again:?}",
+                self.clients.unsettled.len()
+            );
             for transaction in again {
                 self.clients.call(Call::Submit(transaction), &world.front, &mut self.auditor);
             }

@@ -11,8 +11,8 @@ use compact_str::CompactString;
 use crate::{
     journal::{PostedTransaction, Record},
     model::{
-        AccountChange, AccountNo, AccountOpening, AccountStatus, Amount, Floor, HoldEnd, HoldId, Limit, LimitWindow,
-        NormalSide, Patch, PostedKind, RejectionCode as Code, Timestamp, TransactionId,
+        AccountChange, AccountNo, AccountOpening, AccountStatus, Amount, Floor, HoldEnd, HoldId, Limit,
+        LimitWindow, NormalSide, Patch, PostedKind, RejectionCode as Code, Timestamp, TransactionId,
     },
 };
 
@@ -241,7 +241,9 @@ pub(super) fn legs(kind: &PostedKind) -> [(AccountNo, [i128; 3]); 2] {
 /// The legs of a record.
 pub(super) fn record_legs(record: &Record) -> Vec<(AccountNo, [i128; 3])> {
     match record {
-        Record::Posted(posted) => posted.operations.iter().flat_map(|operation| legs(&operation.kind)).collect(),
+        Record::Posted(posted) => {
+            posted.operations.iter().flat_map(|operation| legs(&operation.kind)).collect()
+        }
         Record::HoldExpired { debit, credit, held, .. } => {
             let held = i128::from(held.0);
             vec![(*debit, [0, -held, 0]), (*credit, [0, 0, -held])]
@@ -284,10 +286,19 @@ impl Model {
         originals: &BTreeMap<(TransactionId, u8), Original>,
         owned: impl Fn(AccountNo) -> bool,
     ) -> Self {
-        let holds: BTreeMap<_, _> =
-            self.holds.iter().filter(|(_, hold)| owned(hold.debit)).map(|(id, hold)| (*id, hold.clone())).collect();
+        let holds: BTreeMap<_, _> = self
+            .holds
+            .iter()
+            .filter(|(_, hold)| owned(hold.debit))
+            .map(|(id, hold)| (*id, hold.clone()))
+            .collect();
         Self {
-            accounts: self.accounts.iter().filter(|(no, _)| owned(**no)).map(|(no, it)| (*no, it.clone())).collect(),
+            accounts: self
+                .accounts
+                .iter()
+                .filter(|(no, _)| owned(**no))
+                .map(|(no, it)| (*no, it.clone()))
+                .collect(),
             live: self.live.iter().filter(|(_, id)| holds.contains_key(id)).copied().collect(),
             holds,
             reversed: self
@@ -331,7 +342,8 @@ impl Model {
         if spent.is_some_and(limits) {
             return Err(Code::LimitExceeded);
         }
-        let shift = |(no, by)| self.accounts.get_mut(&no).and_then(|account: &mut Account| account.shift(by).err());
+        let shift =
+            |(no, by)| self.accounts.get_mut(&no).and_then(|account: &mut Account| account.shift(by).err());
         if let Some(code) = legs(&kind).map(shift).into_iter().flatten().min() {
             return Err(code);
         }
@@ -402,15 +414,25 @@ impl Model {
                 if self.accounts.contains_key(&debit) {
                     let expires_at = Timestamp(now.0 + i64::from(expires_in) * 1_000_000_000);
                     let (code, amount) = (code.cloned(), amount.0);
-                    let hold =
-                        Hold { debit, credit, amount, captured: 0, placed_at: now, expires_at, code, ended: None };
+                    let hold = Hold {
+                        debit,
+                        credit,
+                        amount,
+                        captured: 0,
+                        placed_at: now,
+                        expires_at,
+                        code,
+                        ended: None,
+                    };
                     self.live.insert((expires_at, id));
                     assert!(self.holds.insert(id, hold).is_none(), "hold {id} is placed twice");
                 }
             }
             PostedKind::Capture { hold, amount, .. } => self.end(hold, HoldEnd::Captured, amount.0),
             PostedKind::Release { hold, .. } => self.end(hold, HoldEnd::Released, 0),
-            PostedKind::Reverse { transaction, operation, debit, credit, amount, total, original_at, .. } => {
+            PostedKind::Reverse {
+                transaction, operation, debit, credit, amount, total, original_at, ..
+            } => {
                 self.take(debit, code, amount, now);
                 let PostedKind::Reverse { original_code, .. } = kind else { return };
                 if let Some(account) = self.accounts.get_mut(&credit) {
@@ -435,7 +457,12 @@ impl Model {
         (hold.ended, hold.captured) = (Some(end), captured);
         self.live.remove(&(hold.expires_at, id));
         for limit in self.accounts.get_mut(&hold.debit).into_iter().flat_map(|account| &mut account.limits) {
-            limit.give_back(hold.code.as_ref(), hold.placed_at, hold.amount - captured, i64::from(captured == 0));
+            limit.give_back(
+                hold.code.as_ref(),
+                hold.placed_at,
+                hold.amount - captured,
+                i64::from(captured == 0),
+            );
         }
     }
 
