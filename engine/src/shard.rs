@@ -124,19 +124,21 @@ impl Shard {
 
     /// Expires the holds that ran out, in order of (expiry, id). One whose account is reserved queues for it like a
     /// command, and one that not all of its shards show yet waits for the next tick (its end must not overtake its
-    /// beginning on the way to them); the others go on. Returns whether more are due.
+    /// beginning on the way to them); other accounts' holds go on. Returns whether more are due.
     pub(crate) fn tick(&mut self, now: Timestamp) -> bool {
         self.stamp = self.stamp.max(now);
         let due = self.ledger.expiries().take_while(|(due, _)| *due <= self.stamp).map(|(_, id)| id);
         let due = due.filter(|id| !self.expiring.contains(id)).take(Self::EXPIRIES_PER_TICK_MAX);
         let due: Vec<HoldId> = due.collect();
         let mut expired = 0;
+        let mut held_back = Vec::new();
         for &id in &due {
-            if self.directory.holds.is_in_flight(id) {
+            let debit = self.ledger.hold(id).expect("a hold that expires is live").debit;
+            if self.directory.holds.is_in_flight(id) || held_back.contains(&debit) {
+                held_back.push(debit);
                 continue;
             }
             expired += 1;
-            let debit = self.ledger.hold(id).expect("a hold that expires is live").debit;
             if self.reservations.blocks(&[debit]) {
                 self.expiring.insert(id);
                 self.reservations.wait(smallvec![debit], Work::Expiry(id));

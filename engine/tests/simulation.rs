@@ -10,7 +10,7 @@ use yue_engine::simulation::{Options, Report, run};
 /// Steps of a run.
 const STEPS: u64 = 6_000;
 /// Seeds that each test run goes through.
-const SEEDS: u64 = 24;
+const SEEDS: u64 = 60;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().filter(|text| !text.is_empty()).map(|text| text.parse().unwrap())
@@ -60,9 +60,13 @@ fn seeds_of_the_simulation() {
         all.add(&simulate(seed));
     }
     let missing = all.coverage.missing();
-    let seed = rand::random();
-    println!("and by chance: seed {seed}");
-    all.add(&simulate(seed));
-    tell(&all, SEEDS + 1, since);
+    // A gate runs the same on each commit; what chance finds is for people, who get the seed with it.
+    if std::env::var_os("CI").is_none() {
+        let seed = rand::random();
+        println!("and by chance: seed {seed}");
+        all.add(&simulate(seed));
+        count += 1;
+    }
+    tell(&all, SEEDS + count, since);
     assert!(missing.is_empty(), "never reached: {missing:?}");
 }
