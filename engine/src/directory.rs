@@ -87,7 +87,11 @@ impl Directory {
         };
         let claims = (self.transactions.in_flight(), self.holds.in_flight());
         let claimed = || (claims != (0, 0)).then(|| format!("ids in flight: {claims:?}"));
-        self.addresses.iter().find_map(opening).or_else(|| entries.into_iter().find_map(busy)).or_else(claimed)
+        self.addresses
+            .iter()
+            .find_map(opening)
+            .or_else(|| entries.into_iter().find_map(busy))
+            .or_else(claimed)
     }
 
     /// The number of an open account.

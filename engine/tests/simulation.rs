@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use yue_engine::simulation::{Options, Report, run};
 
 /// Steps of a run.
-const STEPS: u64 = 6_000;
+const STEPS: u64 = 8_000;
 /// Seeds that each test run goes through.
 const SEEDS: u64 = 24;
 
@@ -20,7 +20,12 @@ fn simulate(seed: u64) -> Report {
     let memory = std::path::Path::new("/dev/shm");
     let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
     let steps = number("YUE_SIM_STEPS").unwrap_or(STEPS);
-    run(&Options { seed, steps, verbose: number("YUE_SIM_SEED").is_some(), directory: directory.path().to_owned() })
+    run(&Options {
+        seed,
+        steps,
+        verbose: number("YUE_SIM_SEED").is_some(),
+        directory: directory.path().to_owned(),
+    })
 }
 
 fn tell(report: &Report, seeds: u64, since: Instant) {

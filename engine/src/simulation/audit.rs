@@ -8,17 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     coverage::Coverage,
+    judge::{Passed, is_posted},
     model::{Model, Wanted, record_legs},
-    names::{Names, Pass, Thing},
+    names::{Names, Thing},
     shard_view::ShardView,
 };
 use crate::{
     directory::Directory,
     journal::{Group, Record},
-    model::{
-        AccountNo, AccountOpening, Address, Position, PostedKind, Rejection, RejectionCode as Code, Timestamp,
-        Transaction, TransactionId,
-    },
+    model::{AccountNo, AccountOpening, Address, Position, Timestamp, Transaction, TransactionId},
     shard::{Input, ShardNo},
 };
 
@@ -76,9 +74,9 @@ pub(super) struct Auditor {
     /// When a client could first know of something.
     pub(super) shown: BTreeMap<Thing, u64>,
     /// What lower shards had when they passed a command on, by command and shard.
-    passed: BTreeMap<TransactionId, BTreeMap<ShardNo, Vec<Model>>>,
+    pub(super) passed: BTreeMap<TransactionId, BTreeMap<ShardNo, Vec<Model>>>,
     /// Ids that this process has decided.
-    flushed: BTreeSet<TransactionId>,
+    pub(super) flushed: BTreeSet<TransactionId>,
     pub(super) coverage: Coverage,
 }
 
@@ -109,7 +107,9 @@ impl Auditor {
 
     pub(super) fn entry(&self, position: Position) -> &Entry {
         let index = usize::try_from(position.0).expect("a position of a run") - 1;
-        self.journal.get(index).unwrap_or_else(|| panic!("position {position} is told, but not in the journal"))
+        self.journal
+            .get(index)
+            .unwrap_or_else(|| panic!("position {position} is told, but not in the journal"))
     }
 
     /// A new process, which knows what the journal has.
@@ -118,7 +118,8 @@ impl Auditor {
         let names = &self.names;
         self.views = (0..shards)
             .map(|shard| {
-                let owned = |no: AccountNo| names.addresses.get(&no).is_some_and(|it| it.shard(shards) == shard);
+                let owned =
+                    |no: AccountNo| names.addresses.get(&no).is_some_and(|it| it.shard(shards) == shard);
                 ShardView::new(self.model.restricted(&names.originals, owned), self.end())
             })
             .collect();
@@ -154,7 +155,12 @@ impl Auditor {
     }
 
     /// A shard has sent what it decided since the last time.
-    pub(super) fn flushed(&mut self, shard: ShardNo, records: Vec<Record>, messages: &[(ShardNo, Input)]) -> Vec<Decided> {
+    pub(super) fn flushed(
+        &mut self,
+        shard: ShardNo,
+        records: Vec<Record>,
+        messages: &[(ShardNo, Input)],
+    ) -> Vec<Decided> {
         let mut told: BTreeMap<TransactionId, Vec<ShardNo>> = BTreeMap::new();
         let mut forwarded = Vec::new();
         for (to, input) in messages {
@@ -177,7 +183,8 @@ impl Auditor {
         for part in std::mem::take(&mut view.log) {
             let applied = part.applied;
             applied.iter().for_each(|record| view.shadow.apply(record));
-            let passed: Vec<_> = forwarded.by_ref().take(part.forwards).map(|it| (self.pass(&it, &[]), it.id)).collect();
+            let passed: Vec<_> =
+                forwarded.by_ref().take(part.forwards).map(|it| (self.pass(&it, &[]), it.id)).collect();
             self.note_passed(shard, &view, &passed, true);
             for record in records.by_ref().take(part.records) {
                 self.judge(shard, &mut view, &record);
@@ -187,14 +194,24 @@ impl Auditor {
                 decided.push(Decided { record, by: shard, told });
             }
         }
-        assert!(records.next().is_none() && forwarded.next().is_none(), "all that is sent was decided in some step");
+        assert!(
+            records.next().is_none() && forwarded.next().is_none(),
+            "all that is sent was decided in some step"
+        );
         self.views[shard.index()] = view;
         decided
     }
 
-    fn note_passed(&mut self, shard: ShardNo, view: &ShardView, passed: &[(Passed, TransactionId)], first: bool) {
+    fn note_passed(
+        &mut self,
+        shard: ShardNo,
+        view: &ShardView,
+        passed: &[(Passed, TransactionId)],
+        first: bool,
+    ) {
         for (resolved, id) in passed {
-            let resolved = resolved.as_ref().unwrap_or_else(|refusal| panic!("{id} is passed on, but {refusal:?}"));
+            let resolved =
+                resolved.as_ref().unwrap_or_else(|refusal| panic!("{id} is passed on, but {refusal:?}"));
             let wanted: Vec<Wanted> = resolved.iter().map(|(wanted, _)| wanted.clone()).collect();
             let models = self.passed.entry(*id).or_default().entry(shard).or_default();
             if first {
@@ -204,104 +221,6 @@ impl Auditor {
         }
     }
 
-    fn pass(&self, transaction: &Transaction, hidden: &[Thing]) -> Passed {
-        Pass { names: &self.names, model: &self.model, hidden }.run(transaction)
-    }
-
-    /// A shard has decided a record.
-    fn judge(&mut self, shard: ShardNo, view: &mut ShardView, record: &Record) {
-        self.tell(|| format!("shard {} sends {record:?}", shard.0));
-        assert!(record.decided_at() >= view.stamp, "a shard's stamps never go back: {record:?}");
-        view.stamp = record.decided_at();
-        match record {
-            Record::Posted(posted) => {
-                let id = posted.id;
-                assert!(self.flushed.insert(id), "{id} is decided twice");
-                let bodies = self.ids.get(&id).map(|it| it.bodies.clone()).unwrap_or_default();
-                let fits = bodies.iter().any(|body| {
-                    let predicted = self.predict(view, body, record.decided_at());
-                    predicted.iter().any(|verdict| verdict.as_ref().is_ok_and(|kinds| is_posted(body, kinds, record)))
-                });
-                let all = || bodies.iter().map(|body| self.predict(view, body, record.decided_at())).collect::<Vec<_>>();
-                assert!(fits, "shard {} posted {record:?}, but the model says {:?}", shard.0, all());
-            }
-            Record::Refused(refused) => {
-                let (body, rejection) = (&refused.transaction, refused.rejection);
-                assert!(self.flushed.insert(body.id), "{} is decided twice", body.id);
-                let sent = self.ids.get(&body.id).is_some_and(|it| it.bodies.contains(body));
-                assert!(sent, "nobody asked for {body:?}");
-                assert!(refused.seen <= view.seen, "a refusal was not decided in the future: {refused:?}");
-                if rejection.code < Code::HoldCaptured {
-                    self.judge_first_pass(body, rejection);
-                } else {
-                    let predicted = self.predict(view, body, refused.decided_at);
-                    let refusal = (rejection.code, rejection.operation);
-                    let fits = predicted.iter().any(|verdict| verdict.as_ref().err() == Some(&refusal));
-                    assert!(fits, "shard {} refused {refused:?}, but the model says {predicted:?}", shard.0);
-                }
-                self.coverage.refused(rejection.code, self.passed.contains_key(&body.id));
-            }
-            Record::HoldExpired { hold, .. } => {
-                let (due, next) = view.shadow.live.first().expect("a hold that expires lives");
-                assert_eq!(next, hold, "holds expire in order");
-                assert!(*due <= record.decided_at(), "hold {hold} expires too early");
-            }
-            Record::AccountOpened { opening, .. } => {
-                let sent = self.openings.get(&opening.address).is_some_and(|sent| sent.contains(opening));
-                assert!(sent, "nobody asked for {opening:?}");
-            }
-            Record::AccountChanged { no, change, .. } => {
-                assert!(view.shadow.accounts[no].allows(change), "{change:?} is not allowed: {:?}", view.shadow.accounts[no]);
-            }
-        }
-        if let Some(id) = id_of(record)
-            && self.passed.remove(&id).is_some()
-            && matches!(record, Record::Posted(_))
-        {
-            self.coverage.cross_shard_posted += 1;
-        }
-    }
-
-    /// What may come of a body: one verdict for each state that the lower shards can have had.
-    fn predict(&self, view: &ShardView, body: &Transaction, now: Timestamp) -> Vec<Result<Vec<PostedKind>, (Code, u8)>> {
-        let resolved = match self.pass(body, &[]) {
-            Ok(resolved) => resolved,
-            Err(refusal) => return vec![Err(refusal)],
-        };
-        let wanted: Vec<Wanted> = resolved.iter().map(|(wanted, _)| wanted.clone()).collect();
-        let mut states = vec![view.shadow.part(&wanted)];
-        for models in self.passed.get(&body.id).into_iter().flat_map(BTreeMap::values) {
-            states = states
-                .iter()
-                .flat_map(|state| {
-                    models.iter().map(|lower| {
-                        let mut both = state.clone();
-                        both.extend(lower.clone());
-                        both
-                    })
-                })
-                .take(64)
-                .collect();
-        }
-        states.into_iter().map(|state| state.decide(&resolved, now)).collect()
-    }
-
-    /// What is in the journal may not have been visible when the command was prepared, if nobody was told of it.
-    fn judge_first_pass(&self, body: &Transaction, rejection: Rejection) {
-        let began = self.ids.get(&body.id).and_then(|id| id.pending.iter().min().copied()).unwrap_or_default();
-        let things = Names::things(body).into_iter().filter(|thing| self.names.is_known(thing));
-        let doubtful: Vec<Thing> =
-            things.filter(|thing| self.shown.get(thing).is_none_or(|&shown| shown >= began)).take(8).collect();
-        let refusal = (rejection.code, rejection.operation);
-        let fits = (0..1_usize << doubtful.len()).any(|mask| {
-            let hidden = doubtful.iter().enumerate().filter(|(bit, _)| mask & (1 << bit) != 0);
-            let hidden: Vec<Thing> = hidden.map(|(_, thing)| thing.clone()).collect();
-            self.pass(body, &hidden).err() == Some(refusal)
-        });
-        let seen = self.pass(body, &[]);
-        assert!(fits, "{body:?} is refused with {rejection:?}; of {doubtful:?} unseen or not, the model says {seen:?}");
-    }
-
     /// A group is on disk. `expected` is what its batches held, if this process formed it.
     pub(super) fn committed(&mut self, group: &Group, expected: Option<Vec<Decided>>) {
         assert_eq!(group.first, self.end().next(), "positions have no gap");
@@ -309,14 +228,21 @@ impl Auditor {
         let mut expected = expected.map(Vec::into_iter);
         for (index, frame) in (0..).zip(group.frames()) {
             let record = Record::decode(frame.expect("a frame")).expect("a record");
-            let decided = expected.as_mut().map(|expected| expected.next().expect("as many records as were decided"));
-            assert!(decided.as_ref().is_none_or(|it| it.record == record), "the journal has what was decided");
+            let decided =
+                expected.as_mut().map(|expected| expected.next().expect("as many records as were decided"));
+            assert!(
+                decided.as_ref().is_none_or(|it| it.record == record),
+                "the journal has what was decided"
+            );
             let at = group.at.plus_nanos(index);
             assert!(self.journal.last().is_none_or(|last| last.at < at), "times grow");
             self.sequential(&record);
             self.journal.push(Entry { at, record, decided });
         }
-        assert!(expected.is_none_or(|mut expected| expected.next().is_none()), "all that was decided is in the group");
+        assert!(
+            expected.is_none_or(|mut expected| expected.next().is_none()),
+            "all that was decided is in the group"
+        );
     }
 
     /// The next record in the journal's order.
@@ -335,7 +261,8 @@ impl Auditor {
                     why.push(verdict);
                     fits
                 });
-                let body = body.unwrap_or_else(|| panic!("position {position}: {posted:?}; the model says {why:?}"));
+                let body =
+                    body.unwrap_or_else(|| panic!("position {position}: {posted:?}; the model says {why:?}"));
                 self.decided(posted.id, position, body);
                 self.add_rows(record, position);
             }
@@ -344,12 +271,19 @@ impl Auditor {
             }
             Record::HoldExpired { hold, debit, credit, held, .. } => {
                 let found = self.model.holds.get(hold).expect("a hold that expires was placed");
-                assert_eq!((found.debit, found.credit, found.amount), (*debit, *credit, held.0), "hold {hold}");
+                assert_eq!(
+                    (found.debit, found.credit, found.amount),
+                    (*debit, *credit, held.0),
+                    "hold {hold}"
+                );
                 assert!(found.expires_at <= record.decided_at(), "hold {hold} expires too early");
             }
             Record::AccountOpened { .. } => {}
             Record::AccountChanged { no, change, .. } => {
-                assert!(self.model.accounts[no].allows(change), "position {position}: {change:?} is not allowed");
+                assert!(
+                    self.model.accounts[no].allows(change),
+                    "position {position}: {change:?} is not allowed"
+                );
             }
         }
         self.names.learn(record, &self.model);
@@ -369,7 +303,8 @@ impl Auditor {
             let Some(amount) = operation.kind.moved() else { continue };
             let (debit, credit) = operation.kind.accounts();
             for (no, is_credit) in [(debit, false), (credit, true)] {
-                let grows = (self.model.accounts[&no].normal == crate::model::NormalSide::Credit) == is_credit;
+                let grows =
+                    (self.model.accounts[&no].normal == crate::model::NormalSide::Credit) == is_credit;
                 let rows = self.rows.entry(no).or_default();
                 let before = rows.last().map_or(0, |row| row.balance);
                 let units = i128::from(amount.0);
@@ -392,8 +327,14 @@ impl Auditor {
             let account = &self.model.accounts[&no];
             let address = &self.names.addresses[&no];
             *sums.entry(&self.names.accounts[address].asset).or_default() += net;
-            assert!(account.floor.is_none_or(|floor| floor <= account.available()), "position {position}: floor of {address}");
-            assert!(account.ceiling.is_none_or(|most| account.filled() <= most), "position {position}: ceiling of {address}");
+            assert!(
+                account.floor.is_none_or(|floor| floor <= account.available()),
+                "position {position}: floor of {address}"
+            );
+            assert!(
+                account.ceiling.is_none_or(|most| account.filled() <= most),
+                "position {position}: ceiling of {address}"
+            );
             self.changed.insert(no, position);
         }
         assert!(sums.values().all(|&sum| sum == 0), "position {position} makes money: {record:?}");
@@ -421,19 +362,10 @@ fn describe(input: &Input) -> String {
         Input::Commands(envelopes) => format!("{} commands", envelopes.len()),
         Input::Open { no, .. } => format!("the opening of {}", no.0),
         Input::Change { no, change, .. } => format!("a change of {}: {change:?}", no.0),
-        Input::Decided { ticket, record } => format!("the decision on {ticket:?}: {:?}", record.as_ref().map(|it| id_of(it))),
+        Input::Decided { ticket, record } => {
+            format!("the decision on {ticket:?}: {:?}", record.as_ref().map(|it| id_of(it)))
+        }
         Input::Synced(synced) => format!("the sync of {}", synced.end),
         Input::Sealed(position) => format!("the seal of {position}"),
     }
-}
-
-type Passed = Result<Vec<(Wanted, Option<compact_str::CompactString>)>, (Code, u8)>;
-
-/// Whether the record is this body with these effects.
-fn is_posted(body: &Transaction, kinds: &[PostedKind], record: &Record) -> bool {
-    let Record::Posted(posted) = record else { return false };
-    posted.id == body.id
-        && (&posted.code, &posted.reference, &posted.metadata) == (&body.code, &body.reference, &body.metadata)
-        && posted.operations.iter().map(|operation| &operation.kind).eq(kinds)
-        && posted.operations.iter().map(|it| &it.code).eq(body.operations.iter().map(|it| &it.code))
 }

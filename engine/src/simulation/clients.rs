@@ -191,7 +191,14 @@ impl Clients {
         }
     }
 
-    fn settled(&mut self, body: &Transaction, result: &Submitted, began: u64, front: &Front, auditor: &mut Auditor) {
+    fn settled(
+        &mut self,
+        body: &Transaction,
+        result: &Submitted,
+        began: u64,
+        front: &Front,
+        auditor: &mut Auditor,
+    ) {
         let step = auditor.step;
         let known = auditor.ids.get_mut(&body.id).expect("an id that was sent");
         if let Some(at) = known.pending.iter().position(|&it| it == began) {
@@ -205,12 +212,19 @@ impl Clients {
                 known.firsts += u32::from(!outcome.replayed);
                 assert!(known.firsts <= 1, "{} has two first answers", body.id);
                 let decided = known.decided.clone();
-                assert_eq!(known.position, Some(outcome.position), "{}: an answer of what is not on disk", body.id);
+                assert_eq!(
+                    known.position,
+                    Some(outcome.position),
+                    "{}: an answer of what is not on disk",
+                    body.id
+                );
                 let entry = auditor.entry(outcome.position);
                 let verdict = match &entry.record {
                     Record::Refused(refused) => Err(refused.rejection),
                     Record::Posted(_) => Ok(()),
-                    Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. } => {
+                    Record::AccountOpened { .. }
+                    | Record::AccountChanged { .. }
+                    | Record::HoldExpired { .. } => {
                         panic!("an answer leads to no transaction")
                     }
                 };
@@ -224,7 +238,10 @@ impl Clients {
                         let own = |it: &Thing| matches!(it, Thing::Hold(id) if auditor.names.holds.get(id).is_some_and(|it| it.2 == body.id));
                         placed.filter(own).chain([Thing::Original(body.id)]).collect()
                     }
-                    _ => Vec::new(),
+                    Record::Refused(_)
+                    | Record::AccountOpened { .. }
+                    | Record::AccountChanged { .. }
+                    | Record::HoldExpired { .. } => Vec::new(),
                 };
                 for thing in things {
                     auditor.shown.entry(thing).or_insert(step);

@@ -87,7 +87,8 @@ impl Coverage {
     pub fn missing(&self) -> Vec<String> {
         let codes = RejectionCode::ALL.into_iter().filter(|&code| code != RejectionCode::Overflow);
         let codes = codes.map(RejectionCode::as_str);
-        let refused = codes.filter(|code| !self.refused.contains_key(code) && !self.refused_across.contains_key(code));
+        let refused =
+            codes.filter(|code| !self.refused.contains_key(code) && !self.refused_across.contains_key(code));
         let seen = EXPECTED.iter().chain(&FAULTS).filter(|what| !self.seen.contains_key(*what)).copied();
         let posted = (self.cross_shard_posted == 0).then_some("posted across shards");
         let across = self.refused_across.is_empty().then_some("refused across shards");

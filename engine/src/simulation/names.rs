@@ -11,8 +11,8 @@ use super::model::{Model, Original, Wanted};
 use crate::{
     journal::Record,
     model::{
-        AccountNo, AccountStatus, Address, Assets, HoldId, Operation, OperationKind, PostedKind, RejectionCode as Code,
-        RequestedAmount, Transaction, TransactionId,
+        AccountNo, AccountStatus, Address, Assets, HoldId, Operation, OperationKind, PostedKind,
+        RejectionCode as Code, RequestedAmount, Transaction, TransactionId,
     },
 };
 
@@ -54,7 +54,10 @@ impl Names {
         match record {
             Record::AccountOpened { no, opening, scale, .. } => {
                 let known = Known { no: *no, asset: opening.asset.clone(), scale: *scale };
-                assert!(self.accounts.insert(opening.address.clone(), known).is_none(), "an address is opened twice");
+                assert!(
+                    self.accounts.insert(opening.address.clone(), known).is_none(),
+                    "an address is opened twice"
+                );
                 self.addresses.insert(*no, opening.address.clone());
             }
             Record::Posted(posted) => {
@@ -84,7 +87,8 @@ impl Names {
 
     /// What a request names.
     pub(super) fn things(transaction: &Transaction) -> Vec<Thing> {
-        let mut things: Vec<_> = transaction.operations.iter().flat_map(|operation| things(&operation.kind)).collect();
+        let mut things: Vec<_> =
+            transaction.operations.iter().flat_map(|operation| things(&operation.kind)).collect();
         things.sort();
         things.dedup();
         things

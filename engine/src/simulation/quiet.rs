@@ -64,11 +64,20 @@ impl Life {
         let address = &auditor.names.addresses[&no];
         let view = world.front.account(address, self.now).expect("an open account");
         let found = (view.posted, view.available, view.status, view.floor, view.ceiling, view.position);
-        let expected =
-            (model.posted(), model.available(), model.status, model.floor, model.ceiling, auditor.changed[&no]);
+        let expected = (
+            model.posted(),
+            model.available(),
+            model.status,
+            model.floor,
+            model.ceiling,
+            auditor.changed[&no],
+        );
         assert_eq!(found, expected, "{address}");
-        let used = |amount: u128, count: u64| (i128::try_from(amount).unwrap_or(-1), i64::try_from(count).unwrap_or(-1));
-        let found: Vec<_> = view.limits.iter().map(|it| (it.limit.clone(), used(it.used_amount, it.used_count))).collect();
+        let used = |amount: u128, count: u64| {
+            (i128::try_from(amount).unwrap_or(-1), i64::try_from(count).unwrap_or(-1))
+        };
+        let found: Vec<_> =
+            view.limits.iter().map(|it| (it.limit.clone(), used(it.used_amount, it.used_count))).collect();
         let expected: Vec<_> = model.limits.iter().map(|it| (it.limit.clone(), it.used(self.now))).collect();
         assert_eq!(found, expected, "limits of {address}");
     }
@@ -77,7 +86,12 @@ impl Life {
         let address = self.auditor.names.addresses[&no].clone();
         let rows = self.auditor.rows.get(&no).cloned().unwrap_or_default();
         let query = HistoryQuery { limit: usize::MAX, ..HistoryQuery::default() };
-        let page = world.front.history(&address, query).now_or_never().expect("nothing to wait for").expect("an account");
+        let page = world
+            .front
+            .history(&address, query)
+            .now_or_never()
+            .expect("nothing to wait for")
+            .expect("an account");
         let found = page.items.iter().rev().map(|it| {
             let credit = it.direction == Direction::Credit;
             (it.position, it.operation, credit, it.amount.0, it.balance, it.transaction, it.at)
@@ -86,10 +100,18 @@ impl Life {
             let at = self.auditor.entry(it.position).at;
             (it.position, it.operation, it.credit, it.amount, it.balance, it.transaction, at)
         });
-        assert!(found.clone().eq(expected.clone()), "history of {address}: {:?}", found.zip(expected).find(|(a, b)| a != b));
+        assert!(
+            found.clone().eq(expected.clone()),
+            "history of {address}: {:?}",
+            found.zip(expected).find(|(a, b)| a != b)
+        );
         for _ in 0..3 {
             let position = Position(self.random.next() % (self.auditor.end().0 + 1));
-            let at = world.front.balance_at(&address, Point::Position(position)).now_or_never().expect("nothing to wait for");
+            let at = world
+                .front
+                .balance_at(&address, Point::Position(position))
+                .now_or_never()
+                .expect("nothing to wait for");
             let last = rows.iter().rev().find(|row| row.position <= position);
             if let Some(row) = last {
                 let found = at.map(|at| (at.posted, at.position));
@@ -118,7 +140,8 @@ impl Life {
         let chosen: Vec<usize> = (0..count.min(20)).map(|_| self.random.below(count)).collect();
         for index in chosen {
             let (&id, hold) = model.holds.iter().nth(index).expect("below the count");
-            let view = world.front.hold_view(id).now_or_never().expect("nothing to wait for").expect("a hold");
+            let view =
+                world.front.hold_view(id).now_or_never().expect("nothing to wait for").expect("a hold");
             let found = (view.ended, view.amount.0, view.captured.0, view.expires_at);
             assert_eq!(found, (hold.ended, hold.amount, hold.captured, hold.expires_at), "hold {id}");
             assert!(hold.ended != Some(HoldEnd::Captured) || hold.captured <= hold.amount, "hold {id}");

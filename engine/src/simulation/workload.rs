@@ -9,8 +9,8 @@ use smallvec::SmallVec;
 
 use super::random::Random;
 use crate::model::{
-    AccountChange, AccountOpening, AccountStatus, Address, HoldId, Limit, LimitWindow, Metadata, NormalSide, Operation,
-    OperationKind, Patch, RequestedAmount, Transaction, TransactionId,
+    AccountChange, AccountOpening, AccountStatus, Address, HoldId, Limit, LimitWindow, Metadata, NormalSide,
+    Operation, OperationKind, Patch, RequestedAmount, Transaction, TransactionId,
 };
 
 const CODES: [&str; 3] = ["pay", "transfer", "withdraw"];
@@ -51,7 +51,8 @@ impl Workload {
             let name = format!("customers:{customer}");
             accounts.push(opening(&name, "CNY", NormalSide::Credit, floor, ceiling, limits));
             if random.once_in(3) {
-                let carbon = opening(&format!("{name}:carbon"), "CARBON", NormalSide::Credit, None, None, Vec::new());
+                let carbon =
+                    opening(&format!("{name}:carbon"), "CARBON", NormalSide::Credit, None, None, Vec::new());
                 accounts.push(carbon);
             }
         }
@@ -93,7 +94,8 @@ impl Workload {
 
     pub(super) fn transaction(&mut self, random: &mut Random) -> Transaction {
         if !self.sent.is_empty() && random.once_in(12) {
-            let mut copy = if random.once_in(2) { random.pick(&self.sent) } else { self.recent(random) }.clone();
+            let mut copy =
+                if random.once_in(2) { random.pick(&self.sent) } else { self.recent(random) }.clone();
             if random.once_in(3) {
                 self.alter(&mut copy, random);
             }
@@ -128,12 +130,13 @@ impl Workload {
         match random.below(4) {
             0 => copy.code = Some("other".into()),
             1 => copy.reference = Some("other".into()),
-            2 => copy.operations.push(Operation {
-                kind: OperationKind::Release { hold: HoldId(77) },
-                code: None,
-            }),
+            2 => copy
+                .operations
+                .push(Operation { kind: OperationKind::Release { hold: HoldId(77) }, code: None }),
             _ => {
-                if let Some(OperationKind::Transfer { amount, .. }) = copy.operations.first_mut().map(|it| &mut it.kind) {
+                if let Some(OperationKind::Transfer { amount, .. }) =
+                    copy.operations.first_mut().map(|it| &mut it.kind)
+                {
                     *amount = RequestedAmount::parse("7.77");
                 }
             }
@@ -166,7 +169,11 @@ impl Workload {
                     _ => self.recent(random).id,
                 };
                 let operation = if random.once_in(4) { 1 } else { 0 };
-                OperationKind::Reverse { transaction, operation, amount: random.once_in(2).then(|| amount(random)) }
+                OperationKind::Reverse {
+                    transaction,
+                    operation,
+                    amount: random.once_in(2).then(|| amount(random)),
+                }
             }
         };
         Operation { kind, code: if random.once_in(6) { code(random) } else { None } }
@@ -184,7 +191,8 @@ impl Workload {
     /// Mostly money's usual ways: recharge, payment, promotion, refund.
     fn pair(&self, random: &mut Random) -> (Address, Address) {
         let of = |prefix: &str, random: &mut Random| {
-            let found: Vec<_> = self.accounts.iter().filter(|it| it.address.as_str().starts_with(prefix)).collect();
+            let found: Vec<_> =
+                self.accounts.iter().filter(|it| it.address.as_str().starts_with(prefix)).collect();
             random.pick(&found).address.clone()
         };
         match random.weighted(&[20, 40, 8, 8, 4, 12, 8]) {

@@ -158,7 +158,9 @@ impl World {
 
     pub(super) fn flush(&mut self, shard: usize, auditor: &mut Auditor) -> bool {
         let station = &mut self.stations[shard];
-        if !station.sending.is_empty() || (station.shard.batch_records() == 0 && station.shard.messages() == 0) {
+        if !station.sending.is_empty()
+            || (station.shard.batch_records() == 0 && station.shard.messages() == 0)
+        {
             return false;
         }
         let Flushed { batch, messages } = station.shard.flush();
@@ -208,7 +210,8 @@ impl World {
             Ok(Committed { group, notices }) => {
                 auditor.committed(&group, Some(decided));
                 self.shared.state.synced.store(self.committer.head().position.0, Ordering::Release);
-                self.notices.extend(notices.into_iter().map(|(shard, notice)| FromCommitter::Notice(shard, notice)));
+                self.notices
+                    .extend(notices.into_iter().map(|(shard, notice)| FromCommitter::Notice(shard, notice)));
                 self.notices.push_back(FromCommitter::Group(group));
                 Ok(true)
             }
@@ -262,7 +265,8 @@ impl World {
     /// How far things are, for the coverage of crashes.
     pub(super) fn note_crash(&mut self, auditor: &mut Auditor) {
         let coverage = &mut auditor.coverage;
-        let sending = |is: fn(&FromShard) -> bool| self.stations.iter().any(|it| it.sending.front().is_some_and(is));
+        let sending =
+            |is: fn(&FromShard) -> bool| self.stations.iter().any(|it| it.sending.front().is_some_and(is));
         let lagging = self.groups.len() + self.frozen.len() + self.sealed.len() + self.notices.len();
         let told: Vec<bool> = self.stations.iter().map(|it| it.shard.leftover().is_some()).collect();
         let stages = [
@@ -295,6 +299,12 @@ impl World {
         let counted = (in_flight != 0).then(|| format!("{in_flight} commands are counted as in flight"));
         let shards = || self.stations.iter().find_map(|station| station.shard.leftover());
         counted.or_else(shards).or_else(|| self.shared.directory.leftover())
+    }
+
+    /// Whether some thread has sent a part of what it has to send.
+    pub(super) fn is_midway(&self) -> bool {
+        let message = |station: &Station| matches!(station.sending.front(), Some(FromShard::Message(..)));
+        !self.notices.is_empty() || !self.sealed.is_empty() || self.stations.iter().any(message)
     }
 
     pub(super) fn is_parked(&self) -> bool {
