@@ -61,7 +61,7 @@ impl Config {
             group_records_max: 16_384,
             group_bytes_max: 4 << 20,
             index_lag_records_max: 1_000_000,
-            segment_records: 1 << 19,
+            segment_records: 1 << 17,
             index_cache_bytes: 256 << 20,
             full_check_bytes_max: 4 << 30,
             storage_reserve_percent: 5,

@@ -12,6 +12,7 @@
 mod audit;
 mod clients;
 mod coverage;
+mod judge;
 mod life;
 mod model;
 mod names;
@@ -21,7 +22,7 @@ mod shard_view;
 mod workload;
 mod world;
 
-use std::path::PathBuf;
+use std::{cell::Cell, path::PathBuf};
 
 pub use coverage::Coverage;
 use life::Life;
@@ -69,7 +70,8 @@ impl Report {
 }
 
 std::thread_local! {
-    static RUNS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    static RUNS: Cell<bool> = const { Cell::new(false) };
+    static STEP: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The end of a process that is simulated here, and so the end of the run.
@@ -86,7 +88,10 @@ struct Replay(u64);
 impl Drop for Replay {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the simulation failed with seed {0}; replay it with: make sim SEED={0}", self.0);
+            let (seed, step) = (self.0, STEP.get());
+            eprintln!(
+                "the simulation failed with seed {seed} at step {step}; replay it with: make sim SEED={seed}"
+            );
         }
     }
 }

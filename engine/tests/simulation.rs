@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use yue_engine::simulation::{Options, Report, run};
 
 /// Steps of a run.
-const STEPS: u64 = 6_000;
+const STEPS: u64 = 8_000;
 /// Seeds that each test run goes through.
 const SEEDS: u64 = 60;
 

@@ -8,17 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     coverage::Coverage,
+    judge::{Passed, is_posted},
     model::{Model, Wanted, record_legs},
-    names::{Names, Pass, Thing},
+    names::{Names, Thing},
     shard_view::ShardView,
 };
 use crate::{
     directory::Directory,
     journal::{Group, Record},
-    model::{
-        AccountNo, AccountOpening, Address, Position, PostedKind, Rejection, RejectionCode as Code,
-        Timestamp, Transaction, TransactionId,
-    },
+    model::{AccountNo, AccountOpening, Address, Position, Timestamp, Transaction, TransactionId},
     shard::{Input, ShardNo},
 };
 
@@ -76,9 +74,9 @@ pub(super) struct Auditor {
     /// When a client could first know of something.
     pub(super) shown: BTreeMap<Thing, u64>,
     /// What lower shards had when they passed a command on, by command and shard.
-    passed: BTreeMap<TransactionId, BTreeMap<ShardNo, Vec<Model>>>,
+    pub(super) passed: BTreeMap<TransactionId, BTreeMap<ShardNo, Vec<Model>>>,
     /// Ids that this process has decided.
-    flushed: BTreeSet<TransactionId>,
+    pub(super) flushed: BTreeSet<TransactionId>,
     pub(super) coverage: Coverage,
 }
 
@@ -221,129 +219,6 @@ impl Auditor {
             }
             models.push(view.shadow.part(&wanted));
         }
-    }
-
-    fn pass(&self, transaction: &Transaction, hidden: &[Thing]) -> Passed {
-        Pass { names: &self.names, model: &self.model, hidden }.run(transaction)
-    }
-
-    /// A shard has decided a record.
-    fn judge(&mut self, shard: ShardNo, view: &mut ShardView, record: &Record) {
-        self.tell(|| format!("shard {} sends {record:?}", shard.0));
-        assert!(record.decided_at() >= view.stamp, "a shard's stamps never go back: {record:?}");
-        view.stamp = record.decided_at();
-        match record {
-            Record::Posted(posted) => {
-                let id = posted.id;
-                assert!(self.flushed.insert(id), "{id} is decided twice");
-                let bodies = self.ids.get(&id).map(|it| it.bodies.clone()).unwrap_or_default();
-                let fits = bodies.iter().any(|body| {
-                    let predicted = self.predict(view, body, record.decided_at());
-                    predicted
-                        .iter()
-                        .any(|verdict| verdict.as_ref().is_ok_and(|kinds| is_posted(body, kinds, record)))
-                });
-                let all = || {
-                    bodies
-                        .iter()
-                        .map(|body| self.predict(view, body, record.decided_at()))
-                        .collect::<Vec<_>>()
-                };
-                assert!(fits, "shard {} posted {record:?}, but the model says {:?}", shard.0, all());
-            }
-            Record::Refused(refused) => {
-                let (body, rejection) = (&refused.transaction, refused.rejection);
-                assert!(self.flushed.insert(body.id), "{} is decided twice", body.id);
-                let sent = self.ids.get(&body.id).is_some_and(|it| it.bodies.contains(body));
-                assert!(sent, "nobody asked for {body:?}");
-                assert!(refused.seen <= view.seen, "a refusal was not decided in the future: {refused:?}");
-                if rejection.code < Code::HoldCaptured {
-                    self.judge_first_pass(body, rejection);
-                } else {
-                    let predicted = self.predict(view, body, refused.decided_at);
-                    let refusal = (rejection.code, rejection.operation);
-                    let fits = predicted.iter().any(|verdict| verdict.as_ref().err() == Some(&refusal));
-                    assert!(fits, "shard {} refused {refused:?}, but the model says {predicted:?}", shard.0);
-                }
-                self.coverage.refused(rejection.code, self.passed.contains_key(&body.id));
-            }
-            Record::HoldExpired { hold, .. } => {
-                // One whose account is reserved queues for it; those of one account keep their order.
-                let debit = view.shadow.holds[hold].debit;
-                let mut live = view.shadow.live.iter().filter(|(_, id)| view.shadow.holds[id].debit == debit);
-                let (due, next) = live.next().expect("a hold that expires lives");
-                assert_eq!(next, hold, "holds of an account expire in order");
-                assert!(*due <= record.decided_at(), "hold {hold} expires too early");
-            }
-            Record::AccountOpened { opening, .. } => {
-                let sent = self.openings.get(&opening.address).is_some_and(|sent| sent.contains(opening));
-                assert!(sent, "nobody asked for {opening:?}");
-            }
-            Record::AccountChanged { no, change, .. } => {
-                assert!(
-                    view.shadow.accounts[no].allows(change),
-                    "{change:?} is not allowed: {:?}",
-                    view.shadow.accounts[no]
-                );
-            }
-        }
-        if let Some(id) = id_of(record)
-            && self.passed.remove(&id).is_some()
-            && matches!(record, Record::Posted(_))
-        {
-            self.coverage.cross_shard_posted += 1;
-        }
-    }
-
-    /// What may come of a body: one verdict for each state that the lower shards can have had.
-    fn predict(
-        &self,
-        view: &ShardView,
-        body: &Transaction,
-        now: Timestamp,
-    ) -> Vec<Result<Vec<PostedKind>, (Code, u8)>> {
-        let resolved = match self.pass(body, &[]) {
-            Ok(resolved) => resolved,
-            Err(refusal) => return vec![Err(refusal)],
-        };
-        let wanted: Vec<Wanted> = resolved.iter().map(|(wanted, _)| wanted.clone()).collect();
-        let mut states = vec![view.shadow.part(&wanted)];
-        for models in self.passed.get(&body.id).into_iter().flat_map(BTreeMap::values) {
-            states = states
-                .iter()
-                .flat_map(|state| {
-                    models.iter().map(|lower| {
-                        let mut both = state.clone();
-                        both.extend(lower.clone());
-                        both
-                    })
-                })
-                .take(64)
-                .collect();
-        }
-        states.into_iter().map(|state| state.decide(&resolved, now)).collect()
-    }
-
-    /// What is in the journal may not have been visible when the command was prepared, if nobody was told of it.
-    fn judge_first_pass(&self, body: &Transaction, rejection: Rejection) {
-        let began =
-            self.ids.get(&body.id).and_then(|id| id.pending.iter().min().copied()).unwrap_or_default();
-        let things = Names::things(body).into_iter().filter(|thing| self.names.is_known(thing));
-        let doubtful: Vec<Thing> = things
-            .filter(|thing| self.shown.get(thing).is_none_or(|&shown| shown >= began))
-            .take(8)
-            .collect();
-        let refusal = (rejection.code, rejection.operation);
-        let fits = (0..1_usize << doubtful.len()).any(|mask| {
-            let hidden = doubtful.iter().enumerate().filter(|(bit, _)| mask & (1 << bit) != 0);
-            let hidden: Vec<Thing> = hidden.map(|(_, thing)| thing.clone()).collect();
-            self.pass(body, &hidden).err() == Some(refusal)
-        });
-        let seen = self.pass(body, &[]);
-        assert!(
-            fits,
-            "{body:?} is refused with {rejection:?}; of {doubtful:?} unseen or not, the model says {seen:?}"
-        );
     }
 
     /// A group is on disk. `expected` is what its batches held, if this process formed it.
@@ -493,16 +368,4 @@ fn describe(input: &Input) -> String {
         Input::Synced(synced) => format!("the sync of {}", synced.end),
         Input::Sealed(position) => format!("the seal of {position}"),
     }
-}
-
-type Passed = Result<Vec<(Wanted, Option<compact_str::CompactString>)>, (Code, u8)>;
-
-/// Whether the record is this body with these effects.
-fn is_posted(body: &Transaction, kinds: &[PostedKind], record: &Record) -> bool {
-    let Record::Posted(posted) = record else { return false };
-    posted.id == body.id
-        && (&posted.code, &posted.reference, &posted.metadata)
-            == (&body.code, &body.reference, &body.metadata)
-        && posted.operations.iter().map(|operation| &operation.kind).eq(kinds)
-        && posted.operations.iter().map(|it| &it.code).eq(body.operations.iter().map(|it| &it.code))
 }

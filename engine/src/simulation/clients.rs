@@ -238,7 +238,10 @@ impl Clients {
                         let own = |it: &Thing| matches!(it, Thing::Hold(id) if auditor.names.holds.get(id).is_some_and(|it| it.2 == body.id));
                         placed.filter(own).chain([Thing::Original(body.id)]).collect()
                     }
-                    _ => Vec::new(),
+                    Record::Refused(_)
+                    | Record::AccountOpened { .. }
+                    | Record::AccountChanged { .. }
+                    | Record::HoldExpired { .. } => Vec::new(),
                 };
                 for thing in things {
                     auditor.shown.entry(thing).or_insert(step);

@@ -6,7 +6,7 @@
 use std::{fs, path::PathBuf, sync::Arc};
 
 use super::{
-    Options, Report,
+    Options, Report, STEP,
     audit::{Auditor, Decided},
     clients::{Call, Clients},
     random::Random,
@@ -52,6 +52,9 @@ struct Pace {
 }
 
 impl Life {
+    /// Times that a transaction is sent again to a quiet engine before it counts as stuck.
+    const ROUNDS_MAX: usize = 20;
+
     pub(super) fn new(options: &Options) -> Self {
         let mut random = Random::new(options.seed);
         let mut config = Config::new(&options.directory);
@@ -100,8 +103,11 @@ impl Life {
         }
         while self.report.steps < self.steps {
             self.report.steps += 1;
+            STEP.set(self.report.steps);
             self.auditor.step += 1;
-            if self.random.once_in(self.pace.crash) {
+            // A crash in the middle of something is worth more than one at rest.
+            let odds = if world.is_midway() { self.pace.crash / 8 } else { self.pace.crash };
+            if self.random.once_in(odds) {
                 world = self.crash(world);
             } else if self.random.once_in(2_000) {
                 self.settle(&mut world);
@@ -234,6 +240,10 @@ impl Life {
             self.disturb_index();
             if self.random.once_in(8) {
                 self.now = self.now.plus_nanos(-self.random.between(1, 3_600 * SECOND));
+            } else if let Some((due, _)) = self.auditor.model.live.first()
+                && self.random.once_in(4)
+            {
+                self.now = self.now.max(due.plus_nanos(self.random.between(0, SECOND)));
             } else {
                 self.pass_time();
             }
@@ -327,23 +337,16 @@ impl Life {
 
     /// Everything that was asked gets its answer; then the last audit.
     fn finish(mut self, mut world: World) -> Report {
-        for round in 0.. {
+        let (mut left, mut rounds) = (usize::MAX, 0);
+        loop {
             self.settle(&mut world);
-            let again: Vec<_> = self
-                .clients
-                .unsettled
-                .values()
-                .take(self.config.in_flight_commands_max.min(2))
-                .cloned()
-                .collect();
+            let again: Vec<_> = self.clients.unsettled.values().take(2).cloned().collect();
             if again.is_empty() {
                 break;
             }
-            assert!(
-                round < 100_000,
-                "{} transactions are never settled: {again:?}",
-                self.clients.unsettled.len()
-            );
+            rounds = if self.clients.unsettled.len() < left { 0 } else { rounds + 1 };
+            left = self.clients.unsettled.len();
+            assert!(rounds < Self::ROUNDS_MAX, "{left} transactions are never settled: {again:?}");
             for transaction in again {
                 self.clients.call(Call::Submit(transaction), &world.front, &mut self.auditor);
             }

@@ -4,15 +4,18 @@
 //! `ledger`. Never forgets a hold or a total. Invariant: [`Model::apply`] takes over what a record says, and
 //! [`Model::decide`] says what a record should say.
 
+mod account;
+mod limit;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(super) use account::Account;
 use compact_str::CompactString;
 
 use crate::{
     journal::{PostedTransaction, Record},
     model::{
-        AccountChange, AccountNo, AccountOpening, AccountStatus, Amount, Floor, HoldEnd, HoldId, Limit,
-        LimitWindow, NormalSide, Patch, PostedKind, RejectionCode as Code, Timestamp, TransactionId,
+        AccountNo, Amount, HoldEnd, HoldId, PostedKind, RejectionCode as Code, Timestamp, TransactionId,
     },
 };
 
@@ -25,31 +28,6 @@ pub(super) struct Model {
     pub(super) live: BTreeSet<(Timestamp, HoldId)>,
     reversed: BTreeMap<(TransactionId, u8), u64>,
 }
-
-#[derive(Clone, Debug)]
-pub(super) struct Account {
-    pub(super) normal: NormalSide,
-    pub(super) status: AccountStatus,
-    /// Credits less debits.
-    pub(super) net: i128,
-    /// What holds will debit and credit.
-    pub(super) held: [i128; 2],
-    pub(super) floor: Floor,
-    pub(super) ceiling: Option<i128>,
-    pub(super) limits: Vec<Counted>,
-}
-
-/// A limit with what it counted, by window.
-#[derive(Clone, Debug)]
-pub(super) struct Counted {
-    pub(super) limit: Limit,
-    /// Debits up to here were not counted.
-    born: Option<Timestamp>,
-    windows: BTreeMap<Window, (i128, i64)>,
-}
-
-/// Year, month, day in Shanghai; zero where the window is wider.
-type Window = (i16, i8, i8);
 
 #[derive(Clone, Debug)]
 pub(super) struct Hold {
@@ -93,131 +71,6 @@ impl Wanted {
             | Self::Release { debit, credit, .. } => [*debit, *credit],
             Self::Reverse { original, .. } => [original.credit, original.debit],
         }
-    }
-}
-
-impl Account {
-    fn new(opening: &AccountOpening) -> Self {
-        let counted = |limit: &Limit| Counted { limit: limit.clone(), born: None, windows: BTreeMap::new() };
-        Self {
-            normal: opening.normal,
-            status: AccountStatus::Active,
-            net: 0,
-            held: [0; 2],
-            floor: opening.floor,
-            ceiling: opening.ceiling,
-            limits: opening.limits.iter().map(counted).collect(),
-        }
-    }
-
-    pub(super) fn posted(&self) -> i128 {
-        if self.normal == NormalSide::Credit { self.net } else { -self.net }
-    }
-
-    pub(super) fn available(&self) -> i128 {
-        self.posted() - self.held[usize::from(self.normal == NormalSide::Debit)]
-    }
-
-    pub(super) fn filled(&self) -> i128 {
-        self.posted() + self.held[usize::from(self.normal == NormalSide::Credit)]
-    }
-
-    /// Adds to net and holds; tells what the rules say of it.
-    fn shift(&mut self, [net, out, into]: [i128; 3]) -> Result<(), Code> {
-        let before = (self.available(), self.filled());
-        self.net += net;
-        self.held[0] += out;
-        self.held[1] += into;
-        assert!(self.held[0] >= 0 && self.held[1] >= 0, "more is given back than was held");
-        if self.available() < before.0 && self.floor.is_some_and(|floor| self.available() < floor) {
-            return Err(Code::InsufficientFunds);
-        }
-        if self.filled() > before.1 && self.ceiling.is_some_and(|ceiling| self.filled() > ceiling) {
-            return Err(Code::CeilingExceeded);
-        }
-        Ok(())
-    }
-
-    fn change(&mut self, change: &AccountChange, now: Timestamp) {
-        if let Patch::Set(floor) = change.floor {
-            self.floor = floor;
-        }
-        if let Patch::Set(ceiling) = change.ceiling {
-            self.ceiling = ceiling;
-        }
-        if let Patch::Set(status) = change.status {
-            self.status = status;
-        }
-        if let Patch::Set(limits) = &change.limits {
-            let before = std::mem::take(&mut self.limits);
-            let kept = |limit: &Limit| {
-                let same = |old: &&Counted| old.limit.window == limit.window && old.limit.code == limit.code;
-                let old = before.iter().find(same);
-                let fresh = Counted { limit: limit.clone(), born: Some(now), windows: BTreeMap::new() };
-                old.map_or(fresh, |old| Counted { limit: limit.clone(), ..old.clone() })
-            };
-            self.limits = limits.iter().map(kept).collect();
-        }
-    }
-
-    /// Whether the change is allowed.
-    pub(super) fn allows(&self, change: &AccountChange) -> bool {
-        let empty = self.net == 0 && self.held == [0, 0];
-        self.status != AccountStatus::Closed
-            && !matches!(change.floor, Patch::Set(Some(floor)) if self.available() < floor)
-            && !matches!(change.ceiling, Patch::Set(Some(ceiling)) if self.filled() > ceiling)
-            && (change.status != Patch::Set(AccountStatus::Closed) || empty)
-    }
-}
-
-impl Counted {
-    fn counts(&self, code: Option<&CompactString>) -> bool {
-        self.limit.code.is_none() || self.limit.code.as_ref() == code
-    }
-
-    /// A clock that went back counts in the newest window.
-    fn window(&self, now: Timestamp) -> Window {
-        let window = window(self.limit.window, now);
-        self.windows.last_key_value().map_or(window, |(&last, _)| last.max(window))
-    }
-
-    pub(super) fn used(&self, now: Timestamp) -> (i128, i64) {
-        self.windows.get(&self.window(now)).copied().unwrap_or_default()
-    }
-
-    fn exceeds(&self, code: Option<&CompactString>, amount: u64, now: Timestamp) -> bool {
-        let (amounts, count) = self.used(now);
-        self.counts(code)
-            && (self.limit.amount.is_some_and(|most| amounts + i128::from(amount) > i128::from(most))
-                || self.limit.count.is_some_and(|most| count + 1 > i64::from(most)))
-    }
-
-    fn take(&mut self, code: Option<&CompactString>, amount: u64, now: Timestamp) {
-        if self.counts(code) {
-            let used = self.windows.entry(self.window(now)).or_default();
-            *used = (used.0 + i128::from(amount), used.1 + 1);
-        }
-    }
-
-    fn give_back(&mut self, code: Option<&CompactString>, at: Timestamp, amount: u64, count: i64) {
-        if self.counts(code)
-            && self.born.is_none_or(|born| at > born)
-            && let Some(used) = self.windows.get_mut(&window(self.limit.window, at))
-        {
-            *used = ((used.0 - i128::from(amount)).max(0), (used.1 - count).max(0));
-        }
-    }
-}
-
-fn window(window: LimitWindow, at: Timestamp) -> Window {
-    let shanghai = jiff::tz::TimeZone::fixed(jiff::tz::offset(8));
-    let at = jiff::Timestamp::from_nanosecond(i128::from(at.0)).expect("a time of the simulation");
-    let date = at.to_zoned(shanghai).date();
-    match window {
-        LimitWindow::Day => (date.year(), date.month(), date.day()),
-        LimitWindow::Month => (date.year(), date.month(), 0),
-        LimitWindow::Year => (date.year(), 0, 0),
-        LimitWindow::Lifetime => (0, 0, 0),
     }
 }
 

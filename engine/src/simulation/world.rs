@@ -301,6 +301,12 @@ impl World {
         counted.or_else(shards).or_else(|| self.shared.directory.leftover())
     }
 
+    /// Whether some thread has sent a part of what it has to send.
+    pub(super) fn is_midway(&self) -> bool {
+        let message = |station: &Station| matches!(station.sending.front(), Some(FromShard::Message(..)));
+        !self.notices.is_empty() || !self.sealed.is_empty() || self.stations.iter().any(message)
+    }
+
     pub(super) fn is_parked(&self) -> bool {
         self.stations.iter().any(|station| station.shard.is_parked())
     }
