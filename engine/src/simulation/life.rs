@@ -39,6 +39,8 @@ pub(super) struct Life {
     pub(super) config: Config,
     index_options: IndexOptions,
     steps: u64,
+    /// Records that the workload knows.
+    learned: usize,
     pace: Pace,
 }
 
@@ -89,6 +91,7 @@ impl Life {
             config,
             index_options,
             steps: options.steps,
+            learned: 0,
             pace,
         }
     }
@@ -115,6 +118,10 @@ impl Life {
             } else if !self.step(&mut world) {
                 world = self.crash(world);
             }
+            for entry in &self.auditor.journal[self.learned..] {
+                self.workload.learn(&entry.record);
+            }
+            self.learned = self.auditor.journal.len();
             self.auditor.published(&world.shared.directory);
             if world.is_parked() {
                 self.auditor.coverage.hit("parked");

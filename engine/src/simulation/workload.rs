@@ -8,9 +8,10 @@ use compact_str::{CompactString, format_compact};
 use smallvec::SmallVec;
 
 use super::random::Random;
+use crate::journal::Record;
 use crate::model::{
     AccountChange, AccountOpening, AccountStatus, Address, HoldId, Limit, LimitWindow, Metadata, NormalSide,
-    Operation, OperationKind, Patch, RequestedAmount, Transaction, TransactionId,
+    Operation, OperationKind, Patch, PostedKind, RequestedAmount, Transaction, TransactionId,
 };
 
 const CODES: [&str; 3] = ["pay", "transfer", "withdraw"];
@@ -21,6 +22,8 @@ pub(super) struct Workload {
     pub(super) accounts: Vec<AccountOpening>,
     pub(super) sent: Vec<Transaction>,
     holds: Vec<HoldId>,
+    /// What can be reversed.
+    moved: Vec<(TransactionId, u8)>,
     next: u128,
 }
 
@@ -56,7 +59,7 @@ impl Workload {
                 accounts.push(carbon);
             }
         }
-        Self { accounts, sent: Vec::new(), holds: Vec::new(), next: 1 }
+        Self { accounts, sent: Vec::new(), holds: Vec::new(), moved: Vec::new(), next: 1 }
     }
 
     pub(super) fn opening(&self, random: &mut Random) -> AccountOpening {
@@ -86,7 +89,7 @@ impl Workload {
             6 => change.ceiling = Patch::Set(random.once_in(2).then(|| random.between(100, 9_000).into())),
             _ => change.floor = Patch::Set(random.once_in(2).then(|| random.between(-400, 200).into())),
         }
-        if random.once_in(40) {
+        if random.once_in(8) {
             change.status = Patch::Set(AccountStatus::Closed);
         }
         (address, change)
@@ -115,11 +118,29 @@ impl Workload {
         transaction
     }
 
+    /// Takes over what later transactions can refer to.
+    pub(super) fn learn(&mut self, record: &Record) {
+        let Record::Posted(posted) = record else { return };
+        for (index, operation) in (0_u8..).zip(&posted.operations) {
+            match operation.kind {
+                PostedKind::Transfer { .. } | PostedKind::Capture { .. } => {
+                    self.moved.push((posted.id, index))
+                }
+                PostedKind::Hold { id, .. } => self.holds.push(id),
+                PostedKind::Release { .. } | PostedKind::Reverse { .. } => {}
+            }
+        }
+    }
+
     fn fresh(&mut self, random: &mut Random) -> u128 {
         self.next += 1;
         // Ids of all kinds: ordered as v7, and random.
         let high = if random.once_in(2) { u128::from(random.next()) << 64 } else { 0 };
         high | self.next << 8
+    }
+
+    fn recent_or(&self, own: u128, random: &mut Random) -> TransactionId {
+        if self.sent.is_empty() { TransactionId(own) } else { self.recent(random).id }
     }
 
     fn recent<'a>(&'a self, random: &mut Random) -> &'a Transaction {
@@ -152,7 +173,10 @@ impl Workload {
             1 => {
                 let (debit, credit) = self.pair(random);
                 let id = if random.once_in(15) { self.hold(random) } else { HoldId(self.fresh(random)) };
-                self.holds.push(id);
+                if random.once_in(4) {
+                    // Perhaps it is named before it is placed.
+                    self.holds.push(id);
+                }
                 let expires_in = *random.pick(&[1, 2, 60, 900, 86_400, 2_592_000]);
                 OperationKind::Hold { id, debit, credit, amount: amount(random), expires_in }
             }
@@ -162,13 +186,15 @@ impl Workload {
             }
             3 => OperationKind::Release { hold: self.hold(random) },
             _ => {
-                let transaction = match self.sent.len() {
-                    0 => TransactionId(own),
-                    _ if random.once_in(30) => TransactionId(own),
-                    _ if random.once_in(3) => random.pick(&self.sent).id,
-                    _ => self.recent(random).id,
+                let (transaction, operation) = match self.moved.len() {
+                    _ if random.once_in(40) => (TransactionId(own), 0),
+                    0 => (TransactionId(own), 0),
+                    _ if random.once_in(12) => {
+                        (self.recent_or(own, random), if random.once_in(3) { 1 } else { 0 })
+                    }
+                    count if random.once_in(3) => self.moved[random.below(count)],
+                    count => self.moved[count - 1 - random.below(count.min(RECENT))],
                 };
-                let operation = if random.once_in(4) { 1 } else { 0 };
                 OperationKind::Reverse {
                     transaction,
                     operation,
@@ -195,7 +221,7 @@ impl Workload {
                 self.accounts.iter().filter(|it| it.address.as_str().starts_with(prefix)).collect();
             random.pick(&found).address.clone()
         };
-        match random.weighted(&[20, 40, 8, 8, 4, 12, 8]) {
+        match random.weighted(&[24, 36, 8, 8, 3, 20, 4]) {
             0 => (of("channels:", random), of("customers:", random)),
             1 => (of("customers:", random), of("merchants:", random)),
             2 => (of("promotions:", random), of("merchants:", random)),
@@ -245,7 +271,7 @@ fn code(random: &mut Random) -> Option<CompactString> {
 }
 
 fn amount(random: &mut Random) -> RequestedAmount {
-    let text = match random.below(40) {
+    let text = match random.below(120) {
         0 => "0".into(),
         1 => "-1".into(),
         2 => "1e3".into(),
@@ -253,7 +279,7 @@ fn amount(random: &mut Random) -> RequestedAmount {
         4 => "184467440737095516.15".into(),
         5 => "18446744073709551615".into(),
         6 => "99999999999999999999999999999999999999".into(),
-        7..20 => format!("{}", 1 + random.below(9)),
+        7..50 => format!("{}", 1 + random.below(9)),
         _ => format!("{}.{:02}", random.below(30), random.below(100)),
     };
     RequestedAmount::parse(&text)
