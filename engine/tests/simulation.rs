@@ -10,7 +10,7 @@ use yue_engine::simulation::{Options, Report, run};
 /// Steps of a run.
 const STEPS: u64 = 8_000;
 /// Seeds that each test run goes through.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 24;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().filter(|text| !text.is_empty()).map(|text| text.parse().unwrap())

@@ -22,7 +22,6 @@ const EXPECTED: [&str; 33] = [
     "id reused",
     "overloaded",
     "parked",
-    "stale",
     "batch",
     "client gone",
     "account opened",
