@@ -76,8 +76,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error:
 
 fn report(name: &str, mut times: Vec<Duration>) {
     times.sort_unstable();
-    for (label, share) in [("p50", 0.5), ("p99", 0.99)] {
-        let index = ((times.len() as f64 * share) as usize).min(times.len().saturating_sub(1));
+    for (label, percent) in [("p50", 50), ("p99", 99)] {
+        let index = (times.len() * percent / 100).min(times.len().saturating_sub(1));
         let time = times.get(index).copied().unwrap_or_default();
         println!("figure {name}_{label} {:.3} ms", time.as_secs_f64() * 1e3);
     }

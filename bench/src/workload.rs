@@ -79,7 +79,7 @@ impl Workload {
             .extend((0..self.accounts).map(|no| opening(Self::customer(no), NormalSide::Credit, Some(0))));
         let mut tasks = tokio::task::JoinSet::new();
         for chunk in openings.chunks(256) {
-            for opening in chunk.to_vec() {
+            for opening in chunk.iter().cloned() {
                 let engine = engine.clone();
                 tasks.spawn(async move { engine.open_account(opening).await.map(drop) });
             }
