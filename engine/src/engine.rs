@@ -22,14 +22,14 @@ use crate::{
     journal::JournalError,
     metrics::Snapshot,
     model::{
-        AccountChange, AccountOpening, Address, AssetError, Assets, HoldId, Position, Transaction,
-        TransactionId,
+        AccountChange, AccountOpening, Address, AssetError, Assets, Cell, CellKind, HoldId, Position,
+        Timestamp, Transaction, TransactionId,
     },
     recovery,
     threads::Threads,
     view::{
         AccountError, AccountView, AssetTotals, BalanceView, EventView, GroupTotals, HistoryCursor,
-        HistoryEntry, HistoryQuery, HoldView, Outcome, Page, Point, SubmitError, TransactionView,
+        HistoryEntry, HistoryQuery, HoldView, Moment, Outcome, Page, Point, SubmitError, TransactionView,
         TrialBalance, Unavailable,
     },
 };
@@ -267,6 +267,32 @@ impl Engine {
         }
         assets.sort_by(|one, other| one.asset.code.cmp(&other.asset.code));
         Ok(TrialBalance { position: found.position, at: found.at, assets, groups })
+    }
+
+    /// A cell of an account, as of its last synced write. Neither waits nor touches the disk.
+    #[must_use]
+    pub fn cell(&self, account: &Address, kind: CellKind) -> Option<Cell> {
+        let front = &self.0.front;
+        front.directory.find(account.as_str()).and_then(|no| front.directory.entry(no).cell(kind))
+    }
+
+    /// Accounts that share their first two address parts, `None` for one that is not open, with cells of the first one:
+    /// all as of one moment of the shard that owns them.
+    ///
+    /// # Errors
+    /// The shard's mailbox is full, or the engine stops.
+    pub async fn moment(
+        &self,
+        accounts: Vec<Address>,
+        kinds: &'static [CellKind],
+    ) -> Result<Moment, Unavailable> {
+        self.0.front.moment(&accounts, kinds, self.0.clock.now()).await
+    }
+
+    /// The engine's time: what a command would be stamped with now, but for what its shard has stamped before.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
     }
 
     /// The journal's records after a position as events, in order and without a gap; at most `limit`. Empty at the end:

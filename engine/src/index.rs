@@ -17,6 +17,7 @@
 mod account_page;
 mod account_walk;
 mod build;
+mod cell;
 mod filter;
 mod follower;
 mod history;

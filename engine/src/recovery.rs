@@ -209,18 +209,20 @@ fn replay(
         let record = record.map_err(|error| index::IndexError::Group { first, error })?;
         replayed.stamp = replayed.stamp.max(record.decided_at());
         let position = first.plus(index);
-        let id = match &record {
-            Record::Posted(posted) => posted.id,
-            Record::Refused(refused) => refused.transaction.id,
+        match &record {
+            Record::Posted(posted) => {
+                let aliases = posted.attachment.iter().flat_map(|attachment| &attachment.aliases);
+                let ids = std::iter::once(posted.id).chain(aliases.copied());
+                replayed.unsealed.extend(ids.map(|id| (id, position)));
+            }
+            Record::Refused(refused) => replayed.unsealed.push((refused.transaction.id, position)),
             Record::AccountOpened { no, opening, scale, .. } => {
                 let at = group.at.plus_nanos(i64::try_from(index).unwrap_or(i64::MAX));
                 let (no, opening, scale) = (*no, Arc::new(opening.clone()), *scale);
                 replayed.openings.push(Opening { no, opening, scale, opened: (position, at) });
-                continue;
             }
-            Record::AccountChanged { .. } | Record::HoldExpired { .. } => continue,
-        };
-        replayed.unsealed.push((id, position));
+            Record::AccountChanged { .. } | Record::HoldExpired { .. } => {}
+        }
     }
     if let Some(frozen) = follower.step(group)? {
         let sealed = sealer.seal(frozen)?;
@@ -246,6 +248,10 @@ fn recover_accounts(
         directory.recover(no, opening, asset);
         directory.entry(no).recover(&account, opened, follower.changed(no));
         shard_of(directory, ledgers, no).insert_account(no, account);
+    }
+    for (no, kind, cell) in follower.ledger().cells() {
+        directory.entry(no).set_cell(kind, cell.clone());
+        shard_of(directory, ledgers, no).insert_cell(no, kind, cell.clone());
     }
     for (id, hold) in follower.ledger().holds() {
         if hold.ended.is_none() {

@@ -16,6 +16,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::{SmallVec, smallvec};
+use tokio::sync::oneshot;
 
 use self::{
     completion::{Completion, Landing},
@@ -26,12 +27,12 @@ use self::{
 use crate::{
     directory::Directory,
     journal::Record,
-    ledger::{Delta, Facts, Ledger, Stale},
+    ledger::{Delta, Facts, Ledger, NotGathered},
     metrics::Counters,
-    model::{AccountNo, HoldId, Position, Timestamp},
+    model::{AccountNo, CellKind, HoldId, Position, Timestamp},
     view::Unavailable,
 };
-pub(crate) use message::{Batch, Envelope, Foreign, ForeignEffect, Input, ShardNo, ShardSet, Synced};
+pub(crate) use message::{Batch, Envelope, Foreign, ForeignEffect, Input, Look, ShardNo, ShardSet, Synced};
 
 /// See the module.
 pub(crate) struct Shard {
@@ -117,6 +118,7 @@ impl Shard {
             Input::Open { no, opening, scale, reply } => self.open(no, &opening, scale, reply),
             Input::Change { no, change, reply } => self.change(no, change, reply),
             Input::Decided { ticket, record } => self.decided(ticket, record.as_deref()),
+            Input::Look { accounts, kinds, reply } => self.look(&accounts, kinds, reply),
             Input::Synced(synced) => self.synced(synced),
             Input::Sealed(position) => self.sealed(position),
         }
@@ -252,6 +254,20 @@ impl Shard {
         }
     }
 
+    /// Only this shard publishes its accounts, so that between two inputs they stand still.
+    fn look(&self, accounts: &[AccountNo], kinds: &[CellKind], reply: oneshot::Sender<Look>) {
+        let cells = accounts.first().map(|&first| {
+            let entry = self.directory.entry(first);
+            kinds.iter().map(|&kind| entry.cell(kind)).collect()
+        });
+        let look = Look {
+            accounts: accounts.iter().map(|&no| self.directory.entry(no).read()).collect(),
+            cells: cells.unwrap_or_default(),
+        };
+        // A reader that went away needs no answer.
+        drop(reply.send(look));
+    }
+
     fn own_guarded(&self, envelope: &Envelope) -> SmallVec<[AccountNo; 2]> {
         envelope.guarded.iter().copied().filter(|&account| self.ledger.owns(account)).collect()
     }
@@ -296,9 +312,12 @@ impl Shard {
     ) -> Option<Ticket> {
         let mut alone = Facts::default();
         let facts = envelope.reserved.as_deref_mut().map_or(&mut alone, |reserved| &mut reserved.facts);
-        if envelope.command.refused.is_none() && self.ledger.gather(&envelope.command, facts) == Err(Stale) {
-            self.withdraw(envelope, |completion, shard, command| {
-                completion.stale(&shard.directory, &shard.counters, Box::new(command));
+        if envelope.command.refused.is_none()
+            && let Err(why) = self.ledger.gather(&envelope.command, facts)
+        {
+            self.withdraw(envelope, |completion, shard, command| match why {
+                NotGathered::Stale => completion.stale(&shard.directory, &shard.counters, Box::new(command)),
+                NotGathered::Conflict => completion.conflict(&shard.directory, &shard.counters),
             });
             return ticket;
         }

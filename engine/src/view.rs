@@ -8,8 +8,8 @@ use compact_str::CompactString;
 
 pub use crate::index::{Direction, HistoryCursor, Point};
 use crate::model::{
-    AccountStatus, Address, Amount, Asset, Floor, HoldEnd, HoldId, Limit, Metadata, NormalSide, Position,
-    PostedKind, Rejection, Timestamp, Transaction, TransactionId,
+    AccountStatus, Address, Amount, Asset, Cell, Floor, HoldEnd, HoldId, Limit, Metadata, NormalSide,
+    Position, PostedKind, Rejection, Timestamp, Transaction, TransactionId,
 };
 
 /// What came of a transaction.
@@ -21,6 +21,8 @@ pub struct Outcome {
     pub position: Position,
     /// Its record's time.
     pub at: Timestamp,
+    /// The stamp that governs its holds' expiry and its limits' windows.
+    pub decided_at: Timestamp,
     /// `Ok` if it was posted.
     pub verdict: Result<(), Rejection>,
     /// Whether this answer repeats an earlier one.
@@ -39,6 +41,15 @@ pub enum SubmitError {
     /// Nothing was applied; try again.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// An operation would move an account that product verbs alone move.
+    #[error("operation {operation} would move an account of the wallet")]
+    Managed {
+        /// The index of the operation.
+        operation: u8,
+    },
+    /// A cell or an alias of the attachment is another transaction's by now: read again, and make it anew.
+    #[error("something else came first")]
+    Conflict,
     /// The engine stopped before the outcome was known; the same id again settles it.
     #[error("the engine stopped before the outcome was known; the same id again settles it")]
     Unknown,
@@ -121,6 +132,15 @@ pub struct AccountView {
     pub metadata: Metadata,
 }
 
+/// Several accounts of one shard at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// In the order asked for; `None` is not open.
+    pub accounts: Vec<Option<AccountView>>,
+    /// Cells of the first account in the order asked for.
+    pub cells: Vec<Option<Cell>>,
+}
+
 /// A limit and what is used of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitView {
@@ -150,7 +170,7 @@ pub struct TransactionView {
     pub at: Timestamp,
     /// The stamp that governs its holds' expiry and its limits' windows.
     pub decided_at: Timestamp,
-    /// What was asked for.
+    /// What was asked for; of an attachment without the cells.
     pub request: Transaction,
     /// What it did, if posted.
     pub verdict: Result<Vec<PostedOperationView>, Rejection>,
@@ -304,4 +324,6 @@ pub enum Event {
     TransactionRefused(TransactionView),
     /// A hold ran out.
     HoldExpired(HoldView),
+    /// A product verb wrote down something that moves no money; it is nobody else's to read.
+    WalletChanged,
 }

@@ -7,9 +7,10 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use yue_engine::{
     journal::{PostedTransaction, Record, RefusedTransaction},
     model::{
-        AccountChange, AccountNo, AccountOpening, AccountStatus, Address, Amount, HoldId, Limit, LimitWindow,
-        Metadata, NormalSide, Operation, OperationKind, Patch, Position, PostedKind, PostedOperation,
-        Rejection, RejectionCode, RequestedAmount, Timestamp, Transaction, TransactionId,
+        AccountChange, AccountNo, AccountOpening, AccountStatus, Address, Amount, Attachment, CellKind,
+        CellWrite, HoldId, Limit, LimitWindow, Metadata, NormalSide, Operation, OperationKind, Patch,
+        Position, PostedKind, PostedOperation, Rejection, RejectionCode, RequestedAmount, Timestamp,
+        Transaction, TransactionId,
     },
 };
 
@@ -101,6 +102,7 @@ fn opening() -> impl Strategy<Value = AccountOpening> {
             ceiling,
             limits,
             metadata,
+            managed: false,
         },
     )
 }
@@ -161,26 +163,43 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 fn record() -> impl Strategy<Value = Record> {
-    let posted = (any::<u128>(), timestamp(), vec(posted_operation(), 0..5), code(), code(), metadata())
-        .prop_map(|(id, decided_at, operations, code, reference, metadata)| {
-            Record::Posted(PostedTransaction {
-                id: TransactionId(id),
-                decided_at,
-                operations: operations.into(),
-                code,
-                reference,
-                metadata,
-            })
-        });
+    let bytes = || vec(any::<u8>(), 0..20).prop_map(Vec::into_boxed_slice);
+    let cell = (account(), any::<u8>(), number(), bytes()).prop_map(|(account, kind, revision, value)| {
+        CellWrite { account, kind: CellKind(kind), revision, value }
+    });
+    let attachment = option::of((bytes(), vec(any::<u128>(), 0..3), vec(cell, 0..3)).prop_map(
+        |(document, aliases, cells)| {
+            let aliases = aliases.into_iter().map(TransactionId).collect();
+            Box::new(Attachment { document, aliases, cells })
+        },
+    ));
+    let document = option::of(
+        bytes()
+            .prop_map(|document| Box::new(Attachment { document, aliases: Vec::new(), cells: Vec::new() })),
+    );
+    let posted =
+        (any::<u128>(), timestamp(), vec(posted_operation(), 0..5), code(), code(), metadata(), attachment)
+            .prop_map(|(id, decided_at, operations, code, reference, metadata, attachment)| {
+                Record::Posted(PostedTransaction {
+                    id: TransactionId(id),
+                    decided_at,
+                    operations: operations.into(),
+                    code,
+                    reference,
+                    metadata,
+                    attachment,
+                })
+            });
     let rejection = (select(RejectionCode::ALL.to_vec()), any::<u8>())
         .prop_map(|(code, operation)| Rejection { code, operation });
-    let request = (any::<u128>(), vec(operation(), 0..5), code(), code(), metadata()).prop_map(
-        |(id, operations, code, reference, metadata)| Transaction {
+    let request = (any::<u128>(), vec(operation(), 0..5), code(), code(), metadata(), document).prop_map(
+        |(id, operations, code, reference, metadata, attachment)| Transaction {
             id: TransactionId(id),
             operations: operations.into(),
             code,
             reference,
             metadata,
+            attachment,
         },
     );
     let refused =
@@ -239,12 +258,15 @@ proptest! {
         let decoded = Record::decode(&bytes).unwrap();
         prop_assert_eq!(written(&decoded), written(&record));
         prop_assert_eq!(&decoded, &record);
-        let id = match &record {
-            Record::Posted(posted) => Some(posted.id),
-            Record::Refused(refused) => Some(refused.transaction.id),
-            Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. } => None,
+        let ids: Vec<_> = match &record {
+            Record::Posted(posted) => {
+                let aliases = posted.attachment.iter().flat_map(|attachment| &attachment.aliases);
+                std::iter::once(posted.id).chain(aliases.copied()).collect()
+            }
+            Record::Refused(refused) => vec![refused.transaction.id],
+            Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. } => vec![],
         };
-        prop_assert_eq!(Record::transaction_id(&bytes), id);
+        prop_assert_eq!(Record::transaction_ids(&bytes).collect::<Vec<_>>(), ids);
         for length in 0..bytes.len() {
             prop_assert!(Record::decode(&bytes[..length]).is_err(), "a prefix of {} bytes is no record", length);
         }
@@ -269,7 +291,7 @@ proptest! {
     fn noise_does_not_panic(tag in 0_u8..7, noise in vec(any::<u8>(), 0..200)) {
         let mut bytes = vec![tag];
         bytes.extend(noise);
-        let _ = Record::transaction_id(&bytes);
+        let _ = Record::transaction_ids(&bytes).count();
         if let Ok(decoded) = Record::decode(&bytes) {
             prop_assert_eq!(encode(&decoded), bytes);
         }
@@ -302,6 +324,7 @@ fn posted(operations: Vec<PostedKind>) -> PostedTransaction {
         code: None,
         reference: None,
         metadata: Metadata::default(),
+        attachment: None,
     }
 }
 
@@ -364,6 +387,7 @@ fn the_form_of_a_refused_transaction() {
         code: Some("pay".into()),
         reference: None,
         metadata: pair(),
+        attachment: None,
     };
     let rejection = Rejection { code: RejectionCode::InsufficientFunds, operation: 1 };
     let refused = RefusedTransaction { transaction, rejection, seen: Position(300), decided_at: AT };
@@ -382,6 +406,7 @@ fn the_form_of_account_records() {
         ceiling: Some(i128::from(u64::MAX)),
         limits: vec![limit],
         metadata: pair(),
+        managed: false,
     };
     insta::assert_snapshot!(
         "account_opened",

@@ -138,8 +138,9 @@ impl Run {
                 code: code.map(name),
                 reference: None,
                 metadata: Metadata::default(),
+                attachment: None,
             };
-            Command { transaction, operations, refused: None }
+            Command { transaction, operations, refused: None, cells: Vec::new() }
         };
         let ids = self.ids;
         let mut resolved = command(self, as_of);
@@ -173,8 +174,15 @@ impl Run {
             if operations.len() >= 8 {
                 *self.verdicts.entry("posted many").or_default() += 1;
             }
-            let posted =
-                PostedTransaction { id, decided_at: self.now, operations, code, reference, metadata };
+            let posted = PostedTransaction {
+                id,
+                decided_at: self.now,
+                operations,
+                code,
+                reference,
+                metadata,
+                attachment: None,
+            };
             self.apply(Record::Posted(posted));
         }
     }

@@ -185,6 +185,7 @@ impl Problem {
             | Code::AccountExists
             | Code::AssetUnknown
             | Code::AccountNotEmpty
+            | Code::WalletAccount
             | Code::NotFound
             | Code::MethodNotAllowed
             | Code::UnsupportedMediaType
@@ -241,7 +242,10 @@ impl From<SubmitError> for Problem {
         let detail = error.to_string();
         match error {
             SubmitError::IdReused { field } => Self::new(Code::IdReused, detail).field(field),
+            SubmitError::Managed { operation } => Self::new(Code::WalletAccount, detail).operation(operation),
             SubmitError::Unavailable(unavailable) => unavailable.into(),
+            // Ledger callers attach nothing that could be overtaken.
+            SubmitError::Conflict => Self::new(Code::Overloaded, detail),
             SubmitError::Unknown => {
                 let mut problem = Self::new(Code::Overloaded, detail);
                 problem.0.outcome = Effect::Unknown;

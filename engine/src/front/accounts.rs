@@ -144,6 +144,8 @@ fn difference(first: &AccountOpening, other: &AccountOpening) -> Option<String> 
         (first.ceiling == other.ceiling, "/ceiling"),
         (first.limits == other.limits, "/limits"),
         (first.metadata == other.metadata, "/metadata"),
+        // Not a field of a body: the address is the product's.
+        (first.managed == other.managed, "/address"),
     ];
     fields.into_iter().find(|(same, _)| !same).map(|(_, field)| field.to_owned())
 }

@@ -2,18 +2,22 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::{Front, Wait};
 use crate::{
-    directory::Found,
+    directory::{Found, PublishedBalance, PublishedRules},
     fatal::fatal,
     index::{self, IndexError},
     journal::{PostedTransaction, Record, RefusedTransaction},
     model::{
-        AccountNo, AccountOpening, AccountStatus, Address, Asset, HoldId, Position, Timestamp, TransactionId,
+        AccountNo, AccountOpening, AccountStatus, Address, Asset, CellKind, HoldId, Position, Timestamp,
+        TransactionId,
     },
+    shard::{Input, Look},
     view::{
         AccountView, BalanceView, Event, EventView, HistoryCursor, HistoryEntry, HistoryQuery, HoldView,
-        LimitView, Page, Point, PostedOperationView, TransactionView,
+        LimitView, Moment, Page, Point, PostedOperationView, TransactionView, Unavailable,
     },
 };
 
@@ -47,8 +51,18 @@ impl Front {
     }
 
     pub(crate) fn account_view(&self, no: AccountNo, now: Timestamp) -> AccountView {
+        let (balance, rules) = self.directory.entry(no).read();
+        self.shown_view(no, &balance, &rules, now)
+    }
+
+    fn shown_view(
+        &self,
+        no: AccountNo,
+        balance: &PublishedBalance,
+        rules: &PublishedRules,
+        now: Timestamp,
+    ) -> AccountView {
         let entry = self.directory.entry(no);
-        let (balance, rules) = entry.read();
         let (posted, held) = match entry.opening.normal {
             crate::model::NormalSide::Credit => (balance.net, balance.held_debits),
             crate::model::NormalSide::Debit => (-balance.net, balance.held_credits),
@@ -72,6 +86,40 @@ impl Front {
             opened_at: entry.opened_at().1,
             metadata: entry.opening.metadata.clone(),
         }
+    }
+
+    /// See [`crate::Engine::moment`].
+    pub(crate) async fn moment(
+        &self,
+        addresses: &[Address],
+        kinds: &'static [CellKind],
+        now: Timestamp,
+    ) -> Result<Moment, Unavailable> {
+        let numbers: Vec<_> = addresses.iter().map(|address| self.directory.find(address.as_str())).collect();
+        let accounts: Vec<_> = numbers.iter().copied().flatten().collect();
+        let Some(&first) = accounts.first() else {
+            let cells = kinds.iter().map(|_| None).collect();
+            return Ok(Moment { accounts: numbers.iter().map(|_| None).collect(), cells });
+        };
+        let shard = self.directory.shard_of(first);
+        let (reply, look) = oneshot::channel();
+        let mailbox = self.mailboxes.get(shard.index()).ok_or(Unavailable::Stopping)?;
+        mailbox
+            .try_send(Input::Look { accounts: accounts.clone(), kinds, reply })
+            .map_err(|_| Unavailable::Overloaded("a shard's mailbox"))?;
+        let Look { accounts: shown, cells } = look.await.map_err(|_| Unavailable::Stopping)?;
+        let mut views = accounts
+            .iter()
+            .zip(&shown)
+            .map(|(&no, (balance, rules))| self.shown_view(no, balance, rules, now));
+        let accounts = numbers.iter().map(|no| no.and_then(|_| views.next())).collect();
+        // Cells belong to the first address that was asked for.
+        let cells = if numbers.first().is_some_and(Option::is_some) {
+            cells
+        } else {
+            kinds.iter().map(|_| None).collect()
+        };
+        Ok(Moment { accounts, cells })
     }
 
     pub(crate) fn accounts(
@@ -214,6 +262,7 @@ impl Front {
                 Event::AccountOpened(Arc::new(self.opened_view(no, opening, position, at)))
             }
             Record::AccountChanged { no, .. } => Event::AccountChanged(Arc::new(self.account_view(no, now))),
+            Record::Posted(posted) if posted.operations.is_empty() => Event::WalletChanged,
             Record::Posted(posted) => Event::TransactionPosted(self.posted_view(position, at, &posted)),
             Record::Refused(refused) => Event::TransactionRefused(refused_view(position, at, refused)),
             Record::HoldExpired { hold, debit, credit, held, .. } => {

@@ -37,12 +37,14 @@ impl Front {
                     self.wait(wait).await?;
                     transaction
                 }
+                Prepared::Refused(error) => return Err(error),
                 Prepared::Ready(envelope) => {
                     self.dispatch_one(envelope);
                     match answer.await {
                         Ok(Answer::Done(outcome)) => return Ok(outcome),
                         Ok(Answer::Unavailable(why)) => return Err(why.into()),
                         Ok(Answer::Stale(command)) => command.transaction,
+                        Ok(Answer::Conflict) => return Err(SubmitError::Conflict),
                         // The shard has stopped with the answer on its way.
                         Err(_) => return Err(SubmitError::Unknown),
                     }
@@ -65,6 +67,7 @@ impl Front {
         }
         let (reply, done) = BatchReply::new(transactions.len());
         let mut later = Vec::new();
+        let mut refused = Vec::new();
         let mut ready: Vec<Vec<Box<Envelope>>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
         for (index, transaction) in (0_u32..).zip(transactions) {
             let to = || Reply::Many(Arc::clone(&reply), index);
@@ -76,6 +79,10 @@ impl Front {
                 }
                 Prepared::Known(transaction, _) | Prepared::Wait(transaction, _) => {
                     later.push((index, transaction));
+                    reply.skip();
+                }
+                Prepared::Refused(error) => {
+                    refused.push((index, error));
                     reply.skip();
                 }
             }
@@ -90,6 +97,7 @@ impl Front {
             results.push(match answer {
                 Some(Answer::Done(outcome)) => Ok(outcome),
                 Some(Answer::Unavailable(why)) => Err(why.into()),
+                Some(Answer::Conflict) => Err(SubmitError::Conflict),
                 Some(Answer::Stale(command)) => {
                     later.push((index, command.transaction));
                     Err(Unavailable::Stopping.into())
@@ -100,7 +108,8 @@ impl Front {
         let submitted = later
             .into_iter()
             .map(|(index, transaction)| async move { (index, Box::pin(self.submit(transaction)).await) });
-        for (index, result) in join_all(submitted).await {
+        let refused = refused.into_iter().map(|(index, error)| (index, Err(error)));
+        for (index, result) in join_all(submitted).await.into_iter().chain(refused) {
             if let Some(slot) = usize::try_from(index).ok().and_then(|index| results.get_mut(index)) {
                 *slot = result;
             }
@@ -112,10 +121,21 @@ impl Front {
     async fn replay(&self, transaction: Transaction, position: Position) -> Result<Outcome, SubmitError> {
         self.index.wait_for(position).await;
         let (at, record) = self.record(position).unwrap_or_else(|error| fatal(&error));
+        // The verb compares documents itself: it may have composed other operations from the same request.
+        let by_product = |first: bool| match (first, transaction.attachment.is_some()) {
+            (true, true) => Some(None),
+            (true, false) | (false, true) => Some(Some("/id".to_owned())),
+            (false, false) => None,
+        };
         let (difference, verdict) = match &record {
-            Record::Posted(posted) => (self.request(posted).difference(&transaction), Ok(())),
+            Record::Posted(posted) => {
+                let difference = by_product(posted.attachment.is_some());
+                (difference.unwrap_or_else(|| self.request(posted).difference(&transaction)), Ok(()))
+            }
             Record::Refused(refused) => {
-                (refused.transaction.difference(&transaction), Err(refused.rejection))
+                let first = &refused.transaction;
+                let difference = by_product(first.attachment.is_some());
+                (difference.unwrap_or_else(|| first.difference(&transaction)), Err(refused.rejection))
             }
             Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. } => {
                 fatal(&format_args!("position {position} holds no transaction, but an id leads there"))
@@ -125,7 +145,8 @@ impl Front {
             return Err(SubmitError::IdReused { field });
         }
         self.counters.replayed();
-        Ok(Outcome { id: transaction.id, position, at, verdict, replayed: true })
+        let decided_at = record.decided_at();
+        Ok(Outcome { id: transaction.id, position, at, decided_at, verdict, replayed: true })
     }
 
     pub(crate) async fn wait(&self, wait: Wait) -> Result<(), Unavailable> {
@@ -215,6 +236,7 @@ impl Front {
             Input::Commands(envelopes) => envelopes,
             Input::Open { .. }
             | Input::Change { .. }
+            | Input::Look { .. }
             | Input::Decided { .. }
             | Input::Synced(_)
             | Input::Sealed(_) => Vec::new(),

@@ -4,7 +4,10 @@
 //! clock, no disk. Invariant: a group is visible to readers whole or not at all, and [`Index::applied`] names it only
 //! when all of it is visible.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{
     Direction, HoldRow, Index, IndexError, IndexOptions, SealedReversal, TrialBalance,
@@ -17,7 +20,8 @@ use crate::{
     journal::{Checkpoint, Group, PostedTransaction, Record},
     ledger::Ledger,
     model::{
-        AccountNo, AccountOpening, Amount, HoldEnd, HoldId, NormalSide, Position, PostedKind, Timestamp,
+        AccountNo, AccountOpening, Amount, Cell, CellKind, HoldEnd, HoldId, NormalSide, Position, PostedKind,
+        Timestamp,
     },
 };
 
@@ -56,6 +60,7 @@ struct Changes {
     holds_placed: Vec<HoldId>,
     holds_ended: Vec<HoldId>,
     reversals: Vec<SealedReversal>,
+    cells: BTreeSet<(AccountNo, CellKind)>,
 }
 
 /// A closed segment on its way to the sealer.
@@ -71,6 +76,8 @@ pub struct Frozen {
     pub(super) holds_live: Vec<(HoldId, HoldRow)>,
     pub(super) holds_ended: Vec<(HoldId, HoldRow)>,
     pub(super) reversals: Vec<SealedReversal>,
+    /// Cells that were written in the segment, as they are at its end.
+    pub(super) cells: Vec<(AccountNo, CellKind, Cell)>,
 }
 
 impl Frozen {
@@ -227,6 +234,8 @@ impl Follower {
     }
 
     fn note_posted(&mut self, posted: &PostedTransaction, parts: &mut Parts) -> Result<(), IndexError> {
+        let cells = posted.attachment.iter().flat_map(|attachment| &attachment.cells);
+        self.changes.cells.extend(cells.map(|write| (write.account, write.kind)));
         for (index, operation) in (0_u8..).zip(&posted.operations) {
             let (debit, credit) = operation.kind.accounts();
             self.touch(debit, parts.position);
@@ -344,6 +353,11 @@ impl Follower {
             holds_placed: changes.holds_placed,
             holds_ended: changes.holds_ended.iter().filter_map(|&id| row(id)).collect(),
             reversals: changes.reversals,
+            cells: changes
+                .cells
+                .into_iter()
+                .filter_map(|(no, kind)| Some((no, kind, self.ledger.cell(no, kind)?.clone())))
+                .collect(),
         };
         // The replica needs them no more: each record says all that its effect needs.
         for (id, _) in &frozen.holds_ended {

@@ -8,6 +8,7 @@ use std::{path::Path, sync::Arc};
 use super::{
     Follower, HoldRow, Index, IndexError, IndexOptions, Sealer,
     account_page::{self, PAGE_ACCOUNTS},
+    cell,
     filter::Filter,
     follower::{Mark, Start, open_mark},
     hold,
@@ -184,6 +185,16 @@ fn load_state(
     let mut start = Start { ledger: Ledger::new(), marks: Vec::new(), totals, checkpoint, at };
     load_accounts(index, &mut start)?;
     load_openings(index, &mut start, visit)?;
+    let mut walk = index.store.walk(Family::Cells);
+    walk.go_to_first()?;
+    while let Some((key, value)) = walk.item() {
+        let (account, kind) = cell::key_cell(key)?;
+        if !start.ledger.owns(account) {
+            return Err(IndexError::damaged(format!("a cell of account {} that is not open", account.0)));
+        }
+        start.ledger.insert_cell(account, kind, cell::decode(value)?);
+        walk.step()?;
+    }
     let mut walk = index.store.walk(Family::LiveHolds);
     walk.go_to_first()?;
     while let Some((key, value)) = walk.item() {
@@ -278,6 +289,7 @@ mod tests {
             ceiling: None,
             limits: Vec::new(),
             metadata: crate::model::Metadata::default(),
+            managed: false,
         };
         let record = Record::AccountOpened { no: AccountNo(0), opening, scale: 2, decided_at: Timestamp(5) };
         let mut bytes = Vec::new();

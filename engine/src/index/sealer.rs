@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{
-    Follower, Frozen, Index, IndexError, IndexOptions, SealedHold, SealedReversal, build, hold,
+    Follower, Frozen, Index, IndexError, IndexOptions, SealedHold, SealedReversal, build, cell, hold,
     id_run::{Run, Runs},
     run_merge::{self, Merge},
     store::{Batch, Family, operation_key},
@@ -180,6 +180,9 @@ impl Sealer {
         let store = &self.index.store;
         for (page, bytes) in &frozen.pages {
             store.put(batch, Family::Accounts, &page.to_be_bytes(), bytes);
+        }
+        for (no, kind, cell) in &frozen.cells {
+            store.put(batch, Family::Cells, &cell::key(*no, *kind), &cell::encode(cell));
         }
         for (id, row) in &frozen.holds_live {
             store.put(batch, Family::LiveHolds, &hold::key(*id), &row.encode());

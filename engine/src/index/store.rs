@@ -27,6 +27,8 @@ pub(super) enum Family {
     Openings,
     /// Page → the states of 64 accounts.
     Accounts,
+    /// Account, kind → a cell.
+    Cells,
     /// Hold id → an ended hold.
     Holds,
     /// Hold id → a hold that lives at the watermark.
@@ -40,12 +42,13 @@ pub(super) enum Family {
 }
 
 impl Family {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Records,
         Self::Ids,
         Self::Postings,
         Self::Openings,
         Self::Accounts,
+        Self::Cells,
         Self::Holds,
         Self::LiveHolds,
         Self::Reversed,
@@ -60,6 +63,7 @@ impl Family {
             Self::Postings => "postings",
             Self::Openings => "openings",
             Self::Accounts => "accounts",
+            Self::Cells => "cells",
             Self::Holds => "holds",
             Self::LiveHolds => "live_holds",
             Self::Reversed => "reversed",
@@ -75,6 +79,7 @@ impl Family {
             Self::Ids
             | Self::Postings
             | Self::Accounts
+            | Self::Cells
             | Self::Holds
             | Self::LiveHolds
             | Self::Reversed
@@ -92,6 +97,7 @@ impl Family {
             | Self::Postings
             | Self::Openings
             | Self::Accounts
+            | Self::Cells
             | Self::LiveHolds
             | Self::Filters
             | Self::Meta => false,

@@ -4,6 +4,7 @@
 //! and no input makes it panic or allocate more than a small multiple of the input's length.
 
 mod account;
+mod attachment;
 mod posted;
 mod refused;
 
@@ -34,6 +35,7 @@ const ORIGINAL_CODE: u8 = 1 << 5;
 const TRANSACTION_CODE: u8 = 1;
 const REFERENCE: u8 = 1 << 1;
 const METADATA: u8 = 1 << 2;
+const ATTACHMENT: u8 = 1 << 3;
 
 impl Record {
     /// Appends the record's form of [`super::Group::VERSION`].
@@ -92,13 +94,24 @@ impl Record {
         Ok(record)
     }
 
-    /// The id of the transaction that encoded bytes post or refuse, without decoding the rest; `None` for another
-    /// record.
-    #[must_use]
-    pub fn transaction_id(bytes: &[u8]) -> Option<TransactionId> {
+    /// The id of the transaction that encoded bytes post or refuse, and its aliases, without decoding the rest; none
+    /// for another record.
+    pub fn transaction_ids(bytes: &[u8]) -> impl Iterator<Item = TransactionId> {
+        let (id, aliases) = Self::peek_ids(bytes).unwrap_or_default();
+        id.into_iter().chain(aliases)
+    }
+
+    fn peek_ids(bytes: &[u8]) -> Option<(Option<TransactionId>, Vec<TransactionId>)> {
         let (head, rest) = bytes.split_first_chunk::<9>()?;
-        let id = rest.first_chunk::<16>()?;
-        matches!(head, [POSTED | REFUSED, ..]).then(|| TransactionId(u128::from_le_bytes(*id)))
+        let (id, rest) = rest.split_first_chunk::<16>()?;
+        let (flags, rest) = rest.split_first()?;
+        let id = matches!(head, [POSTED | REFUSED, ..]).then(|| TransactionId(u128::from_le_bytes(*id)))?;
+        let aliases = if matches!(head, [POSTED, ..]) && flags & ATTACHMENT != 0 {
+            attachment::aliases(&mut Reader::new(rest)).ok()?
+        } else {
+            Vec::new()
+        };
+        Some((Some(id), aliases))
     }
 }
 
@@ -161,6 +174,9 @@ fn put_text_if(buffer: &mut Vec<u8>, text: Option<&str>) {
     }
 }
 
-fn transaction_flags(code: bool, reference: bool, metadata: &Metadata) -> u8 {
-    flag(code, TRANSACTION_CODE) | flag(reference, REFERENCE) | flag(!metadata.is_empty(), METADATA)
+fn transaction_flags(code: bool, reference: bool, metadata: &Metadata, attachment: bool) -> u8 {
+    flag(code, TRANSACTION_CODE)
+        | flag(reference, REFERENCE)
+        | flag(!metadata.is_empty(), METADATA)
+        | flag(attachment, ATTACHMENT)
 }

@@ -1,8 +1,8 @@
 //! What a journal record says; `codec.rs` has its bytes.
 
 use crate::model::{
-    AccountChange, AccountNo, AccountOpening, Amount, HoldId, Metadata, Position, PostedOperation, Rejection,
-    Timestamp, Transaction, TransactionId,
+    AccountChange, AccountNo, AccountOpening, Amount, Attachment, HoldId, Metadata, Position,
+    PostedOperation, Rejection, Timestamp, Transaction, TransactionId,
 };
 use compact_str::CompactString;
 use smallvec::SmallVec;
@@ -64,12 +64,14 @@ pub struct PostedTransaction {
     pub reference: Option<CompactString>,
     /// As in the request.
     pub metadata: Metadata,
+    /// As in the request, its accounts resolved.
+    pub attachment: Option<Box<Attachment<AccountNo>>>,
 }
 
 /// A transaction that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedTransaction {
-    /// The whole request, so that a copy can be compared.
+    /// The whole request, so that a copy can be compared; of an attachment the document only.
     pub transaction: Transaction,
     /// Why.
     pub rejection: Rejection,

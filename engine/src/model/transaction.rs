@@ -3,7 +3,9 @@ use std::{collections::BTreeMap, fmt};
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
-use super::{AccountNo, Address, Amount, Position, Rejection, RequestedAmount, Timestamp};
+use super::{
+    AccountNo, Address, Amount, Attachment, CellWrite, Position, Rejection, RequestedAmount, Timestamp,
+};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -102,7 +104,7 @@ impl Metadata {
 pub struct Transaction {
     /// The idempotency key.
     pub id: TransactionId,
-    /// 1 to [`Transaction::OPERATIONS_MAX`], in order of effect.
+    /// 1 to [`Transaction::OPERATIONS_MAX`], in order of effect; none only beside an attachment.
     pub operations: SmallVec<[Operation; 2]>,
     /// The kind of business, for limits and statements; an operation's own code overrides it.
     pub code: Option<CompactString>,
@@ -110,6 +112,8 @@ pub struct Transaction {
     pub reference: Option<CompactString>,
     /// The client's own data.
     pub metadata: Metadata,
+    /// What a product verb puts beside it; not part of the body that copies are compared by.
+    pub attachment: Option<Box<Attachment<Address>>>,
 }
 
 /// One operation of a request.
@@ -295,6 +299,8 @@ pub struct Command {
     pub transaction: Transaction,
     /// Its operations, resolved; empty if the first pass refused it.
     pub operations: SmallVec<[ResolvedOperation; 2]>,
+    /// The cells that its attachment writes, resolved.
+    pub cells: Vec<CellWrite<AccountNo>>,
     /// The first pass's refusal.
     pub refused: Option<Rejection>,
 }
@@ -529,6 +535,7 @@ mod tests {
             code: None,
             reference: None,
             metadata: Metadata::default(),
+            attachment: None,
         }
     }
 

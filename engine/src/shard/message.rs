@@ -8,9 +8,10 @@ use super::{
     reservation::Ticket,
 };
 use crate::{
+    directory::{PublishedBalance, PublishedRules},
     journal::Record,
     ledger::{Delta, Facts},
-    model::{AccountChange, AccountNo, AccountOpening, Command, Position, Timestamp},
+    model::{AccountChange, AccountNo, AccountOpening, Cell, CellKind, Command, Position, Timestamp},
     view::AccountError,
 };
 
@@ -93,10 +94,18 @@ pub(crate) enum Input {
     Change { no: AccountNo, change: AccountChange, reply: oneshot::Sender<Result<(), AccountError>> },
     /// A higher shard decided on a reservation of this one: the record if it was posted.
     Decided { ticket: Ticket, record: Option<Arc<Record>> },
+    /// Tell what these accounts show at one moment, with the first one's cells of these kinds.
+    Look { accounts: Vec<AccountNo>, kinds: &'static [CellKind], reply: oneshot::Sender<Look> },
     /// The journal has synced a group.
     Synced(Synced),
     /// The index has sealed everything up to here.
     Sealed(Position),
+}
+
+/// What accounts show at one moment.
+pub(crate) struct Look {
+    pub(crate) accounts: Vec<(PublishedBalance, Arc<PublishedRules>)>,
+    pub(crate) cells: Vec<Option<Cell>>,
 }
 
 /// A run of records that a shard has decided, on its way to the journal.

@@ -150,6 +150,7 @@ impl Auditor {
             | Input::Open { .. }
             | Input::Change { .. }
             | Input::Decided { record: None, .. }
+            | Input::Look { .. }
             | Input::Sealed(_) => {}
         }
     }
@@ -174,6 +175,7 @@ impl Auditor {
                 | Input::Open { .. }
                 | Input::Change { .. }
                 | Input::Synced(_)
+                | Input::Look { .. }
                 | Input::Sealed(_) => panic!("shards tell each other of commands and decisions only"),
             }
         }
@@ -366,6 +368,7 @@ fn describe(input: &Input) -> String {
             format!("the decision on {ticket:?}: {:?}", record.as_ref().map(|it| id_of(it)))
         }
         Input::Synced(synced) => format!("the sync of {}", synced.end),
+        Input::Look { .. } => "a look".to_owned(),
         Input::Sealed(position) => format!("the seal of {position}"),
     }
 }

@@ -258,6 +258,9 @@ impl Clients {
                 auditor.coverage.hit("id reused");
             }
             Err(SubmitError::Unavailable(_)) => auditor.coverage.hit("overloaded"),
+            Err(SubmitError::Managed { .. } | SubmitError::Conflict) => {
+                panic!("{}: a ledger transaction was taken for a product's", body.id)
+            }
             Err(SubmitError::Unknown) => panic!("{}: a shard dropped an answer while it ran", body.id),
         }
     }

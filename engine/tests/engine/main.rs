@@ -4,5 +4,6 @@
 mod accounts;
 mod audit;
 mod contention;
+mod product;
 mod restart;
 mod support;

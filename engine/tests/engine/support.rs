@@ -81,6 +81,7 @@ pub(crate) fn opening(name: &str) -> AccountOpening {
         ceiling: None,
         limits: Vec::new(),
         metadata: Metadata::default(),
+        managed: false,
     }
 }
 
@@ -125,6 +126,7 @@ pub(crate) fn many(kinds: impl IntoIterator<Item = OperationKind>) -> Transactio
         code: None,
         reference: None,
         metadata: Metadata::default(),
+        attachment: None,
     }
 }
 

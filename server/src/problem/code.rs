@@ -18,6 +18,8 @@ pub enum Code {
     AssetUnknown,
     /// The account has a balance or holds.
     AccountNotEmpty,
+    /// An operation would move an account that wallet verbs alone move.
+    WalletAccount,
     /// No such thing, or no such route.
     NotFound,
     /// The route has no such method.
@@ -34,8 +36,8 @@ pub enum Code {
 
 impl Code {
     /// All codes in the order of the contract.
-    pub const ALL: [Self; 30] = {
-        let mut all = [Self::Malformed; 30];
+    pub const ALL: [Self; 31] = {
+        let mut all = [Self::Malformed; 31];
         let [malformed, too_large, id_reused, rest @ ..] = &mut all;
         (*malformed, *too_large, *id_reused) = (Self::Malformed, Self::TooLarge, Self::IdReused);
         let (refusals, others) = rest.split_at_mut(RejectionCode::ALL.len());
@@ -51,6 +53,7 @@ impl Code {
             Self::AccountExists,
             Self::AssetUnknown,
             Self::AccountNotEmpty,
+            Self::WalletAccount,
             Self::NotFound,
             Self::MethodNotAllowed,
             Self::UnsupportedMediaType,
@@ -72,6 +75,7 @@ impl Code {
             Self::AccountExists => "account_exists",
             Self::AssetUnknown => "asset_unknown",
             Self::AccountNotEmpty => "account_not_empty",
+            Self::WalletAccount => "wallet_account",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -89,6 +93,7 @@ impl Code {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::IdReused | Self::AccountExists => StatusCode::CONFLICT,
             Self::Refused(_) | Self::AssetUnknown | Self::AccountNotEmpty => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::WalletAccount => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -114,6 +119,7 @@ impl Code {
             Self::AccountExists => "The account was opened with another body",
             Self::AssetUnknown => "No such asset",
             Self::AccountNotEmpty => "The account has a balance or holds",
+            Self::WalletAccount => "The account is moved by the wallet alone",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "The route has no such method",
             Self::UnsupportedMediaType => "The body must be JSON",

@@ -68,6 +68,7 @@ impl OpeningIn {
             },
             limits: self.limits.map_or_else(|| Ok(Vec::new()), |limits| limits.into_limits(asset.scale))?,
             metadata: self.metadata.map(|MetadataIn(metadata)| metadata).unwrap_or_default(),
+            managed: false,
         })
     }
 }

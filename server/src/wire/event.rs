@@ -15,6 +15,7 @@ pub(crate) const fn event_type(event: &Event) -> &'static str {
         Event::TransactionPosted(_) => "transaction_posted",
         Event::TransactionRefused(_) => "transaction_rejected",
         Event::HoldExpired(_) => "hold_expired",
+        Event::WalletChanged => "wallet_changed",
     }
 }
 
@@ -31,6 +32,8 @@ pub(crate) fn write(out: &mut Vec<u8>, view: &EventView) {
             write_json(out, &TransactionOut::new(transaction));
         }
         Event::HoldExpired(hold) => write_json(out, &HoldOut::new(hold)),
+        // Secret: the type and the position are all that is told.
+        Event::WalletChanged => out.extend_from_slice(b"{}"),
     }
     out.extend_from_slice(b"\n\n");
 }

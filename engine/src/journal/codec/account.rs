@@ -15,6 +15,7 @@ use crate::{
 const DEBIT_NORMAL: u8 = 1;
 const FLOOR: u8 = 1 << 1;
 const CEILING: u8 = 1 << 3;
+const MANAGED: u8 = 1 << 4;
 
 /// Flags of a change.
 const STATUS_SET: u8 = 1;
@@ -31,12 +32,13 @@ const LIMIT_AMOUNT: u8 = 1 << 3;
 const LIMIT_COUNT: u8 = 1 << 4;
 
 pub(super) fn encode_opening(buffer: &mut Vec<u8>, opening: &AccountOpening) {
-    let AccountOpening { address, asset, normal, floor, ceiling, limits, metadata } = opening;
+    let AccountOpening { address, asset, normal, floor, ceiling, limits, metadata, managed } = opening;
     buffer.push(
         flag(*normal == NormalSide::Debit, DEBIT_NORMAL)
             | flag(floor.is_some(), FLOOR)
             | flag(ceiling.is_some(), CEILING)
-            | flag(!metadata.is_empty(), METADATA),
+            | flag(!metadata.is_empty(), METADATA)
+            | flag(*managed, MANAGED),
     );
     put_text(buffer, address.as_str());
     put_text(buffer, asset);
@@ -48,7 +50,7 @@ pub(super) fn encode_opening(buffer: &mut Vec<u8>, opening: &AccountOpening) {
 
 pub(super) fn decode_opening(reader: &mut Reader<'_>) -> Result<AccountOpening, RecordError> {
     let flags = reader.u8()?;
-    only(flags, DEBIT_NORMAL | FLOOR | CEILING | METADATA)?;
+    only(flags, DEBIT_NORMAL | FLOOR | CEILING | METADATA | MANAGED)?;
     Ok(AccountOpening {
         address: Address::parse(reader.text()?).map_err(|_| RecordError)?,
         asset: reader.text()?.into(),
@@ -57,6 +59,7 @@ pub(super) fn decode_opening(reader: &mut Reader<'_>) -> Result<AccountOpening, 
         ceiling: signed_if(reader, flags & CEILING != 0)?,
         limits: limits(reader)?,
         metadata: metadata(reader, flags)?,
+        managed: flags & MANAGED != 0,
     })
 }
 
