@@ -20,6 +20,7 @@ mod shard;
 pub mod simulation;
 mod threads;
 pub mod view;
+pub mod wallet;
 
 pub use config::Config;
 pub use engine::Engine;

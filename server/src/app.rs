@@ -20,13 +20,15 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
-use yue_engine::engine::Engine;
+use yue_engine::{engine::Engine, wallet::Wallet};
 
 use crate::{
     body::{self, BodyLimits, BodyMemory, ReceivedBody},
     config::HttpLimits,
     problem::{Code, Problem},
-    routes::{accounts, batch, docs, events, health, history, holds, metrics, transactions, trial_balance},
+    routes::{
+        accounts, batch, docs, events, health, history, holds, metrics, transactions, trial_balance, wallet,
+    },
     telemetry::{Route, Telemetry},
 };
 
@@ -46,7 +48,7 @@ pub(crate) enum Phase {
 pub struct App(Arc<Shared>);
 
 struct Shared {
-    engine: OnceLock<Engine>,
+    wallet: OnceLock<Wallet>,
     phase: watch::Sender<Phase>,
     limits: HttpLimits,
     telemetry: Telemetry,
@@ -63,7 +65,7 @@ impl App {
     #[must_use]
     pub fn new(limits: HttpLimits) -> Self {
         Self(Arc::new(Shared {
-            engine: OnceLock::new(),
+            wallet: OnceLock::new(),
             phase: watch::Sender::new(Phase::Starting),
             limits,
             telemetry: Telemetry::default(),
@@ -72,9 +74,9 @@ impl App {
         }))
     }
 
-    /// Hands in the recovered engine; requests are served from now on.
-    pub fn ready(&self, engine: Engine) {
-        if self.0.engine.set(engine).is_ok() {
+    /// Hands in the wallet of the recovered engine; requests are served from now on.
+    pub fn ready(&self, wallet: Wallet) {
+        if self.0.wallet.set(wallet).is_ok() {
             self.0.phase.send_if_modified(|phase| {
                 let starting = *phase == Phase::Starting;
                 if starting {
@@ -98,18 +100,23 @@ impl App {
     /// The engine, if it is recovered.
     #[must_use]
     pub fn recovered(&self) -> Option<&Engine> {
-        self.0.engine.get()
+        self.0.wallet.get().map(Wallet::engine)
     }
 
     /// The engine; waits a moment for a recovery that is nearly done.
     pub(crate) async fn engine(&self) -> Result<&Engine, Problem> {
-        if let Some(engine) = self.0.engine.get() {
-            return Ok(engine);
+        self.wallet().await.map(Wallet::engine)
+    }
+
+    /// The wallet, likewise.
+    pub(crate) async fn wallet(&self) -> Result<&Wallet, Problem> {
+        if let Some(wallet) = self.0.wallet.get() {
+            return Ok(wallet);
         }
         let mut phase = self.phase();
         // Either end of the wait shows in the next line.
         let _ended = timeout(Self::START_WAIT, phase.wait_for(|phase| *phase != Phase::Starting)).await;
-        self.0.engine.get().ok_or_else(|| Problem::new(Code::Overloaded, "the ledger is still recovering"))
+        self.0.wallet.get().ok_or_else(|| Problem::new(Code::Overloaded, "the ledger is still recovering"))
     }
 
     /// The HTTP side's bounds.
@@ -145,10 +152,10 @@ impl App {
     }
 }
 
-/// The routes over an engine that is there already.
-pub fn app(engine: Engine, limits: HttpLimits) -> Router {
+/// The routes over a wallet that is there already.
+pub fn app(wallet: Wallet, limits: HttpLimits) -> Router {
     let app = App::new(limits);
-    app.ready(engine);
+    app.ready(wallet);
     router(app)
 }
 
@@ -175,6 +182,7 @@ pub fn router(app: App) -> Router {
         .route("/readyz", get(route(Route::Readyz, health::ready)))
         .route("/metrics", get(route(Route::Metrics, metrics::page)))
         .route("/openapi.json", get(route(Route::OpenApi, docs::document)))
+        .merge(wallet::routes())
         .merge(docs::pages())
         .method_not_allowed_fallback(route(Route::Unknown, no_such_method))
         .fallback(route(Route::Unknown, no_such_route))
@@ -183,12 +191,12 @@ pub fn router(app: App) -> Router {
 
 /// A handler whose answers are counted. Not a layer: a layer would box each request's future once more.
 #[derive(Clone)]
-struct Counted<F> {
+pub(crate) struct Counted<F> {
     route: Route,
     handler: F,
 }
 
-fn route<F>(route: Route, handler: F) -> Counted<F> {
+pub(crate) fn route<F>(route: Route, handler: F) -> Counted<F> {
     Counted { route, handler }
 }
 

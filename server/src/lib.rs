@@ -21,4 +21,5 @@ mod cursor;
 mod json;
 mod query;
 mod routes;
+mod secrets;
 mod wire;

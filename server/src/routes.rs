@@ -13,6 +13,7 @@ pub(crate) mod holds;
 pub(crate) mod metrics;
 pub(crate) mod transactions;
 pub(crate) mod trial_balance;
+pub(crate) mod wallet;
 
 use axum::{
     RequestExt as _,
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// The one parameter of a route's path.
-async fn path_parameter<T: FromText>(request: &mut Request, name: &str) -> Result<T, Problem> {
+pub(crate) async fn path_parameter<T: FromText>(request: &mut Request, name: &str) -> Result<T, Problem> {
     let text = request.extract_parts::<Path<String>>().await.ok();
     text.and_then(|Path(text)| T::from_text(&text)).ok_or_else(|| {
         Problem::new(Code::Malformed, format!("the path does not have {}", T::EXPECTED))
@@ -38,7 +39,7 @@ async fn path_parameter<T: FromText>(request: &mut Request, name: &str) -> Resul
 }
 
 /// A JSON answer.
-fn json(status: StatusCode, body: &impl Serialize) -> Response {
+pub(crate) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     // The shapes have string keys and no fallible parts: writing them does not fail.
     let mut response = Response::new(Body::from(serde_json::to_vec(body).unwrap_or_default()));
     *response.status_mut() = status;

@@ -20,6 +20,10 @@ pub struct Options {
     /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080].
     #[arg(long, env = "YUE_LISTEN", value_name = "ADDR")]
     pub listen: Option<String>,
+    /// The file with the wallet's secrets, for passwords and payment tokens; made if it is missing
+    /// [default: wallet.secret in the data directory].
+    #[arg(long, env = "YUE_WALLET_SECRET", value_name = "FILE")]
+    pub wallet_secret: Option<PathBuf>,
     /// Threads that own accounts; may change between starts [default: half of the cores].
     #[arg(long, env = "YUE_SHARDS", value_name = "N")]
     pub shards: Option<u16>,
@@ -163,7 +167,7 @@ impl Options {
             batch_bytes_max, body_memory_bytes_max, header_read_timeout_ms, body_read_timeout_ms, write_timeout_ms, idle_timeout_ms,
             drain_timeout_ms, mailbox_commands_max, parked_commands_max, in_flight_commands_max, group_records_max,
             group_bytes_max, index_lag_records_max, segment_records, index_cache_bytes, full_check_bytes_max,
-            storage_reserve_percent, expiry_interval_ms, change_wait_ms_max,
+            storage_reserve_percent, expiry_interval_ms, change_wait_ms_max, wallet_secret,
         })
     }
 
@@ -206,10 +210,11 @@ impl Options {
 impl From<&Settings> for Options {
     /// All options with the values that are in force.
     fn from(settings: &Settings) -> Self {
-        let Settings { listen, log, http_threads, http, engine } = settings;
+        let Settings { listen, log, http_threads, http, engine, wallet_secret } = settings;
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).ok();
         Self {
             data: Some(engine.data.clone()),
+            wallet_secret: Some(wallet_secret.clone()),
             listen: Some(listen.to_string()),
             shards: Some(engine.shards),
             assets: Some(engine.assets.iter().cloned().map(AssetOption).collect()),

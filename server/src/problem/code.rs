@@ -1,5 +1,5 @@
 use axum::http::StatusCode;
-use yue_engine::model::RejectionCode;
+use yue_engine::{model::RejectionCode, wallet::WalletCode};
 
 /// A stable error code of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,12 +32,14 @@ pub enum Code {
     Overloaded,
     /// The file system is nearly full; nothing was applied.
     StorageLow,
+    /// A rule of the wallet.
+    Wallet(WalletCode),
 }
 
 impl Code {
     /// All codes in the order of the contract.
-    pub const ALL: [Self; 31] = {
-        let mut all = [Self::Malformed; 31];
+    pub const ALL: [Self; 46] = {
+        let mut all = [Self::Malformed; 46];
         let [malformed, too_large, id_reused, rest @ ..] = &mut all;
         (*malformed, *too_large, *id_reused) = (Self::Malformed, Self::TooLarge, Self::IdReused);
         let (refusals, others) = rest.split_at_mut(RejectionCode::ALL.len());
@@ -60,6 +62,21 @@ impl Code {
             Self::RequestTimeout,
             Self::Overloaded,
             Self::StorageLow,
+            Self::Wallet(WalletCode::PasswordInvalid),
+            Self::Wallet(WalletCode::PasswordWrong),
+            Self::Wallet(WalletCode::PasswordLocked),
+            Self::Wallet(WalletCode::ClassNotAllowed),
+            Self::Wallet(WalletCode::AuthRequired),
+            Self::Wallet(WalletCode::AuthInvalid),
+            Self::Wallet(WalletCode::SignatureInvalid),
+            Self::Wallet(WalletCode::CategoryNotPayable),
+            Self::Wallet(WalletCode::MerchantNotEnabled),
+            Self::Wallet(WalletCode::PromotionExhausted),
+            Self::Wallet(WalletCode::PromotionNotApplicable),
+            Self::Wallet(WalletCode::PaymentNotCancellable),
+            Self::Wallet(WalletCode::RefundExceedsPaid),
+            Self::Wallet(WalletCode::RefundWindowClosed),
+            Self::Wallet(WalletCode::RefundCountExceeded),
         ]);
         all
     };
@@ -82,6 +99,7 @@ impl Code {
             Self::RequestTimeout => "request_timeout",
             Self::Overloaded => "overloaded",
             Self::StorageLow => "storage_low",
+            Self::Wallet(code) => code.as_str(),
         }
     }
 
@@ -99,6 +117,7 @@ impl Code {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Overloaded | Self::StorageLow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Wallet(code) => wallet_status(code),
         }
     }
 
@@ -126,7 +145,32 @@ impl Code {
             Self::RequestTimeout => "The body did not arrive in time",
             Self::Overloaded => "The server is overloaded",
             Self::StorageLow => "The storage is nearly full",
+            Self::Wallet(code) => code.title(),
         }
+    }
+}
+
+/// 422 unless it is about who asks.
+const fn wallet_status(code: WalletCode) -> StatusCode {
+    match code {
+        WalletCode::NotFound => StatusCode::NOT_FOUND,
+        WalletCode::AccountExists => StatusCode::CONFLICT,
+        WalletCode::PasswordWrong | WalletCode::AuthRequired | WalletCode::AuthInvalid => {
+            StatusCode::FORBIDDEN
+        }
+        WalletCode::PasswordLocked => StatusCode::LOCKED,
+        WalletCode::SignatureInvalid => StatusCode::UNAUTHORIZED,
+        WalletCode::Ledger(_)
+        | WalletCode::PasswordInvalid
+        | WalletCode::ClassNotAllowed
+        | WalletCode::CategoryNotPayable
+        | WalletCode::MerchantNotEnabled
+        | WalletCode::PromotionExhausted
+        | WalletCode::PromotionNotApplicable
+        | WalletCode::PaymentNotCancellable
+        | WalletCode::RefundExceedsPaid
+        | WalletCode::RefundWindowClosed
+        | WalletCode::RefundCountExceeded => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
 
@@ -166,8 +210,12 @@ mod tests {
         let contract = "malformed too_large id_reused amount_invalid transaction_not_found hold_not_found \
              hold_exists account_not_found asset_mismatch same_account account_closed account_frozen hold_captured \
              hold_released hold_expired capture_exceeds_hold reversal_exceeds_original limit_exceeded \
-             insufficient_funds ceiling_exceeded overflow account_exists asset_unknown account_not_empty not_found \
-             method_not_allowed unsupported_media_type request_timeout overloaded storage_low";
+             insufficient_funds ceiling_exceeded overflow account_exists asset_unknown account_not_empty wallet_account \
+             not_found method_not_allowed unsupported_media_type request_timeout overloaded storage_low \
+             password_invalid password_wrong password_locked class_not_allowed auth_required auth_invalid \
+             signature_invalid category_not_payable merchant_not_enabled promotion_exhausted \
+             promotion_not_applicable payment_not_cancellable refund_exceeds_paid refund_window_closed \
+             refund_count_exceeded";
         assert_eq!(names, contract.split_whitespace().collect::<Vec<_>>());
     }
 }

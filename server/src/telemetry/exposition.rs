@@ -81,7 +81,7 @@ fn journal(page: &mut Page, snapshot: &Snapshot) {
 fn http(page: &mut Page, telemetry: &Telemetry) {
     let mut responses =
         page.family("yue_http_responses_total", "counter", "Answers by route and hundreds of the status.");
-    for (route, counters) in Route::ALL.iter().zip(&telemetry.routes) {
+    for (route, counters) in Route::ALL.iter().zip(&telemetry.routes.0) {
         for (hundreds, count) in (1..).zip(&counters.statuses) {
             let count = count.load(Relaxed);
             if count > 0 {
@@ -91,7 +91,7 @@ fn http(page: &mut Page, telemetry: &Telemetry) {
     }
     let mut times =
         page.family("yue_http_request_seconds", "histogram", "Time from a request's headers to its answer.");
-    for (route, counters) in Route::ALL.iter().zip(&telemetry.routes) {
+    for (route, counters) in Route::ALL.iter().zip(&telemetry.routes.0) {
         let counts: Vec<u64> = counters.time.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
         let total = counts.iter().sum();
         if total > 0 {
@@ -101,7 +101,7 @@ fn http(page: &mut Page, telemetry: &Telemetry) {
         }
     }
     let mut problems = page.family("yue_http_problems_total", "counter", "Problems answered, by code.");
-    for (code, count) in Code::ALL.iter().zip(&telemetry.problems) {
+    for (code, count) in Code::ALL.iter().zip(&telemetry.problems.0) {
         problems.value(&format!("{{code=\"{}\"}}", code.as_str()), count.load(Relaxed));
     }
     let opened = telemetry.connections_opened.load(Relaxed);

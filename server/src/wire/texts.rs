@@ -123,7 +123,7 @@ macro_rules! words {
         }
 
         /// The contract's word.
-        pub(super) const fn $name(value: $type) -> &'static str {
+        pub(crate) const fn $name(value: $type) -> &'static str {
             match value {
                 $($type::$variant => $word,)+
             }

@@ -11,7 +11,12 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
-use yue_engine::{config::Config, engine::Engine, model::Asset};
+use yue_engine::{
+    config::Config,
+    engine::Engine,
+    model::Asset,
+    wallet::{Channel, Secrets, Settings, Wallet},
+};
 use yue_server::{app::app, config::HttpLimits, openapi::document_json};
 
 use crate::schema;
@@ -22,6 +27,18 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(&docume
 pub(crate) struct Ledger {
     pub(crate) router: Router,
     _directory: TempDir,
+}
+
+/// The key of each channel but one.
+fn channel_keys() -> Vec<(Channel, Vec<u8>)> {
+    [Channel::Wechat, Channel::Alipay, Channel::BankCard]
+        .map(|channel| (channel, channel_key(channel)))
+        .into()
+}
+
+/// A channel's key.
+pub(crate) fn channel_key(channel: Channel) -> Vec<u8> {
+    format!("key of {}", channel.as_str()).into_bytes()
 }
 
 /// What a call was answered.
@@ -45,7 +62,9 @@ impl Ledger {
         config.index_cache_bytes = 8 << 20;
         config.assets = vec![Asset { code: "USD".into(), scale: 2 }];
         change(&mut config);
-        Self { router: app(Engine::open(config).unwrap(), limits), _directory: directory }
+        let secrets = Secrets { pepper: [1; 32], token_key: [2; 32], channel_keys: channel_keys() };
+        let wallet = Wallet::new(Engine::open(config).unwrap(), Settings::default(), secrets);
+        Self { router: app(wallet, limits), _directory: directory }
     }
 
     /// A ledger with the accounts that most tests need.

@@ -18,3 +18,4 @@ mod refusals;
 mod replays;
 mod schema;
 mod transactions;
+mod wallet;

@@ -1,0 +1,122 @@
+//! The product on top of the ledger: what a stored-value wallet does, each verb as ledger transactions.
+//!
+//! Owns no state: what a verb needs to remember is in the documents and cells of its transactions' records, and what
+//! can be derived from them is derived. Never touches a shard, the journal or the index but through [`Engine`]. One
+//! file a verb. Invariants: a verb's ids are derived from its own id, so that it takes effect once, for ever; it is
+//! composed from what is on disk, and what was overtaken meanwhile (a cell's revision, an alias) is composed again.
+
+mod auth;
+mod code;
+mod customer;
+mod document;
+mod names;
+mod payment;
+mod settings;
+mod step;
+
+use std::sync::Arc;
+
+use crate::{
+    engine::Engine,
+    model::{AccountOpening, AccountStatus, Address, NormalSide},
+    view::AccountError,
+};
+
+pub use auth::Auth;
+pub use code::{Refusal, WalletCode, WalletError};
+pub use customer::{Class, CustomerView, OpenedCustomer};
+pub use names::{Channel, Part};
+pub use payment::ChannelResult;
+pub use settings::{Secrets, Settings};
+
+/// A wallet on a ledger. Cheap to clone.
+#[derive(Clone)]
+pub struct Wallet(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    settings: Settings,
+    secrets: Secrets,
+}
+
+impl Wallet {
+    /// The wallet of a running ledger.
+    #[must_use]
+    pub fn new(engine: Engine, settings: Settings, secrets: Secrets) -> Self {
+        Self(Arc::new(Inner { engine, settings, secrets }))
+    }
+
+    /// The ledger below.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// How it is set up.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    fn secrets(&self) -> &Secrets {
+        &self.0.secrets
+    }
+
+    /// Opens an account that wallet verbs alone move, unless it is there. One that a ledger caller has opened before
+    /// is taken as it is, if it holds the asset on the side that the wallet needs.
+    async fn ensure(&self, address: Address, kind: AccountKind) -> Result<(), WalletError> {
+        if let Some(account) = self.engine().account(&address) {
+            let fits = account.asset.code == kind.asset && account.normal == kind.normal;
+            let usable = account.status != AccountStatus::Closed;
+            return if fits && usable {
+                Ok(())
+            } else {
+                Err(WalletError::refused(WalletCode::AccountExists))
+            };
+        }
+        let opening = AccountOpening {
+            address,
+            asset: kind.asset.into(),
+            normal: kind.normal,
+            floor: kind.floor,
+            ceiling: kind.ceiling,
+            limits: Vec::new(),
+            metadata: crate::model::Metadata::default(),
+            managed: true,
+        };
+        match self.engine().open_account(opening).await {
+            Ok(_) => Ok(()),
+            Err(AccountError::Unavailable(why)) => Err(why.into()),
+            Err(_) => Err(WalletError::refused(WalletCode::AccountExists)),
+        }
+    }
+}
+
+/// The rules of an account that the wallet opens.
+#[derive(Clone, Copy, Debug)]
+struct AccountKind {
+    asset: &'static str,
+    normal: NormalSide,
+    floor: Option<i128>,
+    ceiling: Option<i128>,
+}
+
+impl AccountKind {
+    const CNY: &str = "CNY";
+    const CARBON: &str = "CARBON";
+    const SLOT: &str = "SLOT";
+
+    /// Money that the platform owes somebody and that may not run out.
+    const OWED: Self = Self { asset: Self::CNY, normal: NormalSide::Credit, floor: Some(0), ceiling: None };
+    /// Money on the credit side that may turn: income, suspense, clearing, merchants.
+    const OPEN_CREDIT: Self =
+        Self { asset: Self::CNY, normal: NormalSide::Credit, floor: None, ceiling: None };
+    /// Money on the debit side: receivables, expenses.
+    const OPEN_DEBIT: Self = Self { asset: Self::CNY, normal: NormalSide::Debit, floor: None, ceiling: None };
+}
+
+impl std::fmt::Debug for Wallet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wallet").finish_non_exhaustive()
+    }
+}

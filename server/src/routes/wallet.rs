@@ -1,0 +1,12 @@
+//! The wallet's routes, one file a resource; each names its own.
+
+pub(crate) mod customers;
+
+use axum::Router;
+
+use crate::app::App;
+
+/// All of them.
+pub(crate) fn routes() -> Router<App> {
+    Router::new().merge(customers::routes())
+}

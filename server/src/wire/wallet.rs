@@ -1,0 +1,45 @@
+//! The JSON shapes of the wallet.
+
+pub(crate) mod customer;
+
+use yue_engine::wallet::{Channel, Class, Part};
+
+use crate::json::FromText;
+
+impl FromText for Part {
+    const EXPECTED: &'static str = "a name of one address part: [a-z0-9][a-z0-9._-]{0,31}";
+
+    fn from_text(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+}
+
+impl FromText for Channel {
+    const EXPECTED: &'static str = "bank-card, wechat, alipay or ecny";
+
+    fn from_text(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+}
+
+impl FromText for Class {
+    const EXPECTED: &'static str = "I, II or III";
+
+    fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "I" => Some(Self::I),
+            "II" => Some(Self::II),
+            "III" => Some(Self::III),
+            _ => None,
+        }
+    }
+}
+
+/// The contract's word for a class.
+pub(crate) const fn class(class: Class) -> &'static str {
+    match class {
+        Class::I => "I",
+        Class::II => "II",
+        Class::III => "III",
+    }
+}

@@ -1,0 +1,3 @@
+//! The wallet's contract, one file a resource.
+
+mod customers;
