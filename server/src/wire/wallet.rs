@@ -1,5 +1,6 @@
 //! The JSON shapes of the wallet.
 
+pub(crate) mod auth;
 pub(crate) mod customer;
 
 use yue_engine::wallet::{Channel, Class, Part};
