@@ -1,6 +1,10 @@
 //! The wallet's routes, one file a resource; each names its own.
 
+pub(crate) mod choices;
 pub(crate) mod customers;
+pub(crate) mod devices;
+pub(crate) mod passwords;
+pub(crate) mod transfers;
 
 use axum::Router;
 
@@ -8,5 +12,10 @@ use crate::app::App;
 
 /// All of them.
 pub(crate) fn routes() -> Router<App> {
-    Router::new().merge(customers::routes())
+    Router::new()
+        .merge(customers::routes())
+        .merge(passwords::routes())
+        .merge(devices::routes())
+        .merge(choices::routes())
+        .merge(transfers::routes())
 }

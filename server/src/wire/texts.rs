@@ -12,7 +12,7 @@ use yue_engine::model::{
 use crate::json::FromText;
 
 /// Writes a value as the string that it displays.
-pub(super) fn display<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn display<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 
@@ -140,7 +140,7 @@ words!(LimitWindow, "day, month, year or lifetime", limit_window, {
 });
 
 /// Minor units that are never negative, with the asset's decimals.
-pub(super) fn unsigned_units(units: u128, scale: u8) -> String {
+pub(crate) fn unsigned_units(units: u128, scale: u8) -> String {
     let scale = usize::from(scale);
     let digits = format!("{units:0>width$}", width = scale + 1);
     match digits.split_at(digits.len() - scale) {

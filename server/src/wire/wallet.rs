@@ -1,7 +1,11 @@
 //! The JSON shapes of the wallet.
 
 pub(crate) mod auth;
+pub(crate) mod choices;
 pub(crate) mod customer;
+pub(crate) mod device;
+pub(crate) mod password;
+pub(crate) mod transfer;
 
 use yue_engine::wallet::{Channel, Class, Part};
 

@@ -1,6 +1,6 @@
 //! The OpenAPI document and the pages that show it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use yue_engine::model::RejectionCode;
 use yue_server::problem::Code;
 
@@ -58,6 +58,7 @@ async fn the_examples_work() {
     for example in examples(&document, "/v1/accounts/{address}", "patch") {
         ledger.patch("/v1/accounts/customers:42", &example).await.expect(200);
     }
+    wallet_examples_work(&ledger, &document).await;
     // The examples of parameters lead to what the examples made.
     let mut reads = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -76,6 +77,29 @@ async fn the_examples_work() {
         }
     }
     assert!(reads >= 5, "{reads}");
+}
+
+async fn wallet_examples_work(ledger: &Ledger, document: &Value) {
+    ledger.post("/v1/wallets", &json!({"user": "bob", "class": "I"})).await.expect(201);
+    for (method, path, status) in [
+        ("post", "/v1/wallets", 201),
+        ("patch", "/v1/wallets/{user}", 200),
+        ("put", "/v1/wallets/{user}/password", 204),
+        ("post", "/v1/wallets/{user}/payment-tokens", 201),
+        ("post", "/v1/wallets/{user}/devices", 201),
+        ("put", "/v1/wallets/{user}/small-payment", 200),
+        ("put", "/v1/wallets/{user}/wealth", 200),
+        ("post", "/v1/wallets/{user}/transfers", 201),
+    ] {
+        if path.ends_with("/transfers") {
+            ledger.fund("alice", 100_00).await;
+        }
+        for example in examples(document, path, method) {
+            let uri = path.replace("{user}", "alice");
+            let method = method.to_uppercase().parse().unwrap();
+            ledger.send_json(method, &uri, example.to_string()).await.expect(status);
+        }
+    }
 }
 
 #[tokio::test]

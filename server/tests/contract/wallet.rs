@@ -1,3 +1,9 @@
 //! The wallet's contract, one file a resource.
 
+mod choices;
 mod customers;
+mod devices;
+mod passwords;
+mod tokens;
+mod transfers;
+mod user;
