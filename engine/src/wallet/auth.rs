@@ -29,7 +29,7 @@ pub enum Auth {
 pub(super) struct Demand<'a> {
     /// `payment` or `transfer`.
     pub(super) verb: &'static str,
-    /// The verb's id, as its caller chose it.
+    /// The verb's id, as its caller chose it; the verb's first step is `derive(verb, id, 0)`.
     pub(super) id: TransactionId,
     pub(super) user: &'a Part,
     /// The merchant, or the user who receives.

@@ -57,6 +57,8 @@ use crate::{
         (status = 201, description = "Posted now.", body = PostedOut),
         (status = 200, description = "Posted before, by the same request.", body = PostedOut,
             headers(("Idempotent-Replayed" = String, description = "`true`"))),
+        (status = 403, description = "`wallet_account`: `operation` would move an account of the wallet.",
+            body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`id_reused`: the id was used with another body; `field` differs.",
             body = ProblemBody, content_type = "application/problem+json"),
         SubmitProblems,

@@ -29,7 +29,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(&docume
 /// A ledger behind its routes.
 pub(crate) struct Ledger {
     pub(crate) router: Router,
-    engine: Engine,
+    pub(crate) engine: Engine,
     directory: TempDir,
 }
 
@@ -109,8 +109,10 @@ impl Ledger {
         let (document, aliases, cells) = (Box::default(), Vec::new(), Vec::new());
         let transaction = Transaction {
             id: TransactionId(rand::random()),
-            operations: [Operation { kind: OperationKind::Transfer { debit, credit, amount }, code: None }]
-                .into(),
+            operations: smallvec::smallvec![Operation {
+                kind: OperationKind::Transfer { debit, credit, amount },
+                code: None
+            }],
             code: None,
             reference: None,
             metadata: Metadata::default(),

@@ -29,7 +29,10 @@ async fn small_payments_are_allowed_up_to_a_limit_and_a_number_a_day() {
     alice.transfer("1", &bob, "5.00", &small()).await.expect(201);
     alice.transfer("1", &bob, "5.00", &small()).await.expect(200);
     // What the ledger refuses is not counted.
-    bob.transfer("2", &alice, "1.00", &small()).await.expect_problem(403, "auth_invalid");
+    bob.patch(&json!({"status": "frozen"})).await.expect(200);
+    alice.transfer("2", &bob, "1.00", &small()).await.expect_problem(422, "account_frozen");
+    bob.patch(&json!({"status": "active"})).await.expect(200);
+    bob.transfer("2b", &alice, "1.00", &small()).await.expect_problem(403, "auth_invalid");
     alice.transfer("3", &bob, "0.01", &small()).await.expect(201);
     alice.transfer("4", &bob, "0.01", &small()).await.expect_problem(403, "auth_invalid");
     // A higher number lets go on from what is used; a lower one gives nothing back.

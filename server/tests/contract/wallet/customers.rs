@@ -2,6 +2,7 @@
 
 use futures_util::future::join_all;
 use serde_json::json;
+use yue_engine::model::{AccountChange, AccountStatus, Address, Patch};
 
 use super::user::User;
 use crate::ledger::{Answer, Ledger, transfer};
@@ -146,4 +147,28 @@ async fn a_frozen_wallet_neither_pays_nor_receives_and_a_closed_one_stays_closed
     }
     let token = bob.token("1.00").await;
     bob.transfer("3", &alice, "1.00", &token).await.expect_problem(422, "account_closed");
+}
+
+#[tokio::test]
+async fn the_same_change_again_finishes_what_a_crash_left() {
+    let ledger = Ledger::new();
+    let alice = User::open(&ledger, "alice", "I").await;
+    let before = ledger.engine.account(&Address::parse("customers:alice").unwrap()).unwrap().limits;
+    alice.patch(&json!({"class": "III", "status": "frozen"})).await.expect(200);
+    // As it is if the process ends right after the first record of each change.
+    let undo = async |account: &str, change: AccountChange| {
+        ledger.engine.change_account(&Address::parse(account).unwrap(), change).await.unwrap();
+    };
+    let limits = Patch::Set(before.into_iter().map(|view| view.limit).collect());
+    undo("customers:alice", AccountChange { limits, ..AccountChange::default() }).await;
+    for account in ["customers:alice:wealth", "customers:alice:carbon"] {
+        let status = Patch::Set(AccountStatus::Active);
+        undo(account, AccountChange { status, ..AccountChange::default() }).await;
+    }
+    assert_eq!(alice.get().await.body["limits"][0]["limit"], "1000.00");
+    let finished = alice.patch(&json!({"class": "III", "status": "frozen"})).await.expect(200);
+    assert_eq!(finished.body["limits"][0]["limit"], "200000.00");
+    for account in ["customers:alice", "customers:alice:wealth", "customers:alice:carbon"] {
+        assert_eq!(ledger.get(&format!("/v1/accounts/{account}")).await.body["status"], "frozen");
+    }
 }
