@@ -23,7 +23,7 @@ use crate::{
     journal::{Checkpoint, Group, Journal, JournalError, JournalOptions, Record, rocks::RocksJournal},
     ledger::Ledger,
     model::{AccountNo, AccountOpening, Asset, Assets, Position, Timestamp, TransactionId},
-    shard::{Flushed, Input, Shard, ShardNo},
+    shard::{Input, Outgoing, Shard, ShardNo},
     threads::{Shared, Threads, forget_sealed, watch_storage},
 };
 
@@ -271,9 +271,10 @@ pub(crate) fn settle_overdue<J: Journal>(
         let more = ticks.contains(&true);
         let mut batches = Vec::new();
         for shard in &mut assembled.shards {
-            let Flushed { batch, messages } = shard.flush();
-            assert!(messages.is_empty(), "an expiry tells other shards through the journal only");
-            batches.extend(batch);
+            batches.extend(shard.flush().outgoing().map(|outgoing| match outgoing {
+                Outgoing::Batch(batch) => batch,
+                Outgoing::Message(..) => panic!("an expiry tells other shards through the journal only"),
+            }));
         }
         if batches.is_empty() {
             return Ok(());

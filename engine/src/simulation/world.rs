@@ -23,7 +23,7 @@ use crate::{
     },
     model::{Position, Timestamp, TransactionId},
     recovery::Assembled,
-    shard::{Batch, Envelope, Flushed, Input, Shard, ShardNo, Synced},
+    shard::{Batch, Envelope, Input, Outgoing, Shard, ShardNo, Synced},
     threads::{Shared, forget_sealed},
 };
 
@@ -163,15 +163,17 @@ impl World {
         {
             return false;
         }
-        let Flushed { batch, messages } = station.shard.flush();
-        let records = batch.as_ref().map(|batch| decode(&batch.records)).unwrap_or_default();
-        let decided = auditor.flushed(station.no, records, &messages);
-        station.sending.extend(batch.map(|batch| FromShard::Batch(batch, decided)));
-        station.sending.extend(messages.into_iter().map(|(to, input)| FromShard::Message(to, input)));
+        let flushed = station.shard.flush();
+        let records = flushed.batch().map(|batch| decode(&batch.records)).unwrap_or_default();
+        let mut decided = auditor.flushed(station.no, records, flushed.messages());
+        station.sending.extend(flushed.outgoing().map(|outgoing| match outgoing {
+            Outgoing::Batch(batch) => FromShard::Batch(batch, std::mem::take(&mut decided)),
+            Outgoing::Message(to, input) => FromShard::Message(to, input),
+        }));
         true
     }
 
-    /// One of a shard's messages, the batch first.
+    /// The next one of the things that a shard has to send.
     pub(super) fn send(&mut self, shard: usize) -> bool {
         let is_batch = matches!(self.stations[shard].sending.front(), Some(FromShard::Batch(..)));
         if is_batch && self.batches.len() >= BATCHES_WAITING_MAX {
