@@ -179,9 +179,14 @@ impl World {
         if is_batch && self.batches.len() >= BATCHES_WAITING_MAX {
             return false;
         }
-        match self.stations[shard].sending.pop_front() {
+        let next = self.stations[shard].sending.pop_front();
+        let batch_waits = self.stations[shard].sending.iter().any(|it| matches!(it, FromShard::Batch(..)));
+        match next {
             Some(FromShard::Batch(batch, decided)) => self.batches.push_back((batch, decided)),
-            Some(FromShard::Message(to, input)) => self.stations[to.index()].control.push_back(input),
+            Some(FromShard::Message(to, input)) => {
+                assert!(!batch_waits, "a message leaves after the batch that was decided with it is queued");
+                self.stations[to.index()].control.push_back(input);
+            }
             None => return false,
         }
         true
