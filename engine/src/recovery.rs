@@ -172,7 +172,7 @@ fn assemble<J: Journal>(
     let mut assets = Assets::new(config.assets.iter().cloned())?;
     let mut ledgers: Vec<Ledger> = (0..config.shards).map(|_| Ledger::new()).collect();
     recover_accounts(&follower, openings, &shared.directory, &mut assets, &mut ledgers)?;
-    // `at` never lies before the stamps of what the journal has by more than the clocks' own differences.
+    // The last time is not before any stamp, unless it was written when times did not follow the stamps.
     let stamp = stamp.max(head.at);
     let shards = (0..).map(ShardNo).zip(ledgers).map(|(no, ledger)| {
         Shard::new(

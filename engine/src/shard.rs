@@ -202,6 +202,7 @@ impl Shard {
             shard: self.no,
             records: std::mem::take(&mut self.records),
             count: std::mem::take(&mut self.count),
+            stamp: self.stamp,
             foreign,
         };
         Flushed { batch: Some(batch), messages }

@@ -105,6 +105,8 @@ pub(crate) struct Batch {
     /// Framed.
     pub(crate) records: Vec<u8>,
     pub(crate) count: u32,
+    /// No record was decided later.
+    pub(crate) stamp: Timestamp,
     pub(crate) foreign: Vec<(ShardNo, Foreign)>,
 }
 

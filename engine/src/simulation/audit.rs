@@ -248,6 +248,7 @@ impl Auditor {
             }
             let at = group.at.plus_nanos(index);
             assert!(self.journal.last().is_none_or(|last| last.at < at), "times grow");
+            assert!(record.decided_at() <= at, "a record is not older than its decision");
             self.sequential(&record);
             self.journal.push(Entry { at, record, decided });
         }
