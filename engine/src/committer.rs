@@ -118,7 +118,7 @@ impl GroupLimits {
     }
 }
 
-#[cfg(all(test, feature = "simulation"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{

@@ -31,7 +31,9 @@ use crate::{
     model::{AccountNo, HoldId, Position, Timestamp},
     view::Unavailable,
 };
-pub(crate) use message::{Batch, Envelope, Foreign, ForeignEffect, Input, ShardNo, ShardSet, Synced};
+pub(crate) use message::{
+    AccountReply, Batch, Envelope, Foreign, ForeignEffect, Input, ShardNo, ShardSet, Synced,
+};
 
 /// See the module.
 pub(crate) struct Shard {
@@ -143,7 +145,7 @@ impl Shard {
         match input {
             Input::Command(envelope) => self.command(envelope),
             Input::Commands(envelopes) => envelopes.into_iter().for_each(|envelope| self.command(envelope)),
-            Input::Open { no, opening, scale, reply } => self.open(no, &opening, scale, reply),
+            Input::Open { opening, asset, scale, reply } => self.open(&opening, asset, scale, reply),
             Input::Change { no, change, reply } => self.change(no, change, reply),
             Input::Decided { ticket, record } => self.decided(ticket, record.as_deref()),
             Input::Synced(synced) => self.synced(synced),

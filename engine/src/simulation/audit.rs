@@ -373,7 +373,7 @@ fn describe(input: &Input) -> String {
     match input {
         Input::Command(envelope) => format!("the command {}", envelope.command.transaction.id),
         Input::Commands(envelopes) => format!("{} commands", envelopes.len()),
-        Input::Open { no, .. } => format!("the opening of {}", no.0),
+        Input::Open { opening, .. } => format!("the opening of {}", opening.address),
         Input::Change { no, change, .. } => format!("a change of {}: {change:?}", no.0),
         Input::Decided { ticket, record } => {
             format!("the decision on {ticket:?}: {:?}", record.as_ref().map(|it| id_of(it)))

@@ -122,10 +122,11 @@ impl World {
                 Err(_) => return false,
             },
         };
+        let is_command = matches!(input, Input::Command(_));
         let counters = &self.front.counters;
         let before = (counters.in_flight(), counters.snapshot().unavailable, station.shard.batch_records());
         station.step(input, now, auditor);
-        let left = before.0 > counters.in_flight();
+        let left = is_command && before.0 > counters.in_flight();
         if left && before.1 == counters.snapshot().unavailable && before.2 == station.shard.batch_records() {
             auditor.coverage.hit("stale");
         }
