@@ -12,6 +12,7 @@
 mod audit;
 mod clients;
 mod coverage;
+mod dependency;
 mod judge;
 mod life;
 mod model;

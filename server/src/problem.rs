@@ -156,6 +156,13 @@ impl Problem {
         self
     }
 
+    /// Of a request that may have taken effect.
+    #[must_use]
+    pub fn unknown(mut self) -> Self {
+        self.0.outcome = Effect::Unknown;
+        self
+    }
+
     /// The code.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -242,11 +249,7 @@ impl From<SubmitError> for Problem {
         match error {
             SubmitError::IdReused { field } => Self::new(Code::IdReused, detail).field(field),
             SubmitError::Unavailable(unavailable) => unavailable.into(),
-            SubmitError::Unknown => {
-                let mut problem = Self::new(Code::Overloaded, detail);
-                problem.0.outcome = Effect::Unknown;
-                problem
-            }
+            SubmitError::Unknown => Self::new(Code::Overloaded, detail).unknown(),
         }
     }
 }
@@ -257,6 +260,7 @@ impl From<AccountError> for Problem {
         let (code, field) = match error {
             AccountError::Exists { field } => (Code::AccountExists, Some(field)),
             AccountError::AssetUnknown => (Code::AssetUnknown, Some("/asset".to_owned())),
+            AccountError::GroupsFull => (Code::Refused(RejectionCode::Overflow), Some("/address".to_owned())),
             AccountError::NotFound => (Code::NotFound, None),
             AccountError::NotEmpty => (Code::AccountNotEmpty, Some("/status".to_owned())),
             AccountError::Closed => (Code::Refused(RejectionCode::AccountClosed), None),

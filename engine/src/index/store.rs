@@ -12,7 +12,11 @@ use rocksdb::{
 };
 
 use super::{IndexError, IndexOptions};
-use crate::{journal::rocks::info_logger, model::Position};
+use crate::{
+    journal::rocks::info_logger,
+    manifest::{ManifestError, check_manifest},
+    model::Position,
+};
 
 /// The column families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +116,7 @@ impl Store {
     /// Opens the database, or makes it.
     pub(super) fn open(dir: &Path, options: &IndexOptions) -> Result<Self, IndexError> {
         std::fs::create_dir_all(dir).map_err(|error| IndexError::Storage(error.to_string()))?;
+        check_manifest(dir).map_err(unreadable)?;
         let (database, families) = Self::options(options);
         let db = DB::open_cf_descriptors(&database, dir, families).map_err(storage)?;
         Ok(Self { db })
@@ -119,6 +124,7 @@ impl Store {
 
     /// Opens an existing database without the right to write.
     pub(super) fn open_read_only(dir: &Path, options: &IndexOptions) -> Result<Self, IndexError> {
+        check_manifest(dir).map_err(unreadable)?;
         let (database, families) = Self::options(options);
         let db = DB::open_cf_descriptors_read_only(&database, dir, families, false).map_err(storage)?;
         Ok(Self { db })
@@ -228,6 +234,13 @@ impl Walk<'_> {
 
     fn check(&self) -> Result<(), IndexError> {
         self.0.status().map_err(storage)
+    }
+}
+
+fn unreadable(error: ManifestError) -> IndexError {
+    match error {
+        ManifestError::Io(error) => IndexError::Storage(error.to_string()),
+        ManifestError::Damaged { .. } => IndexError::damaged(error.to_string()),
     }
 }
 

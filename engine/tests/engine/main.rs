@@ -4,5 +4,6 @@
 mod accounts;
 mod audit;
 mod contention;
+mod reads;
 mod restart;
 mod support;

@@ -104,6 +104,6 @@ pub(crate) async fn get(app: App, mut request: Request) -> Result<Response, Prob
     let engine = app.engine().await?;
     Query::parse(request.uri().query(), &[])?;
     let id: TransactionId = path_parameter(&mut request, "id").await?;
-    let view = engine.transaction(id).await.ok_or_else(|| Problem::not_found("transaction"))?;
+    let view = engine.transaction(id).await?.ok_or_else(|| Problem::not_found("transaction"))?;
     Ok(json(StatusCode::OK, &TransactionOut::new(&view)))
 }
