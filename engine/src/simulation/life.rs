@@ -264,8 +264,10 @@ impl Life {
                 absorb(&mut self.auditor, &journal, remains.failed.take());
                 Ok(journal)
             });
-            let (shared, mut assembled) =
-                opened.unwrap_or_else(|error| panic!("a sound directory is refused: {error}"));
+            let (shared, mut assembled) = opened.unwrap_or_else(|error| {
+                let files = file_names(&self.config.data.join("index"));
+                panic!("a sound directory is refused: {error}; the index's folder has {files:?}")
+            });
             self.auditor.restart(self.config.shards);
             let expiry = self.auditor.model.live.first().is_some_and(|(due, _)| *due <= self.now);
             if expiry && self.random.once_in(4) {
@@ -373,6 +375,17 @@ impl Life {
         drop(Arc::clone(&world.front));
         self.report
     }
+}
+
+/// What is in a folder: with it a refusal tells a file that is missing from a folder that somebody else cleans up.
+fn file_names(folder: &std::path::Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let names = entries.map(|entry| entry.map_or_else(|error| error.to_string(), name_of));
+    names.collect()
+}
+
+fn name_of(entry: fs::DirEntry) -> String {
+    entry.file_name().to_string_lossy().into_owned()
 }
 
 fn remove(folder: &std::path::Path) {
