@@ -8,6 +8,7 @@
 mod books;
 mod comparison;
 mod digest;
+mod holds;
 mod past;
 mod postings;
 

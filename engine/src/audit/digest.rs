@@ -6,7 +6,7 @@
 
 use uuid::Uuid;
 
-use crate::model::Position;
+use crate::model::{Position, TransactionId};
 
 /// The secret of one check.
 #[derive(Clone, Copy)]
@@ -28,19 +28,33 @@ impl DigestKey {
         }
         Self(key)
     }
+
+    fn hash(&self, element: &[u8]) -> u128 {
+        let hash = blake3::keyed_hash(&self.0, element);
+        u128::from_le_bytes(hash.as_bytes().first_chunk().copied().unwrap_or_default())
+    }
 }
 
 impl Digest {
+    /// Adds an element.
+    pub(super) fn add(&mut self, key: &DigestKey, element: &[u8]) {
+        self.sum = self.sum.wrapping_add(key.hash(element));
+        self.count += 1;
+    }
+
+    /// Takes back an element that was added.
+    pub(super) fn remove(&mut self, key: &DigestKey, element: &[u8]) {
+        self.sum = self.sum.wrapping_sub(key.hash(element));
+        self.count = self.count.saturating_sub(1);
+    }
+
     /// Adds an id and its position.
-    pub(super) fn add(&mut self, key: &DigestKey, id: u128, position: Position) {
+    pub(super) fn add_id(&mut self, key: &DigestKey, id: TransactionId, position: Position) {
         let mut bytes = [0; 24];
         let (head, tail) = bytes.split_at_mut(16);
-        head.copy_from_slice(&id.to_le_bytes());
+        head.copy_from_slice(&id.0.to_le_bytes());
         tail.copy_from_slice(&position.0.to_le_bytes());
-        let hash = blake3::keyed_hash(&key.0, &bytes);
-        let half = hash.as_bytes().first_chunk().copied().unwrap_or_default();
-        self.sum = self.sum.wrapping_add(u128::from_le_bytes(half));
-        self.count += 1;
+        self.add(key, &bytes);
     }
 }
 
@@ -53,11 +67,18 @@ mod tests {
         let key = DigestKey::random();
         let of = |pairs: &[(u128, u64)]| {
             let mut digest = Digest::default();
-            pairs.iter().for_each(|&(id, position)| digest.add(&key, id, Position(position)));
+            pairs
+                .iter()
+                .for_each(|&(id, position)| digest.add_id(&key, TransactionId(id), Position(position)));
             digest
         };
         let set = of(&[(7, 1), (8, 2), (u128::MAX, 3)]);
         assert_eq!(of(&[(u128::MAX, 3), (7, 1), (8, 2)]), set);
+        let mut more = of(&[(7, 1), (8, 2), (u128::MAX, 3)]);
+        more.add(&key, b"element");
+        assert_ne!(more, set);
+        more.remove(&key, b"element");
+        assert_eq!(more, set);
         for other in [
             of(&[(7, 1), (8, 2)]),
             of(&[(8, 1), (7, 2), (u128::MAX, 3)]),

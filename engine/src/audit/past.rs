@@ -1,13 +1,14 @@
-//! The index's past against the journal: every record, opening, id and posting.
+//! The index's past against the journal: every record, opening, id, posting, hold and reversed total.
 //!
 //! Owns a place in each of the index's families, which go along with the walk through the journal. Each block is read
-//! once, and memory is bounded by one segment's postings and the number of accounts. Invariant: what passes is the
+//! once, and memory is bounded by one segment's postings and the numbers of accounts and live holds. Invariant: what passes is the
 //! journal's, all of it, and nothing else.
 
 use super::{
     AuditError, Progress, Report,
     books::Books,
     digest::{Digest, DigestKey},
+    holds::Holds,
     postings::Postings,
 };
 use crate::{
@@ -26,6 +27,7 @@ pub(super) struct Past<'a> {
     /// In reverse.
     segments: Vec<(u32, Position)>,
     history: Postings,
+    holds: Holds,
     key: DigestKey,
     ids: Digest,
     failed: Option<IndexError>,
@@ -47,6 +49,7 @@ impl<'a> Past<'a> {
             postings: index.scan_postings()?,
             segments,
             history: Postings::default(),
+            holds: Holds::default(),
             key: DigestKey::random(),
             ids: Digest::default(),
             failed: None,
@@ -71,16 +74,17 @@ impl<'a> Past<'a> {
     ) -> Result<(), IndexError> {
         compare_record(&mut self.records, stored, "record", report)?;
         let (position, _, _) = stored;
+        self.holds.take(position, record, &self.key);
         match record {
             Record::AccountOpened { no, opening, .. } => {
                 compare_record(&mut self.openings, stored, "opening", report)?;
                 self.history.open(*no, opening.normal);
             }
             Record::Posted(posted) => {
-                self.ids.add(&self.key, posted.id.0, position);
+                self.ids.add_id(&self.key, posted.id, position);
                 self.history.take(position, posted);
             }
-            Record::Refused(refused) => self.ids.add(&self.key, refused.transaction.id.0, position),
+            Record::Refused(refused) => self.ids.add_id(&self.key, refused.transaction.id, position),
             Record::AccountChanged { .. } | Record::HoldExpired { .. } => {}
         }
         if let Some((segment, _)) = self.segments.pop_if(|(_, last)| *last == position) {
@@ -112,6 +116,7 @@ impl<'a> Past<'a> {
         if !self.postings.is_at_end() {
             report.find(|| "index: there are postings beyond its watermark".into());
         }
+        self.holds.finish(self.index, &self.key, report)?;
         if self.indexed_ids(report, progress)? != self.ids {
             self.name_ids(journal, report, progress)?;
         }
@@ -133,7 +138,7 @@ impl<'a> Past<'a> {
             {
                 report.find(|| format!("transaction {id} is at {earlier} and at {position}"));
             }
-            found.add(&self.key, id.0, position);
+            found.add_id(&self.key, id, position);
             if found.count.is_multiple_of(Self::IDS_AT_ONCE) {
                 progress(Progress::Ids { ids: found.count, of: self.ids.count });
             }

@@ -10,14 +10,15 @@ mod tests;
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
 use super::{
-    Index, IndexError,
+    HoldRow, Index, IndexError, hold,
     id_run::{self, IdBlock, Run},
     posting_block::{self, PostingRun},
     record_block::RecordBlock,
     store::{Family, Walk, key_position},
     view::View,
+    wire::Wire,
 };
-use crate::model::{AccountNo, Position, Timestamp, TransactionId};
+use crate::model::{AccountNo, Amount, HoldId, Position, Timestamp, TransactionId};
 
 /// A record in its stored form, with its position and time.
 pub(crate) type StoredRecord<'a> = (Position, Timestamp, &'a [u8]);
@@ -65,6 +66,46 @@ impl Index {
         let mut waiting: Vec<Run> = self.view.load().runs.iter().cloned().collect();
         waiting.sort_by_key(|run| Reverse(run.first));
         IdScan { index: self, waiting, open: BinaryHeap::new() }
+    }
+
+    /// Calls `visit` with each hold that ended.
+    pub(crate) fn scan_ended_holds(&self, visit: &mut dyn FnMut(HoldId, HoldRow)) -> Result<(), IndexError> {
+        self.scan_holds(Family::Holds, visit)
+    }
+
+    /// Calls `visit` with each hold that lives at the watermark, by id.
+    pub(crate) fn scan_live_holds(&self, visit: &mut dyn FnMut(HoldId, HoldRow)) -> Result<(), IndexError> {
+        self.scan_holds(Family::LiveHolds, visit)
+    }
+
+    fn scan_holds(&self, family: Family, visit: &mut dyn FnMut(HoldId, HoldRow)) -> Result<(), IndexError> {
+        let mut walk = self.store.scan(family);
+        walk.go_to_first()?;
+        while let Some((key, value)) = walk.item() {
+            visit(hold::key_id(key)?, HoldRow::decode(value)?);
+            walk.step()?;
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with each operation that was reversed, and how much of it.
+    pub(crate) fn scan_reversed(
+        &self,
+        visit: &mut dyn FnMut(TransactionId, u8, Amount),
+    ) -> Result<(), IndexError> {
+        let mut walk = self.store.scan(Family::Reversed);
+        walk.go_to_first()?;
+        while let Some((key, value)) = walk.item() {
+            let mut key = Wire(key);
+            let (transaction, operation) = (u128::from_be_bytes(key.array()?), key.u8()?);
+            key.end()?;
+            let mut value = Wire(value);
+            let total = Amount(value.u64()?);
+            value.end()?;
+            visit(TransactionId(transaction), operation, total);
+            walk.step()?;
+        }
+        Ok(())
     }
 
     /// The number and the last position of each sealed segment, in order.

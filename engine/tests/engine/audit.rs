@@ -4,7 +4,7 @@ use yue_engine::{
     audit::{AuditError, verify},
     index::{self, IndexOptions},
     journal::{Group, JournalOptions, PostedTransaction, Record, rocks::JournalReader},
-    model::{OperationKind, Position},
+    model::{OperationKind, Position, PostedKind},
 };
 
 use crate::support::{Yue, amount, hold, hold_id, many, one, transfer};
@@ -173,4 +173,28 @@ async fn an_index_of_another_past_does_not_pass() {
     });
     let rows = found.iter().filter(|finding| finding.contains("StoredPosting")).count();
     assert!(rows > 70, "{found:?}");
+
+    // The first hold is captured, the second one released.
+    let mut holds = 0;
+    let found = findings(&mut |_, posted| {
+        for operation in &mut posted.operations {
+            if let PostedKind::Hold { expires_in, .. } = &mut operation.kind {
+                holds += 1;
+                *expires_in += u32::from(holds == 2);
+            }
+        }
+    });
+    assert!(found.contains(&"index: its 134 ended holds are not the journal's 134".into()), "{found:?}");
+
+    let mut is_first = true;
+    let found = findings(&mut |_, posted| {
+        for operation in &mut posted.operations {
+            if let PostedKind::Reverse { transaction, .. } = &mut operation.kind
+                && std::mem::take(&mut is_first)
+            {
+                *transaction = one.id;
+            }
+        }
+    });
+    assert!(found.contains(&"index: its 66 reversed totals are not the journal's 66".into()), "{found:?}");
 }
