@@ -12,6 +12,7 @@
 mod audit;
 mod clients;
 mod coverage;
+mod folder;
 mod judge;
 mod life;
 mod model;
