@@ -13,6 +13,7 @@ mod audit;
 mod clients;
 mod coverage;
 mod dependency;
+mod folder;
 mod judge;
 mod life;
 mod model;

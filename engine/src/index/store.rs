@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    FlushOptions, Options, WriteBatch, WriteOptions,
+    FlushOptions, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
 use super::{IndexError, IndexOptions};
@@ -169,6 +169,17 @@ impl Store {
 
     pub(super) fn walk(&self, family: Family) -> Walk<'_> {
         Walk(self.db.raw_iterator_cf(self.family(family)))
+    }
+
+    /// A walk over most of a family: reads ahead, and leaves the cache to others.
+    pub(super) fn scan(&self, family: Family) -> Walk<'_> {
+        /// Enough for a disk to stream, little enough for a walk over each of many runs of ids.
+        const READAHEAD_BYTES: usize = 1 << 20;
+        let mut options = ReadOptions::default();
+        options.set_verify_checksums(true);
+        options.fill_cache(false);
+        options.set_readahead_size(READAHEAD_BYTES);
+        Walk(self.db.raw_iterator_cf_opt(self.family(family), options))
     }
 
     pub(super) fn put(&self, batch: &mut Batch, family: Family, key: &[u8], value: &[u8]) {

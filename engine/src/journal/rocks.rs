@@ -193,6 +193,12 @@ impl JournalReader {
         Ok((Self { db: Some(Arc::new(db)), witness }, torn.load(Ordering::Relaxed)))
     }
 
+    /// The last position that the witness holds.
+    #[must_use]
+    pub fn witnessed(&self) -> Position {
+        self.witness.unwrap_or_default().head.position
+    }
+
     /// Walks the whole chain and compares it with the witness; `visit` sees each group that is sound.
     ///
     /// # Errors

@@ -80,7 +80,7 @@ pub struct Options {
     /// Records by which the index may lag behind the journal before writes are refused [default: 1000000].
     #[arg(long, env = "YUE_INDEX_LAG_RECORDS_MAX", value_name = "N")]
     pub index_lag_records_max: Option<u64>,
-    /// Records in a segment of the index: what a start replays at the most [default: 524288].
+    /// Records in a segment of the index: what a start replays at the most [default: 131072].
     #[arg(long, env = "YUE_SEGMENT_RECORDS", value_name = "N")]
     pub segment_records: Option<u32>,
     /// Bytes of the index's block cache [default: 268435456].
