@@ -58,6 +58,9 @@ async fn the_examples_work() {
     for example in examples(&document, "/v1/accounts/{address}", "patch") {
         ledger.patch("/v1/accounts/customers:42", &example).await.expect(200);
     }
+    for example in examples(&document, "/v1/wallets", "post") {
+        ledger.post("/v1/wallets", &example).await.expect(201);
+    }
     // The examples of parameters lead to what the examples made.
     let mut reads = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
