@@ -130,6 +130,9 @@ pub(crate) enum SubmitProblems {
     /// `malformed`
     #[response(status = 400, content_type = "application/problem+json")]
     Malformed(ProblemBody),
+    /// `wallet_account`: an operation would move an account that wallet verbs alone move.
+    #[response(status = 403, content_type = "application/problem+json")]
+    WalletAccount(ProblemBody),
     /// `request_timeout`: the body did not arrive in time.
     #[response(status = 408, content_type = "application/problem+json")]
     RequestTimeout(ProblemBody),

@@ -211,6 +211,7 @@ impl From<AccountError> for WalletError {
             AccountError::Closed => WalletCode::Ledger(RejectionCode::AccountClosed),
             AccountError::BelowFloor => WalletCode::Ledger(RejectionCode::InsufficientFunds),
             AccountError::AboveCeiling => WalletCode::Ledger(RejectionCode::CeilingExceeded),
+            AccountError::GroupsFull => WalletCode::Ledger(RejectionCode::Overflow),
         };
         Self::refused(code)
     }

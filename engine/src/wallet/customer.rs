@@ -172,7 +172,7 @@ impl Wallet {
         let settings: Held<WealthSettings> = Held::read(address(), settings.as_ref());
         let WealthSettings { enabled, keep } = settings.content;
         // Who never had wealth has no income.
-        let income_total = if settings.exists() { self.income_total(user).await } else { 0 };
+        let income_total = if settings.exists() { self.income_total(user).await? } else { 0 };
         Ok(CustomerView {
             user: user.clone(),
             class: profile.content.class,

@@ -134,7 +134,7 @@ impl Wallet {
             let before = devices.content.0.len();
             devices.content.0.retain(|one| one.id != device.0);
             if devices.content.0.len() == before {
-                let revoked = self.find::<DevicesWritten>(id).await;
+                let revoked = self.find::<DevicesWritten>(id).await?;
                 let known = revoked.is_some_and(|settled| settled.document.user == *user);
                 return if known { Ok(()) } else { Err(WalletError::refused(WalletCode::NotFound)) };
             }

@@ -152,8 +152,14 @@ impl Wallet {
     }
 
     /// The step of an id, if it is on disk or on its way there.
-    pub(super) async fn find<D: Document>(&self, id: TransactionId) -> Option<Settled<D>> {
-        self.engine().transaction(id).await.map(settled)
+    ///
+    /// # Errors
+    /// The index is too far behind to tell.
+    pub(super) async fn find<D: Document>(
+        &self,
+        id: TransactionId,
+    ) -> Result<Option<Settled<D>>, WalletError> {
+        Ok(self.engine().transaction(id).await?.map(settled))
     }
 
     /// Submits a draft; `None` if something that it was made from has changed meanwhile: make it anew.
@@ -172,7 +178,7 @@ impl Wallet {
         let transaction = Transaction { id, operations, code, reference, metadata, attachment };
         match self.engine().submit(transaction).await {
             // Somebody else's copy came first: what is on disk is its document.
-            Ok(outcome) if outcome.replayed => Ok(self.find(id).await),
+            Ok(outcome) if outcome.replayed => self.find(id).await,
             Ok(outcome) => Ok(Some(Settled {
                 document,
                 verdict: outcome.verdict,

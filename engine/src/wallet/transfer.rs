@@ -68,7 +68,7 @@ impl Wallet {
         auth: Option<&Auth>,
     ) -> Result<TransferView, WalletError> {
         let id = names::derive(VERB, &order.id.0.to_be_bytes(), 0);
-        if let Some(settled) = self.find(id).await {
+        if let Some(settled) = self.find(id).await? {
             return transferred(order, &settled);
         }
         self.profile(&order.user)?;

@@ -76,13 +76,13 @@ impl Wallet {
     }
 
     /// Fen of income that the wealth product has ever credited to a user: what the history of the user's shares says.
-    pub(super) async fn income_total(&self, user: &Part) -> u128 {
+    pub(super) async fn income_total(&self, user: &Part) -> Result<u128, WalletError> {
         const CODE: &str = "wealth.income";
         const PAGE_ROWS: usize = 1_000;
         let address = names::wealth(user);
         let mut query = HistoryQuery { limit: PAGE_ROWS, ..HistoryQuery::default() };
         let mut total = 0_u128;
-        while let Some(page) = self.engine().history(&address, query).await {
+        while let Some(page) = self.engine().history(&address, query).await? {
             let income = page.items.iter().filter(|row| row.code.as_deref() == Some(CODE));
             total = income.map(|row| u128::from(row.amount.0)).sum::<u128>().saturating_add(total);
             match page.next {
@@ -90,6 +90,6 @@ impl Wallet {
                 None => break,
             }
         }
-        total
+        Ok(total)
     }
 }

@@ -57,8 +57,6 @@ use crate::{
         (status = 201, description = "Posted now.", body = PostedOut),
         (status = 200, description = "Posted before, by the same request.", body = PostedOut,
             headers(("Idempotent-Replayed" = String, description = "`true`"))),
-        (status = 403, description = "`wallet_account`: `operation` would move an account of the wallet.",
-            body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`id_reused`: the id was used with another body; `field` differs.",
             body = ProblemBody, content_type = "application/problem+json"),
         SubmitProblems,
@@ -107,7 +105,7 @@ pub(crate) async fn get(app: App, mut request: Request) -> Result<Response, Prob
     Query::parse(request.uri().query(), &[])?;
     let id: TransactionId = path_parameter(&mut request, "id").await?;
     // An alias of the wallet's is no transaction of its own.
-    let view = engine.transaction(id).await.filter(|view| view.request.id == id);
+    let view = engine.transaction(id).await?.filter(|view| view.request.id == id);
     let view = view.ok_or_else(|| Problem::not_found("transaction"))?;
     Ok(json(StatusCode::OK, &TransactionOut::new(&view)))
 }

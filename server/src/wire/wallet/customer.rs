@@ -39,6 +39,7 @@ pub(crate) enum WalletClass {
     /// 100,000 yuan of payments a year.
     II,
     /// 200,000 yuan of payments a year, and wealth products.
+    #[expect(clippy::upper_case_acronyms, reason = "the contract's name")]
     III,
 }
 

@@ -3,7 +3,6 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ed25519_dalek::Signer as _;
 use futures_util::future::join_all;
-use p256::ecdsa::signature::Signer as _;
 use serde_json::{Value, json};
 
 use super::user::{PASSWORD, User};

@@ -147,6 +147,29 @@ async fn many_wrong_passwords_at_once_are_five() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_is_on_disk_before_it_is_looked_at() {
+    // A hash that takes much longer than a record.
+    let ledger = Ledger::with_settings(|settings| {
+        settings.argon2_memory_kib = 64 << 10;
+        settings.argon2_passes = 8;
+    });
+    let user = User::open(&ledger, "alice", "I").await;
+    guess(&user, 4).await;
+    // The fifth attempt locks until it turns out to be right.
+    let mut looked_at = std::pin::pin!(user.try_token(PASSWORD));
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut looked_at => panic!("{} came before the lock", answer.text),
+            wallet = user.get() => if wallet.body["password"]["locked_until"].is_string() { break },
+        }
+    }
+    looked_at.await.expect(201);
+    assert!(user.get().await.body["password"]["locked_until"].is_null());
+    user.try_token(PASSWORD).await.expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn right_passwords_at_once_do_not_lock() {
     let ledger = Ledger::with_settings(|settings| settings.password_hashes_max = 4);
     let user = User::open(&ledger, "alice", "I").await;
