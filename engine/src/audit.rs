@@ -1,15 +1,17 @@
 //! The offline check of a data directory, from outside: what `yue verify` does.
 //!
 //! Owns no state of the engine. Walks the whole journal, rebuilds every balance through the same `apply`, checks the
-//! promises that a stored journal can show, and compares the index with what was rebuilt. Never writes. Invariant: a
+//! promises that a stored journal can show, and compares the index with what was rebuilt. A trimmed journal begins with
+//! the state that its snapshot says, and [`Report::trimmed`] tells what could not be rebuilt. Never writes. Invariant: a
 //! directory that passes is one that the engine would start on, with the same balances.
 
 mod books;
 mod comparison;
+mod snapshots;
 
 use std::{fs::File, path::Path};
 
-use self::{books::Books, comparison::Comparison};
+use self::{books::Books, comparison::Comparison, snapshots::Snapshots};
 use crate::{
     index::{IndexError, IndexOptions},
     journal::{Checkpoint, Hash, JournalError, JournalOptions, Record, rocks::JournalReader},
@@ -39,10 +41,27 @@ pub struct Report {
     pub turnover: Vec<(String, u128)>,
     /// The position up to which the index was compared; zero if there is none (a start rebuilds it).
     pub indexed: Position,
+    /// What a trimmed journal begins with.
+    pub trimmed: Option<Trimmed>,
+    /// Snapshots that were compared with the state that was rebuilt.
+    pub snapshots: u64,
     /// Rows of history that were compared with the journal.
     pub history_rows: u64,
     /// What is wrong, at most [`Report::FINDINGS_MAX`].
     pub findings: Vec<String>,
+}
+
+/// The beginning of a trimmed journal. What was before is in the index alone: its records, ids and history can't be
+/// compared with anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The last position that is gone.
+    pub begins_after: Position,
+    /// The position as of which the state was taken from a snapshot: of the records up to here only the chain and the
+    /// index were checked, not their effect.
+    pub as_of: Position,
+    /// Accounts whose balance in the snapshot was compared with the index's at that position.
+    pub compared: u64,
 }
 
 impl Report {
@@ -110,9 +129,26 @@ pub fn verify(data: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report,
     let watermark = comparison.as_ref().map_or(Checkpoint::default(), Comparison::watermark);
 
     let mut report = Report { indexed: watermark.position, ..Report::default() };
-    let mut books = Books::default();
     let journal = JournalReader::open(data, &JournalOptions::default())?;
+    let newest = comparison.as_ref().map(Comparison::newest_snapshot).transpose()?.flatten();
+    let mut snapshots = Snapshots::load(&journal, newest, &mut report)?;
+    let (mut books, mut begins) = (Books::default(), Position::ZERO);
+    if let Some(base) = journal.base() {
+        begins = base.snapshot.as_of.position;
+        books = snapshots.begin(base, comparison.as_ref(), &mut report)?.unwrap_or_default();
+        if watermark.position < base.head.position {
+            let index = watermark.position;
+            let base = base.head.position;
+            report.find(|| {
+                format!("the journal begins after {base}, and the index ends at {index} (0: it is missing)")
+            });
+        }
+    }
     let walked = journal.verify(&mut |group| {
+        let head = group.head();
+        if head.position <= begins {
+            return Ok(());
+        }
         for (index, frame) in (0..).zip(group.frames()) {
             let after = Position(group.first.plus(index).0 - 1);
             let broken = |reason: String| JournalError::Broken { after, reason };
@@ -120,7 +156,7 @@ pub fn verify(data: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report,
             let record = Record::decode(bytes).map_err(|error| broken(error.to_string()))?;
             books.take(after.next(), &record, &mut report);
         }
-        let head = group.head();
+        snapshots.compare(head.position, &books, &mut report);
         if head.position == watermark.position && watermark.position > Position::ZERO {
             if head.hash != watermark.hash {
                 report.find(|| {

@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod model;
 mod recovery;
+mod retention;
 mod shard;
 #[cfg(feature = "simulation")]
 pub mod simulation;

@@ -304,4 +304,6 @@ pub enum Event {
     TransactionRefused(TransactionView),
     /// A hold ran out.
     HoldExpired(HoldView),
+    /// A part of the ledger's state was written into the journal; nothing changed.
+    Snapshot,
 }

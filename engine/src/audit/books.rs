@@ -8,9 +8,9 @@ use compact_str::CompactString;
 
 use super::Report;
 use crate::{
-    journal::Record,
+    journal::{Record, SnapshotAccount, SnapshotContent, SnapshotHold},
     ledger::{Account, Ledger, effects},
-    model::{AccountNo, AccountOpening, NormalSide, Position, PostedKind, Timestamp},
+    model::{AccountNo, AccountOpening, Amount, NormalSide, Position, PostedKind, Timestamp, TransactionId},
 };
 
 /// See the module.
@@ -22,6 +22,8 @@ pub(super) struct Books {
     pub(super) turnover: BTreeMap<(CompactString, CompactString), (u128, u128)>,
     /// By account: its last change.
     pub(super) changed: BTreeMap<AccountNo, Position>,
+    /// By operation: what was reversed of it.
+    reversed: BTreeMap<(TransactionId, u8), Amount>,
     decided_at: Timestamp,
 }
 
@@ -38,7 +40,7 @@ impl Books {
                 }
             }
             Record::Refused(_) => report.refused += 1,
-            Record::HoldExpired { .. } => {}
+            Record::HoldExpired { .. } | Record::Snapshot(_) => {}
         }
         let mut touched = Vec::new();
         effects(record, |account, _| touched.push(account));
@@ -64,6 +66,45 @@ impl Books {
         let group = CompactString::from(opening.address.group());
         self.turnover.entry((group.clone(), opening.asset.clone())).or_default();
         self.openings.insert(no, (group, opening.asset.clone()));
+    }
+
+    /// Takes the state that a snapshot says.
+    pub(super) fn load(&mut self, content: SnapshotContent, as_of: Position, report: &mut Report) {
+        let SnapshotContent { accounts, holds, reversed, turnover } = content;
+        for SnapshotAccount { no, opening, account, changed, .. } in accounts {
+            if self.ledger.owns(no) {
+                report.find(|| format!("the snapshot of {as_of} has account {} twice", no.0));
+                continue;
+            }
+            self.ledger.insert_account(no, account);
+            self.changed.insert(no, changed);
+            self.openings.insert(no, (opening.address.group().into(), opening.asset));
+            self.guards_hold(as_of, no, report);
+        }
+        for SnapshotHold { id, hold, .. } in holds {
+            if self.ledger.hold(id).is_some() {
+                report.find(|| format!("the snapshot of {as_of} has hold {id} twice"));
+                continue;
+            }
+            self.ledger.insert_hold(id, hold);
+        }
+        let reversed = reversed.into_iter().map(|it| ((it.transaction, it.operation), it.total));
+        self.reversed.extend(reversed);
+        self.turnover.extend(turnover.into_iter().map(|it| ((it.group, it.asset), (it.debits, it.credits))));
+    }
+
+    /// Compares what a snapshot says with the books as of the same position.
+    pub(super) fn compare(&self, books: &Self, as_of: Position, report: &mut Report) {
+        let mut find = |same: bool, what: &str| {
+            if !same {
+                report.find(|| format!("the snapshot of {as_of} has other {what} than the journal"));
+            }
+        };
+        find(self.ledger.accounts().eq(books.ledger.accounts()), "accounts");
+        find(self.ledger.holds().eq(books.ledger.holds()), "holds");
+        find(self.changed == books.changed, "last changes");
+        find(self.reversed == books.reversed, "reversed totals");
+        find(self.turnover == books.turnover, "turnover");
     }
 
     fn turn_over(&mut self, position: Position, kind: &PostedKind, report: &mut Report) {
@@ -98,7 +139,8 @@ impl Books {
                         PostedKind::Capture { hold, .. } | PostedKind::Release { hold, .. } => {
                             self.ledger.forget_hold(hold);
                         }
-                        PostedKind::Reverse { transaction, operation, .. } => {
+                        PostedKind::Reverse { transaction, operation, total, .. } => {
+                            self.reversed.insert((transaction, operation), total);
                             self.ledger.forget_reversed(transaction, operation);
                         }
                         PostedKind::Transfer { .. } | PostedKind::Hold { .. } => {}
@@ -106,7 +148,10 @@ impl Books {
                 }
             }
             Record::HoldExpired { hold, .. } => self.ledger.forget_hold(*hold),
-            Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::Refused(_) => {}
+            Record::AccountOpened { .. }
+            | Record::AccountChanged { .. }
+            | Record::Refused(_)
+            | Record::Snapshot(_) => {}
         }
     }
 

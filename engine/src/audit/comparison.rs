@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, path::Path};
 use super::{AuditError, Progress, Report, books::Books};
 use crate::{
     index::{HistoryQuery, IndexError, IndexOptions, Opened, Point, open_read_only},
-    journal::{Checkpoint, JournalError, Record, rocks::JournalReader},
+    journal::{Checkpoint, JournalError, Record, SnapshotMark, rocks::JournalReader},
     ledger::Account,
     model::{AccountNo, Position, Timestamp, TransactionId},
 };
@@ -37,6 +37,37 @@ impl Comparison {
 
     pub(super) fn watermark(&self) -> Checkpoint {
         self.opened.follower.checkpoint()
+    }
+
+    /// The snapshot that the index holds to be the newest.
+    pub(super) fn newest_snapshot(&self) -> Result<Option<SnapshotMark>, IndexError> {
+        self.opened.index.newest_snapshot()
+    }
+
+    /// Compares each account's balance at a position with the books'; nothing if the index does not reach there. Gives
+    /// how many.
+    pub(super) fn balances(
+        &self,
+        books: &Books,
+        at: Position,
+        report: &mut Report,
+    ) -> Result<u64, IndexError> {
+        if self.watermark().position < at {
+            return Ok(0);
+        }
+        let mut compared = 0;
+        for (no, account) in books.ledger.accounts() {
+            let found = self.opened.index.balance_at(no, Point::Position(at))?;
+            if found.is_none_or(|found| found.posted != account.posted()) {
+                report.find(|| {
+                    let found = found.map(|found| found.posted);
+                    let stated = account.posted();
+                    format!("account {} is {stated} in the snapshot of {at}, {found:?} in the index", no.0)
+                });
+            }
+            compared += 1;
+        }
+        Ok(compared)
     }
 
     /// Compares the checkpoint with the books at the same position.
@@ -86,7 +117,8 @@ impl Comparison {
         let end = self.watermark().position;
         let mut indexed = Vec::new().into_iter();
         let mut failed = None;
-        journal.read(Position::ZERO, &mut |group| {
+        let begin = journal.base().map_or(Position::ZERO, |base| base.head.position);
+        journal.read(begin, &mut |group| {
             for (offset, frame) in (0_u32..).zip(group.frames()) {
                 let position = group.first.plus(u64::from(offset));
                 if position > end || failed.is_some() {
@@ -103,7 +135,9 @@ impl Comparison {
                         Err(error) => failed = Some(error),
                     }
                 }
-                let same = indexed.next().is_some_and(|found| found == (position, at, record.clone()));
+                let same = indexed
+                    .next()
+                    .is_some_and(|found| found == (position, at, record.clone().into_indexed()));
                 if !same {
                     report.find(|| format!("index: record {position} is another one than the journal's"));
                 }
@@ -123,7 +157,10 @@ impl Comparison {
         let id = match record {
             Record::Posted(posted) => posted.id,
             Record::Refused(refused) => refused.transaction.id,
-            Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. } => {
+            Record::AccountOpened { .. }
+            | Record::AccountChanged { .. }
+            | Record::HoldExpired { .. }
+            | Record::Snapshot(_) => {
                 return Ok(());
             }
         };

@@ -107,7 +107,10 @@ impl Front {
             (at, Record::Refused(refused)) => Some(refused_view(position, at, refused)),
             (
                 _,
-                Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. },
+                Record::AccountOpened { .. }
+                | Record::AccountChanged { .. }
+                | Record::HoldExpired { .. }
+                | Record::Snapshot(_),
             ) => fatal(&format_args!("position {position} holds no transaction, but an id leads there")),
         }
     }
@@ -210,6 +213,7 @@ impl Front {
 
     fn event(&self, position: Position, at: Timestamp, record: Record, now: Timestamp) -> Event {
         match record {
+            Record::Snapshot(_) => Event::Snapshot,
             Record::AccountOpened { no, opening, .. } => {
                 Event::AccountOpened(Arc::new(self.opened_view(no, opening, position, at)))
             }

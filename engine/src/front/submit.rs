@@ -117,7 +117,10 @@ impl Front {
             Record::Refused(refused) => {
                 (refused.transaction.difference(&transaction), Err(refused.rejection))
             }
-            Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. } => {
+            Record::AccountOpened { .. }
+            | Record::AccountChanged { .. }
+            | Record::HoldExpired { .. }
+            | Record::Snapshot(_) => {
                 fatal(&format_args!("position {position} holds no transaction, but an id leads there"))
             }
         };

@@ -14,7 +14,7 @@ use super::{
     view::{AccountHead, View},
 };
 use crate::{
-    journal::{Checkpoint, Group, PostedTransaction, Record},
+    journal::{Checkpoint, Group, PostedTransaction, Record, SnapshotMark, SnapshotTracker},
     ledger::Ledger,
     model::{
         AccountNo, AccountOpening, Amount, HoldEnd, HoldId, NormalSide, Position, PostedKind, Timestamp,
@@ -56,6 +56,8 @@ struct Changes {
     holds_placed: Vec<HoldId>,
     holds_ended: Vec<HoldId>,
     reversals: Vec<SealedReversal>,
+    /// The newest snapshot that is complete.
+    snapshot: Option<SnapshotMark>,
 }
 
 /// A closed segment on its way to the sealer.
@@ -71,6 +73,7 @@ pub struct Frozen {
     pub(super) holds_live: Vec<(HoldId, HoldRow)>,
     pub(super) holds_ended: Vec<(HoldId, HoldRow)>,
     pub(super) reversals: Vec<SealedReversal>,
+    pub(super) snapshot: Option<SnapshotMark>,
 }
 
 impl Frozen {
@@ -92,6 +95,8 @@ pub struct Follower {
     changes: Changes,
     checkpoint: Checkpoint,
     at: Timestamp,
+    /// A snapshot may begin in one segment and end in a later one.
+    snapshots: SnapshotTracker,
 }
 
 /// The state that a follower starts from.
@@ -115,7 +120,8 @@ impl Follower {
         let tail = index.view.load().tails.last().map(Arc::clone).expect("a view has an open tail");
         let Start { ledger, marks, totals, checkpoint, at } = start;
         let changes = Changes::default();
-        Self { index, options: *options, ledger, marks, totals, tail, changes, checkpoint, at }
+        let snapshots = SnapshotTracker::default();
+        Self { index, options: *options, ledger, marks, totals, tail, changes, checkpoint, at, snapshots }
     }
 
     /// The end of what was applied.
@@ -211,6 +217,10 @@ impl Follower {
                 self.touch(*debit, parts.position);
                 self.touch(*credit, parts.position);
                 self.end_hold(*hold, HoldEnd::Expired, Amount::ZERO, parts.position)?;
+            }
+            Record::Snapshot(part) => {
+                let complete = self.snapshots.take(parts.position, part.head);
+                self.changes.snapshot = complete.or(self.changes.snapshot);
             }
         }
         Ok(())
@@ -344,6 +354,7 @@ impl Follower {
             holds_placed: changes.holds_placed,
             holds_ended: changes.holds_ended.iter().filter_map(|&id| row(id)).collect(),
             reversals: changes.reversals,
+            snapshot: changes.snapshot,
         };
         // The replica needs them no more: each record says all that its effect needs.
         for (id, _) in &frozen.holds_ended {

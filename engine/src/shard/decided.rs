@@ -220,7 +220,10 @@ impl Shard {
                 }
             }
             Record::HoldExpired { hold, debit, .. } => retire(*debit, Retired::Hold(*hold)),
-            Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::Refused(_) => {}
+            Record::AccountOpened { .. }
+            | Record::AccountChanged { .. }
+            | Record::Refused(_)
+            | Record::Snapshot(_) => {}
         }
         found
     }
