@@ -30,6 +30,8 @@ pub(crate) struct Retention {
     kept: u64,
     /// Records between two snapshots, at the least.
     interval_min: u64,
+    /// Bytes of a snapshot's part.
+    pub(crate) part_bytes: usize,
     /// The state of the last snapshot that this process has written.
     written: Position,
     /// The end of the last snapshot that a trim was asked for.
@@ -56,6 +58,7 @@ impl Retention {
             index: Arc::clone(index),
             kept,
             interval_min: u64::from(segment_records),
+            part_bytes: PART_BYTES,
             written: Position::ZERO,
             trimmed: Position::ZERO,
             idle: Checkpoint::default(),
@@ -92,7 +95,7 @@ impl Retention {
         now: Timestamp,
         send: &mut dyn FnMut(Batch) -> bool,
     ) -> Result<(), IndexError> {
-        let as_of = self.index.snapshot(now, PART_BYTES, &mut |part| send(batch(part)))?;
+        let as_of = self.index.snapshot(now, self.part_bytes, &mut |part| send(batch(part)))?;
         self.written = as_of.position;
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! passes holds all that was acknowledged, in the form in which it was acknowledged.
 
 use super::{
-    Base, Checkpoint, Group, GroupRef, Hash, Head, JournalError, Record, SnapshotTracker,
+    Base, Checkpoint, Group, GroupRef, Head, JournalError, Record, SnapshotTracker,
     walk::{Cursor, Walk, broken},
     witness::Witness,
 };

@@ -14,10 +14,10 @@ use super::{
     world::{Remains, World},
 };
 use crate::{
-    config::Config,
+    config::{Config, JournalRetention},
     index::IndexOptions,
     journal::{
-        Checkpoint, Head, Journal,
+        Head, Journal,
         faulty::{DurableImage, Fault, FaultyJournal},
     },
     model::Timestamp,
@@ -37,7 +37,9 @@ pub(super) struct Life {
     pub(super) workload: Workload,
     pub(super) report: Report,
     pub(super) config: Config,
-    index_options: IndexOptions,
+    pub(super) index_options: IndexOptions,
+    /// Chance for the retainer: a journal that is kept for ever must run as if there were none.
+    pub(super) retained: Random,
     steps: u64,
     /// Records that the workload knows.
     learned: usize,
@@ -81,8 +83,12 @@ impl Life {
             weights,
         };
         let workload = Workload::new(&mut random);
+        let mut retained = Random::new(!options.seed);
+        let (forever, records) = (JournalRetention::Forever, JournalRetention::Records);
+        config.journal_retention = *retained.pick(&[forever, records(0), records(10), records(200)]);
         Self {
             random,
+            retained,
             now: START,
             auditor: Auditor::new(options.verbose),
             clients: Clients::default(),
@@ -115,7 +121,7 @@ impl Life {
             } else if self.random.once_in(2_000) {
                 self.settle(&mut world);
                 self.audit_quiet(&world);
-            } else if !self.step(&mut world) {
+            } else if !self.retain(&mut world) || !self.step(&mut world) {
                 world = self.crash(world);
             }
             for entry in &self.auditor.journal[self.learned..] {
@@ -244,7 +250,8 @@ impl Life {
             self.report.crashes += 1;
             self.auditor.step += 1;
             self.damage(&remains.image);
-            self.disturb_index();
+            self.refuse_trimmed(&remains.image);
+            self.disturb_index(&remains.image);
             if self.random.once_in(8) {
                 self.now = self.now.plus_nanos(-self.random.between(1, 3_600 * SECOND));
             } else if let Some((due, _)) = self.auditor.model.live.first()
@@ -283,7 +290,8 @@ impl Life {
                 continue;
             }
             absorb(&mut self.auditor, assembled.committer.journal(), None);
-            let world = World::new(&self.config, shared, assembled);
+            let segment = self.index_options.segment_records_max;
+            let world = World::new(&self.config, segment, shared, assembled);
             self.auditor.restart(self.config.shards);
             self.audit_ids(&world);
             let overdue = self.auditor.model.live.first().is_some_and(|(due, _)| *due <= self.now);
@@ -297,7 +305,8 @@ impl Life {
 
     /// A damaged copy of what is left must be refused.
     fn damage(&mut self, image: &DurableImage) {
-        let whole = FaultyJournal::reopen(image.clone(), Checkpoint::default()).expect("a sound image opens");
+        let index = self.watermark();
+        let whole = FaultyJournal::reopen(image.clone(), index).expect("a sound image opens");
         let known = self.auditor.end();
         if known.0 == 0 || whole.head().position != known || !self.random.once_in(3) {
             return;
@@ -310,19 +319,23 @@ impl Life {
             1 => damaged.cut(1 + random.below(3)),
             _ => damaged.remove(random.below(1 << 20)),
         }
-        let refused = FaultyJournal::reopen(damaged, Checkpoint::default());
+        let refused = FaultyJournal::reopen(damaged, index);
         assert!(refused.is_err(), "a damaged journal is opened at {:?}", refused.map(|it| it.head() as Head));
         self.report.faults += 1;
         self.auditor.coverage.hit("damage refused");
     }
 
     /// The index may be gone, or as it was some crashes ago.
-    fn disturb_index(&mut self) {
+    fn disturb_index(&mut self, image: &DurableImage) {
         let (index, older) = (self.config.data.join("index"), self.config.data.join("older"));
         match self.random.below(24) {
+            0 if image.base().is_some() => self.auditor.coverage.hit("index missing refused"),
             0 => {
                 remove(&index);
                 self.auditor.coverage.hit("index deleted");
+            }
+            1 if older.exists() && self.is_too_old(&older, image) => {
+                self.auditor.coverage.hit("index too old refused");
             }
             1 if older.exists() => {
                 remove(&index);

@@ -5,4 +5,5 @@ mod accounts;
 mod audit;
 mod contention;
 mod restart;
+mod retention;
 mod support;
