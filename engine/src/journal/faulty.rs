@@ -243,16 +243,16 @@ impl Journal for FaultyJournal {
 
     fn trim(&mut self, trim: Trim, sealed: Checkpoint) -> Result<(), JournalError> {
         assert!(!self.failed, "nothing is trimmed after an error");
-        let mut cursor = MemoryCursor::new(&self.disk.groups);
-        let Some(base) = Base::after(self.front(), &mut cursor, trim, sealed)? else { return Ok(()) };
         let fault = self.next.take();
         self.failed = fault.is_some();
+        let mut cursor = MemoryCursor::new(&self.disk.groups);
+        let base = Base::after(self.front(), &mut cursor, trim, sealed)?;
         let durable = match fault {
             Some(Fault::Lost | Fault::Torn { .. }) => false,
             Some(Fault::Unreported | Fault::WitnessTorn | Fault::UnreportedAfterWitness) | None => true,
         };
         self.write_witness(self.head, sealed);
-        if durable {
+        if let Some(base) = base.filter(|_| durable) {
             self.disk.groups = self.disk.groups.split_off(&base.head.position.next().0);
             self.disk.base = Some(base);
         }
