@@ -30,7 +30,7 @@ pub(super) const PART_BYTES: usize = 2_000;
 #[derive(Default)]
 pub(super) struct Stated {
     tracker: SnapshotTracker,
-    /// The state of the snapshot that is being written.
+    /// The state of the newest snapshot that was begun.
     as_of: Option<(Position, Model)>,
 }
 
@@ -91,12 +91,11 @@ impl Auditor {
         let as_of = head.as_of.position;
         assert!(as_of < position, "a snapshot follows what it says");
         let mut stated = std::mem::take(&mut self.stated);
-        if stated.as_of.as_ref().is_none_or(|known| known.0 != as_of) {
-            let mut model = Model::default();
-            let entries = usize::try_from(as_of.0).expect("a position of a run");
-            self.journal[..entries].iter().for_each(|entry| model.apply(&entry.record));
-            stated.as_of = Some((as_of, model));
-        }
+        let known = stated.as_of.take().filter(|known| known.0 <= as_of);
+        let (from, mut model) = known.unwrap_or_default();
+        let range = usize::try_from(from.0).unwrap_or(0)..usize::try_from(as_of.0).unwrap_or(0);
+        self.journal[range].iter().for_each(|entry| model.apply(&entry.record));
+        stated.as_of = Some((as_of, model));
         let (_, model) = stated.as_of.as_ref().expect("just made");
         for SnapshotAccount { no, opening, opened, account, .. } in &content.accounts {
             let known = &model.accounts[no];

@@ -15,6 +15,7 @@ pub(crate) const fn event_type(event: &Event) -> &'static str {
         Event::TransactionPosted(_) => "transaction_posted",
         Event::TransactionRefused(_) => "transaction_rejected",
         Event::HoldExpired(_) => "hold_expired",
+        Event::Snapshot => "snapshot",
     }
 }
 
@@ -31,6 +32,10 @@ pub(crate) fn write(out: &mut Vec<u8>, view: &EventView) {
             write_json(out, &TransactionOut::new(transaction));
         }
         Event::HoldExpired(hold) => write_json(out, &HoldOut::new(hold)),
+        // Type and position only: what it says is the ledger's own.
+        Event::Snapshot => {
+            let _infallible = write!(out, "{{\"type\":\"{}\",\"position\":{position}}}", event_type(event));
+        }
     }
     out.extend_from_slice(b"\n\n");
 }
