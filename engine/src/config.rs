@@ -6,6 +6,17 @@ use std::path::PathBuf;
 
 use crate::model::Asset;
 
+/// How much of the journal is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JournalRetention {
+    /// All of it: the journal alone can rebuild everything.
+    #[default]
+    Forever,
+    /// So many records behind the state of the newest snapshot, and all that follows it. What is deleted is in the index
+    /// alone from then on.
+    Records(u64),
+}
+
 /// How an engine is set up. [`Config::new`] gives the defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -35,6 +46,8 @@ pub struct Config {
     pub index_cache_bytes: usize,
     /// A journal up to this size is walked whole at each start; of a larger one, what follows the last checkpoint.
     pub full_check_bytes_max: u64,
+    /// How much of the journal is kept. May change between starts; what was deleted does not come back.
+    pub journal_retention: JournalRetention,
     /// Share of the file system, in percent, that is kept free: below it new writes are refused (`storage_low`).
     pub storage_reserve_percent: u8,
     /// Milliseconds between two looks at the clock for holds that ran out.
@@ -71,6 +84,7 @@ impl Config {
             segment_records: 1 << 17,
             index_cache_bytes: 256 << 20,
             full_check_bytes_max: 4 << 30,
+            journal_retention: JournalRetention::Forever,
             storage_reserve_percent: 5,
             expiry_interval_ms: 20,
             change_wait_ms_max: 5_000,

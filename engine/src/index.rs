@@ -30,6 +30,7 @@ mod record_block;
 mod run_merge;
 mod scan;
 mod sealer;
+mod snapshot;
 mod store;
 mod tail;
 mod totals;
@@ -89,7 +90,8 @@ pub enum IndexError {
     Storage(String),
     /// What was read makes no sense.
     #[error(
-        "the index is damaged: {0}; stop the engine and delete the index folder: the journal rebuilds it"
+        "the index is damaged: {0}; stop the engine and delete the index folder: a journal that was never trimmed \
+         rebuilds it; otherwise restore the folder from a copy"
     )]
     Damaged(String),
     /// Written by a newer release.

@@ -112,7 +112,7 @@ impl Ledger {
                 }
             }
             Record::Posted(posted) => self.apply_posted(posted),
-            Record::Refused(_) => (),
+            Record::Refused(_) | Record::Snapshot(_) => (),
             Record::HoldExpired { hold, debit, credit, held, .. } => {
                 self.add_both((*debit, *credit), effect::ending(*held, Amount::ZERO));
                 self.end_hold(*hold, *debit, HoldEnd::Expired, *held, Amount::ZERO);

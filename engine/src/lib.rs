@@ -16,6 +16,7 @@ mod manifest;
 pub mod metrics;
 pub mod model;
 mod recovery;
+mod retention;
 mod shard;
 #[cfg(feature = "simulation")]
 pub mod simulation;

@@ -23,6 +23,7 @@ use crate::{
     journal::{Checkpoint, Group, Journal, JournalError, JournalOptions, Record, rocks::RocksJournal},
     ledger::Ledger,
     model::{AccountNo, AccountOpening, Asset, Assets, Position, Timestamp, TransactionId},
+    retention::Retention,
     shard::{Input, Outgoing, Shard, ShardNo},
     threads::{Shared, Threads, forget_sealed, watch_storage},
 };
@@ -80,7 +81,9 @@ pub(crate) fn recover(config: &Config) -> Result<Recovered, OpenError> {
     watch_storage(&shared);
     settle_overdue(&shared, &mut assembled, shared.clock.now())?;
     let Assembled { assets, index, shards, committer, follower, sealer } = assembled;
-    let threads = Threads::start(&shared, shards, committer, follower, sealer);
+    let retention = Retention::new(config, index_options.segment_records_max, &index);
+    let retention = retention.map(|retention| (retention, Arc::clone(&index)));
+    let threads = Threads::start(&shared, shards, committer, follower, sealer, retention);
     let front = shared.front(assets, index, threads.mailboxes.clone());
     Ok(Recovered { front, clock: shared.clock, threads })
 }
@@ -221,7 +224,7 @@ fn replay(
                 let (no, opening, scale) = (*no, Arc::new(opening.clone()), *scale);
                 replayed.openings.push(Opening { no, opening, scale, opened: (position, at) });
             }
-            Record::AccountChanged { .. } | Record::HoldExpired { .. } => {}
+            Record::AccountChanged { .. } | Record::HoldExpired { .. } | Record::Snapshot(_) => {}
         }
     }
     if let Some(frozen) = follower.step(group)? {

@@ -329,4 +329,6 @@ pub enum Event {
     HoldExpired(HoldView),
     /// A product verb wrote down something that moves no money; it is nobody else's to read.
     WalletChanged,
+    /// A part of the ledger's state was written into the journal; nothing changed.
+    Snapshot,
 }

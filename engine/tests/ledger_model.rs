@@ -321,7 +321,9 @@ impl Run {
             Record::Posted(posted) => posted.operations.as_slice(),
             Record::HoldExpired { debit, .. } => return BTreeSet::from([self.owners[debit.index()]]),
             Record::AccountChanged { no, .. } => return BTreeSet::from([self.owners[no.index()]]),
-            Record::AccountOpened { .. } | Record::Refused(_) => return BTreeSet::new(),
+            Record::AccountOpened { .. } | Record::Refused(_) | Record::Snapshot(_) => {
+                return BTreeSet::new();
+            }
         };
         let mut shards = BTreeSet::new();
         for operation in operations {

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use yue_engine::audit::{self, AuditError, Progress, Report};
+use yue_engine::audit::{self, AuditError, Progress, Report, Trimmed};
 
 use crate::cli::VerifyArguments;
 
@@ -59,8 +59,10 @@ pub fn verify(arguments: &VerifyArguments) -> Result<(), VerifyError> {
 
 fn describe(report: &Report) -> String {
     let head: String = report.head.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let begin =
+        report.trimmed.map_or(String::new(), |it| format!(" (trimmed: it begins after {})", it.begins_after));
     let mut text = format!(
-        "journal    {} records in {} groups, chained, gap-free; the witness is at {}\n\
+        "journal    up to record {}{begin} in {} groups, chained, gap-free; the witness is at {}\n\
          head       {head}\n\
          decided    {} posted, {} refused\n\
          accounts   {}, {} live holds; no floor or ceiling broken\n",
@@ -72,6 +74,17 @@ fn describe(report: &Report) -> String {
         report.accounts,
         report.holds,
     );
+    if let Some(Trimmed { begins_after, as_of, compared }) = report.trimmed {
+        text.push_str(&format!(
+            "trimmed    not re-checked: what was decided up to {as_of}; of the records {begins_after} to {as_of} only the \
+             chain and the index's copy, of those before nothing but the index's own sums\n\
+             trimmed    the balances begin with the snapshot of {as_of}; {compared} of them compared with the index's at \
+             that position\n"
+        ));
+    }
+    if report.snapshots > 0 {
+        text.push_str(&format!("snapshots  {} compared with what was rebuilt\n", report.snapshots));
+    }
     for (asset, turnover) in &report.turnover {
         text.push_str(&format!("{asset:<10} debits = credits = {turnover} minor units\n"));
     }

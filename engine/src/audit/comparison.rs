@@ -4,10 +4,10 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{Report, books::Books, past::Past};
+use super::{Report, books::Books, digest::DigestKey, past::Past};
 use crate::{
     index::{IndexError, IndexOptions, Opened, open_read_only},
-    journal::Checkpoint,
+    journal::{Checkpoint, SnapshotMark},
     ledger::Account,
     model::{AccountNo, Position},
 };
@@ -32,8 +32,13 @@ impl Comparison {
     }
 
     /// The comparison of all that the index has of the past.
-    pub(super) fn past(&self) -> Result<Past<'_>, IndexError> {
-        Past::new(&self.opened.index, self.watermark().position)
+    pub(super) fn past(&self, key: DigestKey) -> Result<Past<'_>, IndexError> {
+        Past::new(&self.opened.index, self.watermark().position, key)
+    }
+
+    /// The snapshot that the index holds to be the newest.
+    pub(super) fn newest_snapshot(&self) -> Result<Option<SnapshotMark>, IndexError> {
+        self.opened.index.newest_snapshot()
     }
 
     /// Compares the checkpoint with the books at the same position.

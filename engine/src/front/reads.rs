@@ -178,7 +178,10 @@ impl Front {
             (at, Record::Refused(refused)) => Ok(Some(refused_view(position, at, refused))),
             (
                 _,
-                Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. },
+                Record::AccountOpened { .. }
+                | Record::AccountChanged { .. }
+                | Record::HoldExpired { .. }
+                | Record::Snapshot(_),
             ) => fatal(&format_args!("position {position} holds no transaction, but an id leads there")),
         }
     }
@@ -288,6 +291,7 @@ impl Front {
 
     fn event(&self, position: Position, at: Timestamp, record: Record, now: Timestamp) -> Event {
         match record {
+            Record::Snapshot(_) => Event::Snapshot,
             Record::AccountOpened { no, opening, .. } => {
                 Event::AccountOpened(Arc::new(self.opened_view(no, opening, position, at)))
             }

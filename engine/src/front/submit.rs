@@ -196,7 +196,10 @@ impl Front {
                 let difference = by_product(first.attachment.is_some());
                 (difference.unwrap_or_else(|| first.difference(&transaction)), Err(refused.rejection))
             }
-            Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. } => {
+            Record::AccountOpened { .. }
+            | Record::AccountChanged { .. }
+            | Record::HoldExpired { .. }
+            | Record::Snapshot(_) => {
                 fatal(&format_args!("position {position} holds no transaction, but an id leads there"))
             }
         };

@@ -20,7 +20,7 @@ pub(super) fn write_records(store: &Store, batch: &mut Batch, tail: &Tail, openi
     let mut bytes = Vec::new();
     let mut block = record_block::Builder::default();
     for (position, at, record) in tail.iter().flat_map(TailGroup::records) {
-        block.push(position, at, record);
+        block.push(position, at, &Record::indexed(record));
         if block.is_full()
             && let Some(first) = block.finish(&mut bytes)
         {

@@ -17,7 +17,7 @@ use super::{
     view::{AccountHead, View},
 };
 use crate::{
-    journal::{Checkpoint, Group, PostedTransaction, Record},
+    journal::{Checkpoint, Group, PostedTransaction, Record, SnapshotMark, SnapshotTracker},
     ledger::Ledger,
     model::{
         AccountNo, AccountOpening, Amount, Cell, CellKind, HoldEnd, HoldId, NormalSide, Position, PostedKind,
@@ -61,6 +61,8 @@ struct Changes {
     holds_ended: Vec<HoldId>,
     reversals: Vec<SealedReversal>,
     cells: BTreeSet<(AccountNo, CellKind)>,
+    /// The newest snapshot that is complete.
+    snapshot: Option<SnapshotMark>,
 }
 
 /// A closed segment on its way to the sealer.
@@ -78,6 +80,7 @@ pub struct Frozen {
     pub(super) reversals: Vec<SealedReversal>,
     /// Cells that were written in the segment, as they are at its end.
     pub(super) cells: Vec<(AccountNo, CellKind, Cell)>,
+    pub(super) snapshot: Option<SnapshotMark>,
 }
 
 impl Frozen {
@@ -99,6 +102,8 @@ pub struct Follower {
     changes: Changes,
     checkpoint: Checkpoint,
     at: Timestamp,
+    /// A snapshot may begin in one segment and end in a later one.
+    snapshots: SnapshotTracker,
 }
 
 /// The state that a follower starts from.
@@ -122,7 +127,8 @@ impl Follower {
         let tail = index.view.load().tails.last().map(Arc::clone).expect("a view has an open tail");
         let Start { ledger, marks, totals, checkpoint, at } = start;
         let changes = Changes::default();
-        Self { index, options: *options, ledger, marks, totals, tail, changes, checkpoint, at }
+        let snapshots = SnapshotTracker::default();
+        Self { index, options: *options, ledger, marks, totals, tail, changes, checkpoint, at, snapshots }
     }
 
     /// The end of what was applied.
@@ -218,6 +224,10 @@ impl Follower {
                 self.touch(*debit, parts.position);
                 self.touch(*credit, parts.position);
                 self.end_hold(*hold, HoldEnd::Expired, Amount::ZERO, parts.position)?;
+            }
+            Record::Snapshot(part) => {
+                let complete = self.snapshots.take(parts.position, part.head);
+                self.changes.snapshot = complete.or(self.changes.snapshot);
             }
         }
         Ok(())
@@ -358,6 +368,7 @@ impl Follower {
                 .into_iter()
                 .filter_map(|(no, kind)| Some((no, kind, self.ledger.cell(no, kind)?.clone())))
                 .collect(),
+            snapshot: changes.snapshot,
         };
         // The replica needs them no more: each record says all that its effect needs.
         for (id, _) in &frozen.holds_ended {

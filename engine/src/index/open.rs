@@ -131,10 +131,13 @@ fn check_format(store: &Store) -> Result<(), IndexError> {
 }
 
 fn watermark(store: &Store) -> Result<(Checkpoint, Timestamp), IndexError> {
-    let Some(bytes) = store.get(Family::Meta, KEY_WATERMARK)? else {
-        return Ok((Checkpoint::default(), Timestamp::ZERO));
-    };
-    let mut wire = Wire(&bytes);
+    decode_watermark(store.get(Family::Meta, KEY_WATERMARK)?.as_deref())
+}
+
+/// Reads what [`super::sealer::encode_watermark`] wrote; the beginning if there is nothing.
+pub(super) fn decode_watermark(bytes: Option<&[u8]>) -> Result<(Checkpoint, Timestamp), IndexError> {
+    let Some(bytes) = bytes else { return Ok((Checkpoint::default(), Timestamp::ZERO)) };
+    let mut wire = Wire(bytes);
     let (position, at) = (Position(wire.u64()?), wire.timestamp()?);
     let hash = Hash(wire.array()?);
     wire.end()?;

@@ -10,6 +10,7 @@ use super::{
     Follower, Frozen, Index, IndexError, IndexOptions, SealedHold, SealedReversal, build, cell, hold,
     id_run::{Run, Runs},
     run_merge::{self, Merge},
+    snapshot,
     store::{Batch, Family, operation_key},
     tail::Tail,
     view::{Segment, View},
@@ -27,6 +28,7 @@ pub(super) const FORMAT: u32 = 1;
 pub(super) const KEY_FORMAT: &[u8] = b"format";
 pub(super) const KEY_WATERMARK: &[u8] = b"watermark";
 pub(super) const KEY_TOTALS: &[u8] = b"totals";
+pub(super) const KEY_SNAPSHOT: &[u8] = b"snapshot";
 pub(super) const KEY_RUN: &[u8] = b"run/";
 pub(super) const KEY_SEGMENT: &[u8] = b"segment/";
 
@@ -139,6 +141,9 @@ impl Sealer {
         let watermark = encode_watermark(frozen.checkpoint, frozen.at);
         self.put_meta(&mut batch, KEY_WATERMARK, &watermark);
         self.put_meta(&mut batch, KEY_FORMAT, &FORMAT.to_be_bytes());
+        if let Some(mark) = &frozen.snapshot {
+            self.put_meta(&mut batch, KEY_SNAPSHOT, &snapshot::encode_mark(mark));
+        }
         let runs = self.update_runs(&mut batch, run)?;
         self.index.store.commit(batch)?;
         self.show(segment, runs, &frozen.tail);

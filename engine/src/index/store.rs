@@ -8,7 +8,7 @@ use std::path::Path;
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    FlushOptions, Options, ReadOptions, WriteBatch, WriteOptions,
+    FlushOptions, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions,
 };
 
 use super::{IndexError, IndexOptions};
@@ -188,6 +188,11 @@ impl Store {
         Walk(self.db.raw_iterator_cf_opt(self.family(family), options))
     }
 
+    /// The database as it is now, whatever is written later.
+    pub(super) fn frozen(&self) -> Frozen<'_> {
+        Frozen { store: self, snapshot: self.db.snapshot() }
+    }
+
     pub(super) fn put(&self, batch: &mut Batch, family: Family, key: &[u8], value: &[u8]) {
         batch.0.put_cf(self.family(family), key, value);
     }
@@ -215,6 +220,22 @@ impl Store {
         let mut options = FlushOptions::default();
         options.set_wait(true);
         self.db.flush_cfs_opt(&families.each_ref(), &options).map_err(storage)
+    }
+}
+
+/// The database as it was.
+pub(super) struct Frozen<'a> {
+    store: &'a Store,
+    snapshot: Snapshot<'a>,
+}
+
+impl Frozen<'_> {
+    pub(super) fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        self.snapshot.get_cf(self.store.family(family), key).map_err(storage)
+    }
+
+    pub(super) fn walk(&self, family: Family) -> Walk<'_> {
+        Walk(self.snapshot.raw_iterator_cf(self.store.family(family)))
     }
 }
 

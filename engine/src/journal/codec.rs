@@ -7,9 +7,12 @@ mod account;
 mod attachment;
 mod posted;
 mod refused;
+mod snapshot;
+
+use std::borrow::Cow;
 
 use super::bytes::{Reader, Scratch, put_text, put_u64};
-use super::{Record, RecordError};
+use super::{PartHead, Record, RecordError, SnapshotContent, SnapshotPart};
 use crate::model::{AccountNo, Amount, HoldId, Metadata, Timestamp, TransactionId};
 
 const ACCOUNT_OPENED: u8 = 1;
@@ -17,6 +20,7 @@ const ACCOUNT_CHANGED: u8 = 2;
 const POSTED: u8 = 3;
 const REFUSED: u8 = 4;
 const HOLD_EXPIRED: u8 = 5;
+const SNAPSHOT: u8 = 6;
 
 /// Kinds of operation, the lowest bits of an operation's first byte.
 const TRANSFER: u8 = 0;
@@ -59,6 +63,7 @@ impl Record {
                 buffer.extend_from_slice(&hold.0.to_le_bytes());
                 put_legs(buffer, *debit, *credit, *held);
             }
+            Self::Snapshot(part) => snapshot::encode_part(buffer, part),
         }
     }
 
@@ -88,6 +93,7 @@ impl Record {
                 let (debit, credit, held) = legs(&mut reader)?;
                 Self::HoldExpired { hold, debit, credit, held, decided_at }
             }
+            SNAPSHOT => Self::Snapshot(snapshot::decode_part(&mut reader, decided_at)?),
             _ => return Err(RecordError),
         };
         reader.finish()?;
@@ -112,6 +118,50 @@ impl Record {
             Vec::new()
         };
         Some((Some(id), aliases))
+    }
+
+    /// What the encoded part of a snapshot says about its place, without decoding the rest; `None` for another record.
+    ///
+    /// # Errors
+    /// It is a part, but not one that [`Record::encode`] wrote.
+    pub fn snapshot_part(bytes: &[u8]) -> Result<Option<PartHead>, RecordError> {
+        if bytes.first() != Some(&SNAPSHOT) {
+            return Ok(None);
+        }
+        let mut reader = Reader::new(bytes);
+        let _head: [u8; 1 + 8] = reader.array()?;
+        snapshot::part_head(&mut reader).map(Some)
+    }
+
+    /// The form in which the index keeps a record: the same, but for parts of snapshots, whose content it has elsewhere.
+    #[must_use]
+    pub fn indexed(bytes: &[u8]) -> Cow<'_, [u8]> {
+        match Self::snapshot_part(bytes) {
+            Ok(Some(_)) => match Self::decode(bytes) {
+                Ok(record) => {
+                    let mut indexed = Vec::new();
+                    record.into_indexed().encode(&mut indexed);
+                    Cow::Owned(indexed)
+                }
+                Err(RecordError) => Cow::Borrowed(bytes),
+            },
+            Ok(None) | Err(RecordError) => Cow::Borrowed(bytes),
+        }
+    }
+
+    /// As the index keeps it.
+    #[must_use]
+    pub fn into_indexed(self) -> Self {
+        match self {
+            Self::Snapshot(part) => {
+                Self::Snapshot(SnapshotPart { content: SnapshotContent::default(), ..part })
+            }
+            Self::AccountOpened { .. }
+            | Self::AccountChanged { .. }
+            | Self::Posted(_)
+            | Self::Refused(_)
+            | Self::HoldExpired { .. } => self,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a journal record says; `codec.rs` has its bytes.
 
+use super::SnapshotPart;
 use crate::model::{
     AccountChange, AccountNo, AccountOpening, Amount, Attachment, HoldId, Metadata, Position,
     PostedOperation, Rejection, Timestamp, Transaction, TransactionId,
@@ -47,6 +48,8 @@ pub enum Record {
         /// The shard's stamp.
         decided_at: Timestamp,
     },
+    /// A part of the whole ledger's state at one position. It changes nothing.
+    Snapshot(SnapshotPart),
 }
 
 /// A transaction that took effect.
@@ -104,6 +107,7 @@ impl Record {
             | Self::HoldExpired { decided_at, .. } => *decided_at,
             Self::Posted(posted) => posted.decided_at,
             Self::Refused(refused) => refused.decided_at,
+            Self::Snapshot(part) => part.decided_at,
         }
     }
 }

@@ -228,7 +228,10 @@ impl Shard {
                 }
             }
             Record::HoldExpired { hold, debit, .. } => retire(*debit, Retired::Hold(*hold)),
-            Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::Refused(_) => {}
+            Record::AccountOpened { .. }
+            | Record::AccountChanged { .. }
+            | Record::Refused(_)
+            | Record::Snapshot(_) => {}
         }
         if let Record::Posted(posted) = record {
             let cells = posted.attachment.iter().flat_map(|attachment| &attachment.cells);

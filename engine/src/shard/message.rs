@@ -23,6 +23,9 @@ use crate::{
 pub(crate) struct ShardNo(pub(crate) u16);
 
 impl ShardNo {
+    /// Who sends what no shard has decided.
+    pub(crate) const NONE: Self = Self(u16::MAX);
+
     pub(crate) fn index(self) -> usize {
         usize::from(self.0)
     }

@@ -231,7 +231,8 @@ impl Clients {
                     Record::Posted(_) => Ok(()),
                     Record::AccountOpened { .. }
                     | Record::AccountChanged { .. }
-                    | Record::HoldExpired { .. } => {
+                    | Record::HoldExpired { .. }
+                    | Record::Snapshot(_) => {
                         panic!("an answer leads to no transaction")
                     }
                 };
@@ -248,7 +249,8 @@ impl Clients {
                     Record::Refused(_)
                     | Record::AccountOpened { .. }
                     | Record::AccountChanged { .. }
-                    | Record::HoldExpired { .. } => Vec::new(),
+                    | Record::HoldExpired { .. }
+                    | Record::Snapshot(_) => Vec::new(),
                 };
                 for thing in things {
                     auditor.shown.entry(thing).or_insert(step);

@@ -7,4 +7,5 @@ mod contention;
 mod product;
 mod reads;
 mod restart;
+mod retention;
 mod support;

@@ -308,6 +308,7 @@ impl World {
             Record::Refused(refused) => {
                 self.ids.insert(refused.transaction.id, position);
             }
+            Record::Snapshot(_) => {}
             Record::HoldExpired { hold, debit, credit, .. } => {
                 self.changed.extend([(*debit, position), (*credit, position)]);
                 self.holds.get_mut(hold).unwrap().ended = Some((HoldEnd::Expired, position));

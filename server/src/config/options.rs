@@ -6,7 +6,10 @@ use std::{
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use yue_engine::{config::Config, model::Asset};
+use yue_engine::{
+    config::{Config, JournalRetention},
+    model::Asset,
+};
 
 use super::{ConfigError, HttpLimits, Settings};
 
@@ -93,6 +96,10 @@ pub struct Options {
     /// Bytes up to which a journal is walked whole at each start [default: 4294967296].
     #[arg(long, env = "YUE_FULL_CHECK_BYTES_MAX", value_name = "BYTES")]
     pub full_check_bytes_max: Option<u64>,
+    /// Records of the journal that are kept behind its newest snapshot, or `forever`; what is deleted is in the index
+    /// alone [default: forever].
+    #[arg(long, env = "YUE_JOURNAL_RETENTION", value_name = "RECORDS")]
+    pub journal_retention: Option<RetentionOption>,
     /// Percent of the file system kept free: below it writes are refused with 503 storage_low [default: 5].
     #[arg(long, env = "YUE_STORAGE_RESERVE_PERCENT", value_name = "PERCENT")]
     pub storage_reserve_percent: Option<u8>,
@@ -110,6 +117,51 @@ pub struct Options {
     /// [default: 4096].
     #[arg(long, env = "YUE_ADDRESS_GROUPS_MAX", value_name = "N")]
     pub address_groups_max: Option<usize>,
+}
+
+/// How much of the journal is kept: `forever`, or a number of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "RetentionText", into = "String")]
+pub struct RetentionOption(JournalRetention);
+
+/// As a file has it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RetentionText {
+    Text(String),
+    Records(u64),
+}
+
+impl FromStr for RetentionOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.parse()) {
+            ("forever", _) => Ok(Self(JournalRetention::Forever)),
+            (_, Ok(records)) => Ok(Self(JournalRetention::Records(records))),
+            (_, Err(_)) => Err(format!("{text:?} is neither `forever` nor a number of records")),
+        }
+    }
+}
+
+impl TryFrom<RetentionText> for RetentionOption {
+    type Error = String;
+
+    fn try_from(text: RetentionText) -> Result<Self, Self::Error> {
+        match text {
+            RetentionText::Text(text) => text.parse(),
+            RetentionText::Records(records) => Ok(Self(JournalRetention::Records(records))),
+        }
+    }
+}
+
+impl From<RetentionOption> for String {
+    fn from(RetentionOption(retention): RetentionOption) -> Self {
+        match retention {
+            JournalRetention::Forever => "forever".to_owned(),
+            JournalRetention::Records(records) => records.to_string(),
+        }
+    }
 }
 
 /// One asset, as `CODE=SCALE`.
@@ -175,8 +227,8 @@ impl Options {
             batch_bytes_max, body_memory_bytes_max, header_read_timeout_ms, body_read_timeout_ms, write_timeout_ms, idle_timeout_ms,
             drain_timeout_ms, mailbox_commands_max, parked_commands_max, in_flight_commands_max, group_records_max,
             group_bytes_max, index_lag_records_max, segment_records, index_cache_bytes, full_check_bytes_max,
-            storage_reserve_percent, expiry_interval_ms, change_wait_ms_max, read_wait_ms_max, address_groups_max,
-            wallet_secret,
+            journal_retention, storage_reserve_percent, expiry_interval_ms, change_wait_ms_max, read_wait_ms_max,
+            address_groups_max, wallet_secret,
         })
     }
 
@@ -210,6 +262,7 @@ impl Options {
         set(&mut engine.segment_records, self.segment_records);
         set(&mut engine.index_cache_bytes, self.index_cache_bytes);
         set(&mut engine.full_check_bytes_max, self.full_check_bytes_max);
+        set(&mut engine.journal_retention, self.journal_retention.map(|RetentionOption(kept)| kept));
         set(&mut engine.storage_reserve_percent, self.storage_reserve_percent);
         set(&mut engine.expiry_interval_ms, self.expiry_interval_ms);
         set(&mut engine.change_wait_ms_max, self.change_wait_ms_max);
@@ -250,6 +303,7 @@ impl From<&Settings> for Options {
             segment_records: Some(engine.segment_records),
             index_cache_bytes: Some(engine.index_cache_bytes),
             full_check_bytes_max: Some(engine.full_check_bytes_max),
+            journal_retention: Some(RetentionOption(engine.journal_retention)),
             storage_reserve_percent: Some(engine.storage_reserve_percent),
             expiry_interval_ms: Some(engine.expiry_interval_ms),
             change_wait_ms_max: Some(engine.change_wait_ms_max),
