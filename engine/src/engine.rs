@@ -78,6 +78,17 @@ pub enum OpenError {
         /// The newest format that is known here.
         known: u32,
     },
+    /// Its format is unreadable.
+    #[error(
+        "the data directory's file `format` is damaged: it says {found:?}, and this release writes {known}; nothing was \
+         written; restore the file from a copy"
+    )]
+    Format {
+        /// How what it says begins.
+        found: String,
+        /// The newest format that is known here.
+        known: u32,
+    },
     /// The directory or a file in it.
     #[error("the data directory: {0}")]
     Io(#[from] std::io::Error),

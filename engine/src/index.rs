@@ -42,7 +42,7 @@ use crate::{
 };
 
 pub use follower::{Follower, Frozen};
-pub use open::{Opened, RecoveredAccount, open, open_read_only, watermark_of};
+pub use open::{Opened, RecoveredAccount, has_index, open, open_read_only, watermark_of};
 pub use reader::Index;
 pub use sealer::{Sealed, Sealer};
 

@@ -29,6 +29,7 @@ use crate::{
 
 /// The format of a data directory as a whole, in its file `format`.
 const FORMAT: u32 = 1;
+const FORMAT_NAME: &str = "format";
 
 pub(crate) struct Recovered {
     pub(crate) front: Front,
@@ -51,18 +52,32 @@ pub(crate) fn lock(config: &Config) -> Result<File, OpenError> {
     }
 }
 
+/// Checks the format of a data directory, or writes it into one that has none.
 fn check_format(data: &Path) -> Result<(), OpenError> {
-    let path = data.join("format");
-    match fs::read_to_string(&path) {
-        Ok(found) if found.trim() == FORMAT.to_string() => Ok(()),
-        Ok(found) => Err(OpenError::Version { found: found.trim().to_owned(), known: FORMAT }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            fs::write(&path, format!("{FORMAT}\n"))?;
-            File::open(&path)?.sync_all()?;
-            File::open(data)?.sync_all()?;
-            Ok(())
-        }
-        Err(error) => Err(error.into()),
+    if format_is_known(data)? {
+        return Ok(());
+    }
+    // Under its name it is whole, whenever the process ends.
+    let unfinished = data.join("format.new");
+    fs::write(&unfinished, format!("{FORMAT}\n"))?;
+    File::open(&unfinished)?.sync_all()?;
+    fs::rename(&unfinished, data.join(FORMAT_NAME))?;
+    File::open(data)?.sync_all()?;
+    Ok(())
+}
+
+/// Whether a data directory has this release's format; `false` if it has none yet. Writes nothing.
+pub(crate) fn format_is_known(data: &Path) -> Result<bool, OpenError> {
+    let found = match fs::read(data.join(FORMAT_NAME)) {
+        Ok(found) => found,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let found = String::from_utf8_lossy(&found).trim().to_owned();
+    match found.parse::<u32>() {
+        Ok(FORMAT) => Ok(true),
+        Ok(newer) if newer > FORMAT => Err(OpenError::Version { found, known: FORMAT }),
+        Ok(_) | Err(_) => Err(OpenError::Format { found: found.chars().take(16).collect(), known: FORMAT }),
     }
 }
 
