@@ -8,7 +8,7 @@ use super::Front;
 use crate::{
     config::Config,
     directory::{AddressClaim, Directory},
-    model::{AccountChange, AccountNo, AccountOpening, Address},
+    model::{AccountChange, AccountNo, AccountOpening, AccountStatus, Address, Patch},
     shard::Input,
     view::{AccountError, Unavailable},
 };
@@ -94,6 +94,9 @@ impl Front {
             }
         })
         .await?;
+        if closes_again(entry.flags().status, &change) {
+            return Ok(no);
+        }
         let (reply, changed) = oneshot::channel();
         let mailbox = self.mailboxes.get(entry.shard.index()).ok_or(Unavailable::Stopping)?;
         mailbox
@@ -103,6 +106,13 @@ impl Front {
         changed.await.unwrap_or(Err(Unavailable::Stopping.into()))?;
         Ok(no)
     }
+}
+
+/// Whether a change says no more than what is there already, for ever. To be asked with the mark: the change before has
+/// been published then.
+fn closes_again(status: AccountStatus, change: &AccountChange) -> bool {
+    let closing = AccountChange { status: Patch::Set(AccountStatus::Closed), ..AccountChange::default() };
+    status == AccountStatus::Closed && *change == closing
 }
 
 /// An address that is claimed; given back unless the opening is on its way.
