@@ -89,6 +89,11 @@ pub enum OpenError {
         /// The newest format that is known here.
         known: u32,
     },
+    /// The wall clock is not set.
+    #[error(
+        "the wall clock is before the year 2000 or after the year 2261: set it right and start again; nothing was written"
+    )]
+    Clock,
     /// The directory or a file in it.
     #[error("the data directory: {0}")]
     Io(#[from] std::io::Error),

@@ -13,7 +13,7 @@ use std::{
 use crossbeam::atomic::AtomicCell;
 
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     committer::{Committed, Committer},
     config::Config,
     directory::{Directory, HoldPlace},
@@ -41,6 +41,9 @@ pub(crate) struct Recovered {
 pub(crate) fn lock(config: &Config) -> Result<File, OpenError> {
     if config.shards == 0 || config.shards > Config::SHARDS_MAX {
         return Err(OpenError::Config(format!("shards must be 1 to {}", Config::SHARDS_MAX)));
+    }
+    if !clock::is_set() {
+        return Err(OpenError::Clock);
     }
     fs::create_dir_all(&config.data)?;
     let lock = File::options().create(true).truncate(false).write(true).open(config.data.join("lock"))?;
@@ -116,7 +119,7 @@ pub(crate) fn open<J: Journal>(
         directory: Arc::new(Directory::new(config.shards)),
         counters: Arc::default(),
         state: Arc::default(),
-        clock: Arc::new(Clock::new()),
+        clock: Arc::new(Clock::new().ok_or(OpenError::Clock)?),
         sealed: Arc::new(AtomicCell::new(checkpoint)),
     };
     let assembled = assemble(&shared, journal, opened, openings)?;
