@@ -288,7 +288,7 @@ impl Engine {
     /// The journal's records after a position as events, in order and without a gap; at most `limit`. Empty at the end:
     /// [`Engine::head`] tells when there is more.
     pub async fn events(&self, after: Position, limit: usize) -> Vec<EventView> {
-        self.0.front.events(after, limit, self.0.clock.now()).await
+        self.0.front.events(after, limit).await
     }
 
     /// The last position that [`Engine::events`] has; changes when there is more.

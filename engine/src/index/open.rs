@@ -147,6 +147,7 @@ fn check_format(store: &Store) -> Result<(), IndexError> {
         <[u8; 4]>::try_from(bytes.as_slice()).map_err(|_| IndexError::damaged("the format is no number"))?;
     match u32::from_be_bytes(bytes) {
         FORMAT => Ok(()),
+        1 => Err(IndexError::damaged("format 1 does not have accounts as of their changes")),
         found @ ..FORMAT => Err(IndexError::damaged(format!("format {found} never was"))),
         found => Err(IndexError::Version { found, known: FORMAT }),
     }

@@ -32,7 +32,7 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 ///
 /// Server-sent events, without gaps and in order: `id` is the position, `event` one of `account_opened`,
 /// `account_changed`, `transaction_posted`, `transaction_rejected`, `hold_expired`, and `data` the account, transaction
-/// or hold as `GET` shows it. Resumes after `Last-Event-ID`, which wins over `after`.
+/// or hold as `GET` showed it right after the record; the same event always has the same data. Resumes after `Last-Event-ID`, which wins over `after`.
 #[utoipa::path(
     get, path = "/v1/events", tag = "audit", operation_id = "follow_events",
     params(
