@@ -18,6 +18,7 @@ mod recovery;
 mod shard;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod storage;
 mod threads;
 pub mod view;
 

@@ -24,7 +24,8 @@ use crate::{
     ledger::Ledger,
     model::{AccountNo, AccountOpening, Asset, Assets, Position, Timestamp, TransactionId},
     shard::{Flushed, Input, Shard, ShardNo},
-    threads::{Shared, Threads, forget_sealed, watch_storage},
+    storage::{Sizes, Watch},
+    threads::{Shared, Threads, forget_sealed},
 };
 
 /// The format of a data directory as a whole, in its file `format`.
@@ -85,17 +86,24 @@ pub(crate) fn format_is_known(data: &Path) -> Result<bool, OpenError> {
 }
 
 pub(crate) fn recover(config: &Config) -> Result<Recovered, OpenError> {
-    let journal_options =
-        JournalOptions { full_check_bytes_max: config.full_check_bytes_max, ..JournalOptions::default() };
+    let sizes = Sizes::of(config);
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let config = &Config { group_bytes_max: size(sizes.group_bytes_max), ..config.clone() };
+    let journal_options = JournalOptions {
+        full_check_bytes_max: config.full_check_bytes_max,
+        write_buffer_bytes: size(sizes.write_buffer_bytes),
+    };
     let index_options = IndexOptions {
         segment_records_max: config.segment_records,
+        segment_bytes_max: sizes.segment_bytes_max,
         block_cache_bytes: config.index_cache_bytes,
+        write_buffer_bytes: size(sizes.write_buffer_bytes),
         ..IndexOptions::default()
     };
     let (shared, mut assembled) = open(config, &index_options, |checkpoint| {
         RocksJournal::open(&config.data, &journal_options, checkpoint)
     })?;
-    watch_storage(&shared);
+    Watch::default().look(&shared);
     settle_overdue(&shared, &mut assembled, shared.clock.now())?;
     let Assembled { assets, index, shards, committer, follower, sealer } = assembled;
     let threads = Threads::start(&shared, shards, committer, follower, sealer);

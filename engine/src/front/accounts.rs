@@ -10,6 +10,7 @@ use crate::{
     directory::{AddressClaim, Directory},
     model::{AccountChange, AccountNo, AccountOpening, AccountStatus, Address, Patch},
     shard::Input,
+    storage::ACCOUNT_BYTES,
     view::{AccountError, Unavailable},
 };
 
@@ -30,6 +31,7 @@ impl Front {
             }
         }
         self.admission()?;
+        self.take_room(ACCOUNT_BYTES)?;
         let opening = Arc::new(opening);
         loop {
             match self.directory.claim_address(&opening, asset) {
@@ -77,6 +79,7 @@ impl Front {
         change: AccountChange,
     ) -> Result<AccountNo, AccountError> {
         self.admission()?;
+        self.take_room(ACCOUNT_BYTES)?;
         let no = self.directory.find(address.as_str()).ok_or(AccountError::NotFound)?;
         let entry = self.directory.entry(no);
         while !entry.mark() {

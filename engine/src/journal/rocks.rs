@@ -39,6 +39,8 @@ const RECYCLED_FILES: usize = 2;
 const BLOCK_BYTES: usize = 64 << 10;
 /// Bytes that a walk asks the disk for at once.
 const READAHEAD_BYTES: usize = 4 << 20;
+/// Bytes by which a manifest grows: RocksDB's own 4 MiB are much on a small file system.
+pub(crate) const MANIFEST_ALLOCATED_BYTES: usize = 64 << 10;
 /// Bytes of a table after which they go to the disk, so that a flush does not delay a sync of the log at its end.
 const TABLE_SYNC_BYTES: u64 = 1 << 20;
 
@@ -261,8 +263,18 @@ fn last_head(db: &DB) -> Result<Head, JournalError> {
     Walk::last(RocksCursor::new(db))
 }
 
-fn storage(error: impl std::fmt::Display) -> JournalError {
-    JournalError::Storage(error.to_string())
+#[allow(clippy::needless_pass_by_value, reason = "the form that `map_err` takes")]
+fn storage(error: rocksdb::Error) -> JournalError {
+    JournalError::Storage(full_disk(error.to_string()))
+}
+
+/// Says what helps when a store found no space: nothing is damaged.
+pub(crate) fn full_disk(error: String) -> String {
+    if error.contains("No space left on device") {
+        format!("{error}; nothing acknowledged is lost: free some space on the file system, and start again")
+    } else {
+        error
+    }
 }
 
 /// What reading and writing have in common. `torn` is set when the store drops an incomplete end of its log.
@@ -278,6 +290,7 @@ fn read_options(options: &JournalOptions, torn: Arc<AtomicBool>) -> Options {
     store.set_write_buffer_size(options.write_buffer_bytes);
     store.set_max_background_jobs(2);
     store.set_stats_dump_period_sec(0);
+    store.set_manifest_preallocation_size(MANIFEST_ALLOCATED_BYTES);
     store.set_info_logger(info_logger(move |message| {
         // The end of a log file that is written over is no damage.
         if message.contains("dropping") && !message.contains("possibly recycled") {
