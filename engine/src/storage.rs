@@ -138,23 +138,22 @@ impl Watch {
                 return Self::INTERVAL;
             }
         };
-        let reserve = Sizes::on(total, &shared.config).reserve(total, &shared.config);
-        let low = self.update(&shared.state.room, available, reserve);
+        let sizes = Sizes::on(total, &shared.config);
+        let reserve = sizes.reserve(total, &shared.config);
+        // Less than a group is nearly nothing, and better refused before it is parsed.
+        let low = self.update(&shared.state.room, available, reserve) < sizes.group_bytes_max;
         if shared.state.storage_low.swap(low, Ordering::Relaxed) != low {
             tracing::warn!(low, available, reserve, "the storage reserve is reached, or free again");
         }
         if available / 2 < reserve { Self::INTERVAL_NEAR } else { Self::INTERVAL }
     }
 
-    /// Sets the bound; tells whether it is reached.
-    fn update(&self, room: &Room, available: u64, reserve: u64) -> bool {
-        let Some(left) = available.checked_sub(reserve) else {
-            room.most.store(0, Ordering::Relaxed);
-            return true;
-        };
-        // What was admitted since may be on the disk or not: it counts as not.
-        room.most.store(self.admitted[1].saturating_add(left), Ordering::Relaxed);
-        false
+    /// Sets the bound; tells how far it is.
+    fn update(&self, room: &Room, available: u64, reserve: u64) -> u64 {
+        // What was admitted since the older tick may be on the disk or not: it counts as not.
+        let most = available.checked_sub(reserve).map_or(0, |left| self.admitted[1].saturating_add(left));
+        room.most.store(most, Ordering::Relaxed);
+        most.saturating_sub(room.admitted.load(Ordering::Relaxed))
     }
 }
 
@@ -185,21 +184,20 @@ mod tests {
     fn no_more_is_admitted_than_there_is_room_for() {
         let room = Room::default();
         assert!(room.take(1_000), "there is no bound before the first look");
-        let mut watch = Watch::default();
-        watch.admitted = [1_000, 1_000];
-        assert!(!watch.update(&room, 700, 400));
+        let mut watch = Watch { admitted: [1_000, 1_000] };
+        assert_eq!(watch.update(&room, 700, 400), 300);
         assert!(!room.take(301));
         assert!(room.take(300));
         assert!(!room.take(1));
         // What was admitted since the last ticks is still to be written.
-        assert!(!watch.update(&room, 700, 400));
+        assert_eq!(watch.update(&room, 700, 400), 0);
         assert!(!room.take(1));
         watch.admitted = [1_300, 1_300];
-        assert!(!watch.update(&room, 410, 400));
+        assert_eq!(watch.update(&room, 410, 400), 10);
         assert!(room.take(10) && !room.take(1));
-        assert!(watch.update(&room, 399, 400));
+        assert_eq!(watch.update(&room, 399, 400), 0);
         assert!(!room.take(1));
-        assert!(!watch.update(&room, 1_000, 400));
+        assert_eq!(watch.update(&room, 1_000, 400), 590);
         assert!(room.take(1));
     }
 }

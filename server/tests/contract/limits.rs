@@ -1,6 +1,6 @@
 //! Bounds of the HTTP side: bytes, time, types, methods, routes, overload, and a ledger that still recovers.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, pin::Pin, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -14,7 +14,7 @@ use yue_server::{
     config::HttpLimits,
 };
 
-use crate::ledger::{Ledger, id, transfer};
+use crate::ledger::{Answer, Ledger, id, transfer};
 
 const WRITES: [(Method, &str); 4] = [
     (Method::POST, "/v1/accounts"),
@@ -55,28 +55,28 @@ fn stuck(bytes: usize) -> Body {
     Body::from_stream(arrived.chain(stream::pending::<Result<Bytes, Infallible>>()))
 }
 
+/// A batch whose body is stuck after so many bytes.
+async fn being_read(ledger: &Ledger, bytes: usize) -> Pin<Box<dyn Future<Output = Answer> + '_>> {
+    let mut answer = Box::pin(ledger.send_json(Method::POST, "/v1/transactions/batch", stuck(bytes)));
+    let waited = tokio::time::timeout(Duration::from_millis(200), &mut answer).await;
+    assert!(waited.is_err(), "it is being read");
+    answer
+}
+
 #[tokio::test]
 async fn all_bodies_together_have_a_bound() {
     let limits = HttpLimits { body_memory_bytes_max: 40 << 20, ..HttpLimits::default() };
     let ledger = Ledger::with(|_| (), limits);
     let uri = "/v1/transactions/batch";
-    let reading = async |bytes| {
-        let mut body = Box::pin(ledger.send_json(Method::POST, uri, stuck(bytes)));
-        assert!(
-            tokio::time::timeout(Duration::from_millis(200), &mut body).await.is_err(),
-            "it is being read"
-        );
-        body
-    };
     // What has not arrived takes no room, announced or not.
     let mut idle = Vec::new();
     for _ in 0..8 {
-        idle.push(reading(0).await);
+        idle.push(being_read(&ledger, 0).await);
     }
     ledger.send_json(Method::POST, uri, endless(16 << 20)).await.expect_problem(400, "malformed");
     // What has arrived does: 16 MiB each.
-    let first = reading(16 << 20).await;
-    let second = reading(16 << 20).await;
+    let first = being_read(&ledger, 16 << 20).await;
+    let second = being_read(&ledger, 16 << 20).await;
     ledger.send_json(Method::POST, uri, endless(9 << 20)).await.expect_problem(503, "overloaded");
     ledger.send_json(Method::POST, uri, " ".repeat(9 << 20)).await.expect_problem(503, "overloaded");
     // A small one has a place that a large one does not get.
