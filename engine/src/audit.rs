@@ -21,9 +21,11 @@ use std::{fs::File, path::Path};
 
 use self::{comparison::Comparison, walk::Walk};
 use crate::{
-    index::{IndexError, IndexOptions},
+    engine::OpenError,
+    index::{IndexError, IndexOptions, has_index},
     journal::{Hash, JournalError, JournalOptions, rocks::JournalReader},
     model::Position,
+    recovery::format_is_known,
 };
 
 /// What a check found. Sound if [`Report::findings`] is empty.
@@ -103,6 +105,9 @@ pub enum AuditError {
     /// The index can't be read.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// The directory's format is newer, or unreadable.
+    #[error(transparent)]
+    Format(#[from] OpenError),
     /// The directory can't be read.
     #[error("the data directory: {0}")]
     Io(#[from] std::io::Error),
@@ -148,8 +153,9 @@ const PROGRESS_RECORDS: u64 = 1 << 16;
 pub fn verify(data: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, AuditError> {
     let _lock = lock(data)?;
     let index_options = IndexOptions::default();
+    format_is_known(data)?;
     let index = data.join("index");
-    let index = index.join("CURRENT").exists().then_some(index);
+    let index = has_index(&index)?.then_some(index);
     let comparison = index.map(|index| Comparison::open(&index, &index_options)).transpose()?;
     let journal = JournalReader::open(data, &JournalOptions::default())?;
     let mut walk = Walk::new(&journal, comparison.as_ref())?;

@@ -81,6 +81,22 @@ pub enum OpenError {
         /// The newest format that is known here.
         known: u32,
     },
+    /// Its format is unreadable.
+    #[error(
+        "the data directory's file `format` is damaged: it says {found:?}, and this release writes {known}; nothing was \
+         written; restore the file from a copy"
+    )]
+    Format {
+        /// How what it says begins.
+        found: String,
+        /// The newest format that is known here.
+        known: u32,
+    },
+    /// The wall clock is not set.
+    #[error(
+        "the wall clock is before the year 2000 or after the year 2261: set it right and start again; nothing was written"
+    )]
+    Clock,
     /// The directory or a file in it.
     #[error("the data directory: {0}")]
     Io(#[from] std::io::Error),
@@ -322,7 +338,7 @@ impl Engine {
     /// # Errors
     /// The index does not show what is acknowledged in time.
     pub async fn events(&self, after: Position, limit: usize) -> Result<Vec<EventView>, Unavailable> {
-        self.0.front.events(after, limit, self.0.clock.now()).await
+        self.0.front.events(after, limit).await
     }
 
     /// The last position that [`Engine::events`] has; changes when there is more.

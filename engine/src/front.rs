@@ -33,6 +33,7 @@ use crate::{
         Envelope, Input, ShardNo, ShardSet,
         completion::{Completion, Reply},
     },
+    storage::Room,
     view::{SubmitError, Unavailable},
 };
 use resolve::Pass;
@@ -55,6 +56,7 @@ pub(crate) struct State {
     /// The last synced position.
     pub(crate) synced: AtomicU64,
     pub(crate) storage_low: AtomicBool,
+    pub(crate) room: Room,
     pub(crate) stopping: AtomicBool,
 }
 
@@ -122,6 +124,11 @@ impl Front {
             return Err(Unavailable::Overloaded("the engine"));
         }
         Ok(())
+    }
+
+    /// Takes room on the file system for what is about to be written.
+    pub(crate) fn take_room(&self, bytes: u64) -> Result<(), Unavailable> {
+        if self.state.room.take(bytes) { Ok(()) } else { Err(Unavailable::StorageLow) }
     }
 
     /// Records that the journal has and the index does not show yet.

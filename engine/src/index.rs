@@ -45,7 +45,7 @@ use crate::{
 };
 
 pub use follower::{Follower, Frozen};
-pub use open::{Opened, RecoveredAccount, open, open_read_only, watermark_of};
+pub use open::{Opened, RecoveredAccount, has_index, open, open_read_only, watermark_of};
 pub(crate) use posting_block::{PostingRun, StoredPosting};
 pub use reader::Index;
 pub(crate) use scan::{PostingScan, RecordScan, StoredRecord};

@@ -20,6 +20,7 @@ mod retention;
 mod shard;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod storage;
 mod threads;
 pub mod view;
 pub mod wallet;

@@ -34,6 +34,7 @@ use crate::{
     model::{Assets, TransactionId},
     retention::Retention,
     shard::{Batch, Input, Outgoing, Shard, ShardNo},
+    storage::Watch,
 };
 
 /// Batches that may wait for the committer: a shard that is further ahead waits, and its mailbox fills.
@@ -380,41 +381,34 @@ pub(crate) fn forget_sealed(directory: &Directory, sealed: &Sealed, late: &mut V
     }
 }
 
-/// Once a second: the clocks, and the room on the file system.
+/// Once a second the clocks, and the room on the file system as often as it asks for.
 fn keep_time(shared: &Shared, stop: &AtomicBool) {
+    const SECOND: Duration = Duration::from_secs(1);
+    let mut watch = Watch::default();
     let mut jumped = false;
+    let mut adjusted: Option<Instant> = None;
     while !stop.load(Ordering::Relaxed) {
-        match shared.clock.adjust() {
-            Adjustment::Followed => jumped = false,
-            Adjustment::Jumped(nanos) => {
-                if !std::mem::replace(&mut jumped, true) {
-                    shared.counters.clock_jumped();
-                    tracing::warn!(nanos, "the wall clock jumped; hold expiry pauses");
-                }
-            }
-            Adjustment::Accepted(nanos) => {
-                jumped = false;
-                tracing::warn!(nanos, "the wall clock's jump is taken as the truth; hold expiry resumes");
-            }
+        if adjusted.is_none_or(|adjusted| adjusted.elapsed() >= SECOND) {
+            adjusted = Some(Instant::now());
+            adjust_clock(shared, &mut jumped);
+            watch.tick(shared);
         }
-        watch_storage(shared);
-        std::thread::park_timeout(Duration::from_secs(1));
+        std::thread::park_timeout(watch.look(shared));
     }
 }
 
-/// Refuses new writes before the disk is full.
-pub(crate) fn watch_storage(shared: &Shared) {
-    let low = match fs4::statvfs(&shared.config.data) {
-        Ok(stats) => {
-            let reserve = stats.total_space() / 100 * u64::from(shared.config.storage_reserve_percent);
-            stats.available_space() < reserve
+fn adjust_clock(shared: &Shared, jumped: &mut bool) {
+    match shared.clock.adjust() {
+        Adjustment::Followed => *jumped = false,
+        Adjustment::Jumped(nanos) => {
+            if !std::mem::replace(jumped, true) {
+                shared.counters.clock_jumped();
+                tracing::warn!(nanos, "the wall clock jumped; hold expiry pauses");
+            }
         }
-        Err(error) => {
-            tracing::warn!(%error, "the free space of the data directory is unknown");
-            return;
+        Adjustment::Accepted(nanos) => {
+            *jumped = false;
+            tracing::warn!(nanos, "the wall clock's jump is taken as the truth; hold expiry resumes");
         }
-    };
-    if shared.state.storage_low.swap(low, Ordering::Relaxed) != low {
-        tracing::warn!(low, "the storage reserve is reached, or free again");
     }
 }

@@ -319,7 +319,7 @@ pub struct EventView {
 pub enum Event {
     /// An account was opened; as it was then.
     AccountOpened(Arc<AccountView>),
-    /// An account was changed: its rules after the change; balances as of now.
+    /// An account was changed; as it was right after the change.
     AccountChanged(Arc<AccountView>),
     /// A transaction was posted.
     TransactionPosted(TransactionView),

@@ -26,6 +26,7 @@ use crate::{
     body::{self, BodyLimits, BodyMemory, ReceivedBody},
     config::HttpLimits,
     problem::{Code, Problem},
+    query::Query,
     routes::{
         accounts, batch, docs, events, health, history, holds, metrics, transactions, trial_balance, wallet,
     },
@@ -141,9 +142,12 @@ impl App {
         self.read(request, self.0.limits.batch_bytes_max).await
     }
 
+    /// Calls with a body have no parameters. They are told so once the body is read: until then a client writes.
     async fn read(&self, request: Request, bytes_max: usize) -> Result<ReceivedBody, Problem> {
         let limits = BodyLimits { bytes_max, read_timeout: self.0.limits.body_read_timeout };
-        body::read(request, limits, &self.0.body_memory).await
+        let no_parameters = Query::parse(request.uri().query(), &[]).map(drop);
+        let body = body::read(request, limits, &self.0.body_memory).await?;
+        no_parameters.map(|()| body)
     }
 
     /// Room for one more event stream, if there is some.

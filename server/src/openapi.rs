@@ -203,6 +203,15 @@ pub(crate) enum ReadProblems {
     Unavailable(ProblemBody),
 }
 
+/// What a call answers that has no parameters.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) enum QueryProblems {
+    /// `malformed`: there are no parameters.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(ProblemBody),
+}
+
 /// What a read of the ledger as a whole, or of a list, can answer beside it.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "for the OpenAPI document")]

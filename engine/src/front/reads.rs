@@ -15,6 +15,7 @@ use crate::{
     fatal::fatal,
     index::{self, IndexError},
     journal::{PostedTransaction, Record, RefusedTransaction},
+    ledger::Account,
     model::{
         AccountNo, AccountOpening, AccountStatus, Address, Asset, CellKind, HoldId, Position, Timestamp,
         TransactionId,
@@ -274,28 +275,31 @@ impl Front {
         }))
     }
 
-    pub(crate) async fn events(
-        &self,
-        after: Position,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<EventView>, Unavailable> {
+    pub(crate) async fn events(&self, after: Position, limit: usize) -> Result<Vec<EventView>, Unavailable> {
         self.indexed(self.state.synced()).await?;
         let limit = limit.clamp(1, self.config.page_rows_max);
         let records = sound(self.index.records(after, limit));
         self.shown(self.index.applied()).await?;
         let view =
-            |(position, at, record)| EventView { position, at, event: self.event(position, at, record, now) };
+            |(position, at, record)| EventView { position, at, event: self.event(position, at, record) };
         Ok(records.into_iter().map(view).collect())
     }
 
-    fn event(&self, position: Position, at: Timestamp, record: Record, now: Timestamp) -> Event {
+    /// A record as an event. What it says is as of the record, so that the same event always says the same.
+    fn event(&self, position: Position, at: Timestamp, record: Record) -> Event {
         match record {
             Record::Snapshot(_) => Event::Snapshot,
             Record::AccountOpened { no, opening, .. } => {
                 Event::AccountOpened(Arc::new(self.opened_view(no, opening, position, at)))
             }
-            Record::AccountChanged { no, .. } => Event::AccountChanged(Arc::new(self.account_view(no, now))),
+            Record::AccountChanged { no, decided_at, .. } => {
+                let account = sound(self.index.account_as_changed(position)).unwrap_or_else(|| {
+                    fatal(&format_args!(
+                        "position {position} changes an account, and the index does not say how"
+                    ))
+                });
+                Event::AccountChanged(Arc::new(self.changed_view(no, &account, position, decided_at)))
+            }
             Record::Posted(posted) if posted.operations.is_empty() => Event::WalletChanged,
             Record::Posted(posted) => Event::TransactionPosted(self.posted_view(position, at, &posted)),
             Record::Refused(refused) => Event::TransactionRefused(refused_view(position, at, refused)),
@@ -340,6 +344,36 @@ impl Front {
             position,
             opened_at: at,
             metadata: opening.metadata,
+        }
+    }
+
+    /// An account as it was right after the record that changed its rules.
+    fn changed_view(
+        &self,
+        no: AccountNo,
+        account: &Account,
+        position: Position,
+        decided_at: Timestamp,
+    ) -> AccountView {
+        let entry = self.directory.entry(no);
+        let limits = account.limits().iter().map(|state| {
+            let (used_amount, used_count) = state.used_at(decided_at);
+            LimitView { limit: state.limit.clone(), used_amount, used_count }
+        });
+        AccountView {
+            address: entry.opening.address.clone(),
+            asset: self.asset(no),
+            normal: entry.opening.normal,
+            status: account.status(),
+            posted: account.posted(),
+            held: account.held(),
+            available: account.available(),
+            floor: account.floor(),
+            ceiling: account.ceiling(),
+            limits: limits.collect(),
+            position,
+            opened_at: entry.opened_at().1,
+            metadata: entry.opening.metadata.clone(),
         }
     }
 

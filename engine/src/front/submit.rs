@@ -19,6 +19,7 @@ use crate::{
         Envelope, Input, ShardNo,
         completion::{Answer, BatchReply, Reply},
     },
+    storage::bytes_of,
     view::{Outcome, SubmitError, Unavailable},
 };
 
@@ -46,6 +47,7 @@ impl Front {
 
     pub(crate) async fn submit(&self, mut transaction: Transaction) -> Result<Outcome, SubmitError> {
         self.admission()?;
+        self.take_room(bytes_of(&transaction))?;
         for _ in 0..Self::WAITS_MAX {
             let (sender, answer) = oneshot::channel();
             let prepared =
@@ -85,7 +87,8 @@ impl Front {
         if transactions.is_empty() {
             return Vec::new();
         }
-        if let Err(why) = self.admission() {
+        let bytes = transactions.iter().map(bytes_of).sum();
+        if let Err(why) = self.admission().and_then(|()| self.take_room(bytes)) {
             return transactions.iter().map(|_| Err(why.into())).collect();
         }
         let (reply, done) = BatchReply::new(transactions.len());

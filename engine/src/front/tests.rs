@@ -134,7 +134,7 @@ async fn a_read_waits_for_the_index_so_long_and_no_longer() {
     assert_eq!(front.balance_at(&address, Point::Position(Position(1))).await, Err(late));
     assert_eq!(front.hold_view(HoldId(1)).await.err(), Some(late));
     assert_eq!(front.transaction(TransactionId(7)).await.err(), Some(late));
-    assert_eq!(front.events(Position(1), 1, Timestamp(0)).await.err(), Some(late));
+    assert_eq!(front.events(Position(1), 1).await.err(), Some(late));
     // The id has an outcome: nobody may be told that it has none.
     assert_eq!(front.submit(transaction(7)).await, Err(SubmitError::Unknown));
     assert_eq!(front.submit_batch(vec![transaction(7)]).await, [Err(SubmitError::Unknown)]);

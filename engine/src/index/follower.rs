@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     journal::{Checkpoint, Group, PostedTransaction, Record, SnapshotMark, SnapshotTracker},
-    ledger::Ledger,
+    ledger::{Account, Ledger},
     model::{
         AccountNo, AccountOpening, Amount, Cell, CellKind, HoldEnd, HoldId, NormalSide, Position, PostedKind,
         Timestamp,
@@ -57,6 +57,7 @@ struct Changes {
     dirty: Vec<bool>,
     pages: Vec<u32>,
     openings: Vec<Position>,
+    account_changes: Vec<Position>,
     holds_placed: Vec<HoldId>,
     holds_ended: Vec<HoldId>,
     reversals: Vec<SealedReversal>,
@@ -73,6 +74,8 @@ pub struct Frozen {
     pub(super) pages: Vec<(u32, Vec<u8>)>,
     pub(super) openings: Vec<Position>,
     pub(super) totals: Vec<u8>,
+    /// Accounts as of the records that changed their rules.
+    pub(super) account_changes: Vec<(Position, Account)>,
     pub(super) holds_placed: Vec<HoldId>,
     /// Holds that were placed in the segment and live at its end.
     pub(super) holds_live: Vec<(HoldId, HoldRow)>,
@@ -217,7 +220,7 @@ impl Follower {
     fn note(&mut self, record: &Record, parts: &mut Parts) -> Result<(), IndexError> {
         match record {
             Record::AccountOpened { no, opening, .. } => self.note_opening(*no, opening, parts.position),
-            Record::AccountChanged { no, .. } => self.touch(*no, parts.position),
+            Record::AccountChanged { no, .. } => self.note_change(*no, parts.position),
             Record::Posted(posted) => self.note_posted(posted, parts)?,
             Record::Refused(_) => (),
             Record::HoldExpired { hold, debit, credit, .. } => {
@@ -241,6 +244,14 @@ impl Follower {
         }
         self.changes.openings.push(position);
         self.touch(no, position);
+    }
+
+    /// Keeps the account as of the record: later records change it again.
+    fn note_change(&mut self, no: AccountNo, position: Position) {
+        self.touch(no, position);
+        let account = self.ledger.account(no).expect("a change is to an open account");
+        self.index.changes.insert(position, account.clone());
+        self.changes.account_changes.push(position);
     }
 
     fn note_posted(&mut self, posted: &PostedTransaction, parts: &mut Parts) -> Result<(), IndexError> {
@@ -352,6 +363,9 @@ impl Follower {
         let pages = changes.pages.iter().map(|&page| (page, self.page(page))).collect();
         let row = |id: HoldId| self.index.holds.get(&id).map(|row| (id, row.clone()));
         let live = |(_, row): &(HoldId, HoldRow)| row.ended.is_none();
+        let changed = |&position: &Position| {
+            self.index.changes.get(&position).map(|account| (position, account.clone()))
+        };
         let frozen = Frozen {
             tail: Arc::clone(&self.tail),
             checkpoint: self.checkpoint,
@@ -359,6 +373,7 @@ impl Follower {
             pages,
             openings: changes.openings,
             totals: self.totals.encode(),
+            account_changes: changes.account_changes.iter().filter_map(changed).collect(),
             holds_live: changes.holds_placed.iter().filter_map(|&id| row(id)).filter(live).collect(),
             holds_placed: changes.holds_placed,
             holds_ended: changes.holds_ended.iter().filter_map(|&id| row(id)).collect(),

@@ -3,7 +3,7 @@
 //! Owns the order in which a checkpoint is read. Never writes. Invariant: an index that does not fit together, or is
 //! newer than this release, is refused as a whole.
 
-use std::{path::Path, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc};
 
 use super::{
     Follower, HoldRow, Index, IndexError, IndexOptions, Sealer,
@@ -75,12 +75,35 @@ pub fn open(
 /// # Errors
 /// Storage failures, damage, and a format that is newer than this release.
 pub fn watermark_of(dir: &Path, options: &IndexOptions) -> Result<Checkpoint, IndexError> {
-    if !dir.join("CURRENT").exists() {
+    if !has_index(dir)? {
         return Ok(Checkpoint::default());
     }
     let store = Store::open_read_only(dir, options)?;
     check_format(&store)?;
     watermark(&store).map(|(checkpoint, _)| checkpoint)
+}
+
+/// Whether there is an index in `dir`. One that was never finished has only a manifest and no `CURRENT`, and is made anew.
+///
+/// # Errors
+/// The directory can't be read, or has tables or logs and no `CURRENT` that says which of them count.
+pub fn has_index(dir: &Path) -> Result<bool, IndexError> {
+    let storage = |error: io::Error| IndexError::Storage(error.to_string());
+    if dir.join("CURRENT").try_exists().map_err(storage)? {
+        return Ok(true);
+    }
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(storage(error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(storage)?.path();
+        if path.extension().is_some_and(|extension| extension == "sst" || extension == "log") {
+            return Err(IndexError::damaged("it has tables or logs and no CURRENT file"));
+        }
+    }
+    Ok(false)
 }
 
 /// Opens an existing index without writing to it: the follower and the sealer are not to be used.
@@ -125,6 +148,7 @@ fn check_format(store: &Store) -> Result<(), IndexError> {
         <[u8; 4]>::try_from(bytes.as_slice()).map_err(|_| IndexError::damaged("the format is no number"))?;
     match u32::from_be_bytes(bytes) {
         FORMAT => Ok(()),
+        1 => Err(IndexError::damaged("format 1 does not have accounts as of their changes")),
         found @ ..FORMAT => Err(IndexError::damaged(format!("format {found} never was"))),
         found => Err(IndexError::Version { found, known: FORMAT }),
     }

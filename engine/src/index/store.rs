@@ -13,7 +13,7 @@ use rocksdb::{
 
 use super::{IndexError, IndexOptions};
 use crate::{
-    journal::rocks::info_logger,
+    journal::rocks::{MANIFEST_ALLOCATED_BYTES, full_disk, info_logger},
     manifest::{ManifestError, check_manifest},
     model::Position,
 };
@@ -148,6 +148,7 @@ impl Store {
         database.set_max_background_jobs(BACKGROUND_JOBS_MAX);
         database.set_info_logger(info_logger(|_| ()));
         database.set_stats_dump_period_sec(0);
+        database.set_manifest_preallocation_size(MANIFEST_ALLOCATED_BYTES);
         let cache = Cache::new_lru_cache(options.block_cache_bytes);
         let families = Family::ALL.map(|family| {
             let mut table = BlockBasedOptions::default();
@@ -287,7 +288,7 @@ fn storage(error: rocksdb::Error) -> IndexError {
     if error.kind() == rocksdb::ErrorKind::Corruption {
         IndexError::damaged(error.into_string())
     } else {
-        IndexError::Storage(error.into_string())
+        IndexError::Storage(full_disk(error.into_string()))
     }
 }
 

@@ -47,6 +47,8 @@ const KEY_FIRST: [u8; 8] = 1_u64.to_be_bytes();
 const BLOCK_BYTES: usize = 64 << 10;
 /// Bytes that a walk asks the disk for at once.
 const READAHEAD_BYTES: usize = 4 << 20;
+/// Bytes by which a manifest grows: RocksDB's own 4 MiB are much on a small file system.
+pub(crate) const MANIFEST_ALLOCATED_BYTES: usize = 64 << 10;
 /// Bytes of a table after which they go to the disk, so that a flush does not delay a sync of the log at its end.
 const TABLE_SYNC_BYTES: u64 = 1 << 20;
 
@@ -336,7 +338,16 @@ fn unreadable(error: ManifestError) -> JournalError {
 }
 
 fn storage(error: impl std::fmt::Display) -> JournalError {
-    JournalError::Storage(error.to_string())
+    JournalError::Storage(full_disk(error.to_string()))
+}
+
+/// Says what helps when a store found no space: nothing is damaged.
+pub(crate) fn full_disk(error: String) -> String {
+    if error.contains("No space left on device") {
+        format!("{error}; nothing acknowledged is lost: free some space on the file system, and start again")
+    } else {
+        error
+    }
 }
 
 /// What reading and writing have in common. `torn` is set when the store drops an incomplete end of its log.
@@ -352,6 +363,7 @@ fn read_options(options: &JournalOptions, torn: Arc<AtomicBool>) -> Options {
     store.set_write_buffer_size(options.write_buffer_bytes);
     store.set_max_background_jobs(2);
     store.set_stats_dump_period_sec(0);
+    store.set_manifest_preallocation_size(MANIFEST_ALLOCATED_BYTES);
     store.set_info_logger(info_logger(move |message| {
         // The end of a log file that is written over is no damage.
         if message.contains("dropping") && !message.contains("possibly recycled") {

@@ -1,7 +1,13 @@
-use std::{os::unix::fs::FileExt, path::Path, sync::Arc};
+use std::{
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use yue_engine::{
     audit::{AuditError, verify},
+    config::Config,
+    engine::Engine,
     index::{self, IndexOptions},
     journal::{Group, JournalOptions, PostedTransaction, Record, rocks::JournalReader},
     model::{OperationKind, Position, PostedKind},
@@ -197,4 +203,50 @@ async fn an_index_of_another_past_does_not_pass() {
         }
     });
     assert!(found.contains(&"index: its 66 reversed totals are not the journal's 66".into()), "{found:?}");
+}
+
+/// What a start refuses does not pass, and neither writes anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_start_refuses_does_not_pass() {
+    let yue = Yue::new(1);
+    some_business(&yue).await;
+    let Yue { engine, data } = yue;
+    tokio::task::spawn_blocking(move || engine.close()).await.unwrap();
+    let data = data.path();
+    let check = |path: &str, spoiled: Option<&[u8]>, message: &str| {
+        let path = data.join(path);
+        let whole = std::fs::read(&path).unwrap();
+        match spoiled {
+            Some(bytes) => std::fs::write(&path, bytes).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        let before = listing(data);
+        let verdict = verify(data, &mut |_| ()).map(|_| ()).map_err(|error| error.to_string());
+        let started = Engine::open(Config::new(data)).map(|_| ()).map_err(|error| error.to_string());
+        for result in [verdict, started] {
+            assert!(result.as_ref().is_err_and(|error| error.contains(message)), "{path:?}: {result:?}");
+        }
+        assert_eq!(listing(data), before, "{path:?}");
+        std::fs::write(&path, whole).unwrap();
+    };
+    check("format", Some(b""), "`format` is damaged");
+    check("format", Some(b"1*\n"), "`format` is damaged");
+    check("format", Some(b"0\n"), "`format` is damaged");
+    check("format", Some(b"\xff\n"), "`format` is damaged");
+    check("format", Some(b"2\n"), "format 2");
+    check("index/CURRENT", None, "no CURRENT");
+    check("journal/CURRENT", None, "no CURRENT");
+    assert!(verify(data, &mut |_| ()).unwrap().is_sound());
+}
+
+/// All files with their sizes.
+fn listing(data: &Path) -> Vec<(PathBuf, u64)> {
+    let mut files: Vec<_> = ["", "journal", "index"]
+        .iter()
+        .flat_map(|directory| std::fs::read_dir(data.join(directory)).unwrap())
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.path(), entry.metadata().unwrap().len()))
+        .collect();
+    files.sort();
+    files
 }
