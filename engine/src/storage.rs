@@ -177,7 +177,7 @@ mod tests {
         check(256 * MIB, 4 * MIB, 2 * MIB, 62);
         check(4_096 * MIB, 64 * MIB, 32 * MIB, 628);
         check(65_536 * MIB, 64 * MIB, 256 * MIB, 3_276);
-        check(1 << 40, 64 * MIB, 256 * MIB, (1 << 20) / 20 - 1);
+        check(1 << 40, 64 * MIB, 256 * MIB, 52_428);
     }
 
     #[test]
