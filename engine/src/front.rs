@@ -8,6 +8,7 @@ mod accounts;
 mod reads;
 mod resolve;
 mod submit;
+mod walk;
 
 use std::sync::{
     Arc,
@@ -28,8 +29,9 @@ use crate::{
         TransactionId,
     },
     shard::{
-        Envelope, Input, ShardNo, ShardSet,
+        Envelope, ShardNo, ShardSet,
         completion::{Completion, Reply},
+        mailbox::Mailbox,
     },
     view::{SubmitError, Unavailable},
 };
@@ -43,7 +45,7 @@ pub(crate) struct Front {
     pub(crate) index: Arc<Index>,
     pub(crate) counters: Arc<Counters>,
     /// By shard.
-    pub(crate) mailboxes: Vec<crossbeam::channel::Sender<Input>>,
+    pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) state: Arc<State>,
 }
 

@@ -13,12 +13,15 @@ mod names;
 mod payment;
 mod settings;
 mod step;
+mod wealth;
+mod wealth_day;
+mod wealth_settings;
 
 use std::sync::Arc;
 
 use crate::{
     engine::Engine,
-    model::{AccountOpening, AccountStatus, Address, NormalSide},
+    model::{AccountOpening, AccountStatus, Address, Limit, NormalSide},
     view::AccountError,
 };
 
@@ -28,6 +31,8 @@ pub use customer::{Class, CustomerView, OpenedCustomer};
 pub use names::{Channel, Part};
 pub use payment::ChannelResult;
 pub use settings::{Secrets, Settings};
+pub use wealth::Redemption;
+pub use wealth_day::{Date, IncomeRate, WealthDay};
 
 /// A wallet on a ledger. Cheap to clone.
 #[derive(Clone)]
@@ -37,13 +42,14 @@ struct Inner {
     engine: Engine,
     settings: Settings,
     secrets: Secrets,
+    wealth_days: wealth_day::Running,
 }
 
 impl Wallet {
     /// The wallet of a running ledger.
     #[must_use]
     pub fn new(engine: Engine, settings: Settings, secrets: Secrets) -> Self {
-        Self(Arc::new(Inner { engine, settings, secrets }))
+        Self(Arc::new(Inner { engine, settings, secrets, wealth_days: wealth_day::Running::default() }))
     }
 
     /// The ledger below.
@@ -65,6 +71,15 @@ impl Wallet {
     /// Opens an account that wallet verbs alone move, unless it is there. One that a ledger caller has opened before
     /// is taken as it is, if it holds the asset on the side that the wallet needs.
     async fn ensure(&self, address: Address, kind: AccountKind) -> Result<(), WalletError> {
+        self.ensure_with(address, kind, Vec::new()).await
+    }
+
+    async fn ensure_with(
+        &self,
+        address: Address,
+        kind: AccountKind,
+        limits: Vec<Limit>,
+    ) -> Result<(), WalletError> {
         if let Some(account) = self.engine().account(&address) {
             let fits = account.asset.code == kind.asset && account.normal == kind.normal;
             let usable = account.status != AccountStatus::Closed;
@@ -80,7 +95,7 @@ impl Wallet {
             normal: kind.normal,
             floor: kind.floor,
             ceiling: kind.ceiling,
-            limits: Vec::new(),
+            limits,
             metadata: crate::model::Metadata::default(),
             managed: true,
         };

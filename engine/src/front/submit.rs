@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     fatal::fatal,
     journal::Record,
-    model::{AccountNo, Position, Transaction},
+    model::{AccountNo, Lane, Position, Transaction},
     shard::{
         Envelope, Input, ShardNo,
         completion::{Answer, BatchReply, Reply},
@@ -23,9 +23,19 @@ impl Front {
     const WAITS_MAX: usize = 64;
 
     /// Commands of one batch that travel to a shard in one message: others get their turn in between.
-    const COMMANDS_PER_MESSAGE_MAX: usize = 512;
+    const fn commands_per_message_max(lane: Lane) -> usize {
+        match lane {
+            Lane::Checkout => 512,
+            // More urgent lanes wait for at most one message.
+            Lane::Recharge | Lane::Batch => 16,
+        }
+    }
 
-    pub(crate) async fn submit(&self, mut transaction: Transaction) -> Result<Outcome, SubmitError> {
+    pub(crate) async fn submit(
+        &self,
+        lane: Lane,
+        mut transaction: Transaction,
+    ) -> Result<Outcome, SubmitError> {
         self.admission()?;
         for _ in 0..Self::WAITS_MAX {
             let (sender, answer) = oneshot::channel();
@@ -39,7 +49,7 @@ impl Front {
                 }
                 Prepared::Refused(error) => return Err(error),
                 Prepared::Ready(envelope) => {
-                    self.dispatch_one(envelope);
+                    self.dispatch_one(lane, envelope);
                     match answer.await {
                         Ok(Answer::Done(outcome)) => return Ok(outcome),
                         Ok(Answer::Unavailable(why)) => return Err(why.into()),
@@ -57,6 +67,7 @@ impl Front {
     /// One result for each, in the order given; there is no order between them.
     pub(crate) async fn submit_batch(
         &self,
+        lane: Lane,
         transactions: Vec<Transaction>,
     ) -> Vec<Result<Outcome, SubmitError>> {
         if transactions.is_empty() {
@@ -88,7 +99,7 @@ impl Front {
             }
         }
         for (shard, commands) in (0..).map(ShardNo).zip(ready) {
-            self.dispatch(shard, commands);
+            self.dispatch(lane, shard, commands);
         }
         // Never an error: this thread keeps a handle on the sender.
         let _ = done.await;
@@ -107,7 +118,7 @@ impl Front {
         }
         let submitted = later
             .into_iter()
-            .map(|(index, transaction)| async move { (index, Box::pin(self.submit(transaction)).await) });
+            .map(|(index, transaction)| async move { (index, Box::pin(self.submit(lane, transaction)).await) });
         let refused = refused.into_iter().map(|(index, error)| (index, Err(error)));
         for (index, result) in join_all(submitted).await.into_iter().chain(refused) {
             if let Some(slot) = usize::try_from(index).ok().and_then(|index| results.get_mut(index)) {
@@ -186,7 +197,7 @@ impl Front {
         timeout(most, wait).await.map_err(|_| Unavailable::Overloaded("a change of an account"))
     }
 
-    fn dispatch_one(&self, envelope: Box<Envelope>) {
+    fn dispatch_one(&self, lane: Lane, envelope: Box<Envelope>) {
         let shard = first_shard(&envelope);
         if !self.counters.enter(1, self.config.in_flight_commands_max) {
             // `refuse` counts it out.
@@ -197,20 +208,20 @@ impl Front {
                 Unavailable::Overloaded("the engine"),
             );
         }
-        self.send(shard, Input::Command(envelope));
+        self.send(lane, shard, Input::Command(envelope));
     }
 
     #[expect(clippy::vec_box, reason = "an envelope is large and goes on alone")]
-    fn dispatch(&self, shard: ShardNo, commands: Vec<Box<Envelope>>) {
+    fn dispatch(&self, lane: Lane, shard: ShardNo, commands: Vec<Box<Envelope>>) {
         let mut commands = commands.into_iter();
         loop {
-            let most = Self::COMMANDS_PER_MESSAGE_MAX.min(self.config.in_flight_commands_max);
+            let most = Self::commands_per_message_max(lane).min(self.config.in_flight_commands_max);
             let message: Vec<_> = commands.by_ref().take(most).collect();
             if message.is_empty() {
                 return;
             }
             if self.counters.enter(message.len(), self.config.in_flight_commands_max) {
-                self.send(shard, Input::Commands(message));
+                self.send(lane, shard, Input::Commands(message));
             } else {
                 self.counters.force_enter(message.len());
                 self.refuse(Input::Commands(message), Unavailable::Overloaded("the engine"));
@@ -218,9 +229,9 @@ impl Front {
         }
     }
 
-    fn send(&self, shard: ShardNo, input: Input) {
+    fn send(&self, lane: Lane, shard: ShardNo, input: Input) {
         let Some(mailbox) = self.mailboxes.get(shard.index()) else { return };
-        if let Err(error) = mailbox.try_send(input) {
+        if let Err(error) = mailbox.try_send_in(lane, input) {
             let why = if error.is_full() {
                 Unavailable::Overloaded("a shard's mailbox")
             } else {

@@ -9,7 +9,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use crossbeam::channel::{Receiver, bounded};
 
 use super::audit::{Auditor, Decided};
 use crate::{
@@ -53,7 +52,7 @@ pub(super) struct World {
 pub(super) struct Station {
     no: ShardNo,
     shard: Shard,
-    mailbox: Receiver<Input>,
+    inbox: Inbox,
     /// Of a message with several.
     commands: VecDeque<Box<Envelope>>,
     control: VecDeque<Input>,
@@ -81,10 +80,10 @@ impl World {
         let Assembled { assets, index, shards, committer, follower, sealer } = assembled;
         let mut mailboxes = Vec::new();
         let station = |(no, shard): (u16, Shard)| {
-            let (sender, mailbox) = bounded(config.mailbox_commands_max);
-            mailboxes.push(sender);
+            let (mailbox, inbox) = mailbox(config);
+            mailboxes.push(mailbox);
             let (commands, control, sending) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-            Station { no: ShardNo(no), shard, mailbox, commands, control, sending }
+            Station { no: ShardNo(no), shard, inbox, commands, control, sending }
         };
         let stations = (0..).zip(shards).map(station).collect();
         let front = Arc::new(shared.front(assets, index, mailboxes));
@@ -113,13 +112,13 @@ impl World {
         }
         let input = match station.commands.pop_front() {
             Some(envelope) => Input::Command(envelope),
-            None => match station.mailbox.try_recv() {
-                Ok(Input::Commands(envelopes)) => {
+            None => match station.inbox.take() {
+                Some(Input::Commands(envelopes)) => {
                     station.commands.extend(envelopes);
                     return true;
                 }
-                Ok(input) => input,
-                Err(_) => return false,
+                Some(input) => input,
+                None => return false,
             },
         };
         let counters = &self.front.counters;

@@ -10,6 +10,7 @@ use super::{
     document::{CellContent, Document, Held},
     names,
     step::Draft,
+    wealth,
 };
 use crate::{
     model::{AccountOpening, AccountStatus, Amount, CellKind, Metadata},
@@ -66,6 +67,8 @@ pub struct CustomerView {
     pub available: i128,
     /// Fen in the wealth product.
     pub wealth: i128,
+    /// Fen that the wealth product has paid so far.
+    pub wealth_income: i128,
     /// Carbon points.
     pub carbon: i128,
     /// Spending limits with what is used.
@@ -117,7 +120,7 @@ impl Wallet {
             normal: AccountKind::OWED.normal,
             floor: AccountKind::OWED.floor,
             ceiling: None,
-            limits: self.settings().limits_of(class).to_vec(),
+            limits: self.settings().limits_of(class),
             metadata: Metadata::default(),
             managed: true,
         };
@@ -127,7 +130,8 @@ impl Wallet {
             Err(_) => return Err(WalletError::field(WalletCode::AccountExists, "/user")),
         }
         let points = AccountKind { asset: AccountKind::CARBON, ..AccountKind::OPEN_CREDIT };
-        self.ensure(names::wealth(user), AccountKind::OWED).await?;
+        let limits = self.settings().wealth_limits();
+        self.ensure_with(names::wealth(user), AccountKind::OWED, limits).await?;
         self.ensure(names::carbon(user), points).await
     }
 
@@ -152,8 +156,9 @@ impl Wallet {
             held: own.held,
             available: own.available,
             wealth: wealth.posted,
+            wealth_income: wealth::income_total(own, wealth),
             carbon: carbon.posted,
-            limits: own.limits.clone(),
+            limits: own.limits.iter().filter(|limit| !wealth::is_meter(&limit.limit)).cloned().collect(),
         })
     }
 
