@@ -354,7 +354,11 @@ impl Engine {
     pub fn metrics(&self) -> Snapshot {
         let front = &self.0.front;
         Snapshot {
-            mailbox_depth: front.mailboxes.iter().map(|shard| Lane::ALL.map(|lane| shard.depth(lane))).collect(),
+            mailbox_depth: front
+                .mailboxes
+                .iter()
+                .map(|shard| Lane::ALL.map(|lane| shard.depth(lane)))
+                .collect(),
             index_lag: front.index_lag(),
             position: front.state.synced().0,
             accounts: u64::try_from(front.directory.count()).unwrap_or(u64::MAX),

@@ -8,11 +8,19 @@
 mod auth;
 mod code;
 mod customer;
+mod customer_change;
+mod device;
+mod device_key;
 mod document;
+mod hashing;
 mod names;
+mod password;
 mod payment;
 mod settings;
+mod small_payment;
 mod step;
+mod token;
+mod transfer;
 mod wealth;
 mod wealth_day;
 mod wealth_settings;
@@ -28,11 +36,19 @@ use crate::{
 pub use auth::Auth;
 pub use code::{Refusal, WalletCode, WalletError};
 pub use customer::{Class, CustomerView, OpenedCustomer};
+pub use customer_change::CustomerChange;
+pub use device::{AddedDevice, DeviceView};
+pub use device_key::{DeviceKey, KeyAlgorithm};
+pub use hashing::Password;
 pub use names::{Channel, Part};
 pub use payment::ChannelResult;
 pub use settings::{Secrets, Settings};
+pub use small_payment::SmallPayments;
+pub use token::PaymentToken;
+pub use transfer::{TransferOrder, TransferView};
 pub use wealth::Redemption;
 pub use wealth_day::{Date, IncomeRate, WealthDay};
+pub use wealth_settings::WealthView;
 
 /// A wallet on a ledger. Cheap to clone.
 #[derive(Clone)]
@@ -42,6 +58,7 @@ struct Inner {
     engine: Engine,
     settings: Settings,
     secrets: Secrets,
+    turns: hashing::Turns,
     wealth_days: wealth_day::Running,
 }
 
@@ -49,7 +66,9 @@ impl Wallet {
     /// The wallet of a running ledger.
     #[must_use]
     pub fn new(engine: Engine, settings: Settings, secrets: Secrets) -> Self {
-        Self(Arc::new(Inner { engine, settings, secrets, wealth_days: wealth_day::Running::default() }))
+        let turns = hashing::Turns::new(&settings);
+        let wealth_days = wealth_day::Running::default();
+        Self(Arc::new(Inner { engine, settings, secrets, turns, wealth_days }))
     }
 
     /// The ledger below.
@@ -66,6 +85,10 @@ impl Wallet {
 
     fn secrets(&self) -> &Secrets {
         &self.0.secrets
+    }
+
+    fn turns(&self) -> &hashing::Turns {
+        &self.0.turns
     }
 
     /// Opens an account that wallet verbs alone move, unless it is there. One that a ledger caller has opened before

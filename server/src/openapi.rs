@@ -34,6 +34,8 @@ use crate::{problem::ProblemBody, routes};
         routes::events::stream,
         routes::wallet::customers::open,
         routes::wallet::customers::get_one,
+        routes::wallet::wealth::redeem,
+        routes::wallet::wealth::pay_day,
         routes::health::alive,
         routes::health::ready,
         routes::metrics::page,

@@ -285,11 +285,13 @@ impl From<WalletError> for Problem {
             WalletError::Unavailable(unavailable) => unavailable.into(),
             WalletError::Unknown => SubmitError::Unknown.into(),
             WalletError::Refused(refusal) => {
-                let Refusal { code, field, attempts_left, retry_after_s, position, replayed } = *refusal;
+                let Refusal { code, detail: _, field, attempts_left, retry_after_s, position, replayed } =
+                    *refusal;
                 let code = match code {
                     WalletCode::Ledger(code) => Code::Refused(code),
                     WalletCode::NotFound => Code::NotFound,
                     WalletCode::AccountExists => Code::AccountExists,
+                    WalletCode::AccountNotEmpty => Code::AccountNotEmpty,
                     own => Code::Wallet(own),
                 };
                 let mut problem = Self::new(code, detail).replayed(replayed);

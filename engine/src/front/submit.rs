@@ -116,9 +116,9 @@ impl Front {
                 None => Err(SubmitError::Unknown),
             });
         }
-        let submitted = later
-            .into_iter()
-            .map(|(index, transaction)| async move { (index, Box::pin(self.submit(lane, transaction)).await) });
+        let submitted = later.into_iter().map(|(index, transaction)| async move {
+            (index, Box::pin(self.submit(lane, transaction)).await)
+        });
         let refused = refused.into_iter().map(|(index, error)| (index, Err(error)));
         for (index, result) in join_all(submitted).await.into_iter().chain(refused) {
             if let Some(slot) = usize::try_from(index).ok().and_then(|index| results.get_mut(index)) {

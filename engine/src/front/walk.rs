@@ -32,9 +32,13 @@ impl Front {
         // balance that has not changed since the position is the balance there.
         self.index.wait_for(position).await;
         self.shown(position).await;
-        self.walk(prefix, after, |no, address| {
-            if take(address) { self.past_balance(no, address, position) } else { None }
-        })
+        self.walk(
+            prefix,
+            after,
+            |no, address| {
+                if take(address) { self.past_balance(no, address, position) } else { None }
+            },
+        )
     }
 
     fn past_balance(&self, no: AccountNo, address: &Address, position: Position) -> Option<PastBalance> {

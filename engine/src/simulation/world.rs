@@ -9,7 +9,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-
 use super::audit::{Auditor, Decided};
 use crate::{
     committer::{Committed, Committer},
@@ -22,7 +21,10 @@ use crate::{
     },
     model::{Position, Timestamp, TransactionId},
     recovery::Assembled,
-    shard::{Batch, Envelope, Flushed, Input, Shard, ShardNo, Synced},
+    shard::{
+        Batch, Envelope, Flushed, Input, Shard, ShardNo, Synced,
+        mailbox::{Inbox, mailbox},
+    },
     threads::{Shared, forget_sealed},
 };
 

@@ -2,6 +2,8 @@
 //!
 //! Owns the way from a draft to an outcome. Never composes: the verbs do.
 
+use std::time::Duration;
+
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
@@ -154,6 +156,8 @@ impl<D: Document> Draft<D> {
 impl Wallet {
     /// Times that a verb is composed anew when others come first; then it is refused as overloaded.
     pub(super) const TRIES_MAX: usize = 64;
+    /// How long an overtaken verb waits at the most for what came first to be shown: about a group of the journal.
+    const CONFLICT_WAIT_MAX: Duration = Duration::from_millis(5);
 
     /// A cell as it is on disk.
     pub(super) fn cell<C: CellContent>(&self, account: Address) -> Held<C> {
@@ -191,7 +195,12 @@ impl Wallet {
                 decided_at: outcome.decided_at,
                 replayed: false,
             })),
-            Err(SubmitError::Conflict) => Ok(None),
+            Err(SubmitError::Conflict) => {
+                // What came first may not be on disk yet, and what is read is what is on disk.
+                let mut head = self.engine().head();
+                let _ = tokio::time::timeout(Self::CONFLICT_WAIT_MAX, head.changed()).await;
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -24,12 +24,7 @@ use tokio::sync::watch;
 pub use date::Date;
 pub use income::IncomeRate;
 
-use super::{
-    AccountKind, Wallet, WalletCode, WalletError,
-    document::Document,
-    names,
-    step::Draft,
-};
+use super::{AccountKind, Wallet, WalletCode, WalletError, document::Document, names, step::Draft};
 use crate::{
     fatal::fatal,
     model::{Amount, Lane, Position, RejectionCode, TransactionId},
@@ -174,7 +169,8 @@ impl Wallet {
         let swept = self.sweep_all(date).await?;
         tracing::info!(%date, swept, "a wealth day's idle balances are swept");
         let remainder = funded.units.checked_sub(paid.units);
-        let remainder = remainder.unwrap_or_else(|| fatal(&format_args!("{date} has paid more than was funded")));
+        let remainder =
+            remainder.unwrap_or_else(|| fatal(&format_args!("{date} has paid more than was funded")));
         let ended = Ended { rate, credited: paid.units, remainder, wallets: paid.wallets };
         let step = self.settle("wealth.day.end", date, &ended, |draft| {
             let rounding = names::platform("rounding");

@@ -7,3 +7,4 @@ mod contention;
 mod product;
 mod restart;
 mod support;
+mod wealth;

@@ -1,6 +1,7 @@
 //! The wallet's routes, one file a resource; each names its own.
 
 pub(crate) mod customers;
+pub(crate) mod wealth;
 
 use axum::Router;
 
@@ -8,5 +9,5 @@ use crate::app::App;
 
 /// All of them.
 pub(crate) fn routes() -> Router<App> {
-    Router::new().merge(customers::routes())
+    Router::new().merge(customers::routes()).merge(wealth::routes())
 }

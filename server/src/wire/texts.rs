@@ -12,7 +12,7 @@ use yue_engine::model::{
 use crate::json::FromText;
 
 /// Writes a value as the string that it displays.
-pub(super) fn display<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn display<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 

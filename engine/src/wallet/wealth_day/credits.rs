@@ -11,9 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{Date, INCOME, IncomeRate, draft, step_id};
 use crate::{
     model::{AccountStatus, Address, Amount, Position, RejectionCode, Transaction},
-    wallet::{
-        Part, Wallet, WalletCode, WalletError, document::Document, names, step::Settled,
-    },
+    wallet::{Part, Wallet, WalletCode, WalletError, document::Document, names, step::Settled},
 };
 
 /// Transactions after which the progress of a day is told.

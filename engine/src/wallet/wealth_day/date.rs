@@ -42,7 +42,8 @@ mod tests {
     #[test]
     fn reads_one_form() {
         assert_eq!(Date::parse("2024-02-29").unwrap().to_string(), "2024-02-29");
-        let wrong = ["", "2023-02-29", "20240229", "2024-2-29", "2024-02-29T00:00", "-002024-02-29", "2024-13-01"];
+        let wrong =
+            ["", "2023-02-29", "20240229", "2024-2-29", "2024-02-29T00:00", "-002024-02-29", "2024-13-01"];
         for wrong in wrong {
             assert_eq!(Date::parse(wrong), None, "{wrong}");
         }
