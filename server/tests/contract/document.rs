@@ -4,7 +4,10 @@ use serde_json::Value;
 use yue_engine::model::RejectionCode;
 use yue_server::problem::Code;
 
-use crate::ledger::{Ledger, transfer};
+use crate::{
+    ledger::{Ledger, transfer},
+    wallet::wealth::give_shares,
+};
 
 #[tokio::test]
 async fn the_document_is_as_reviewed() {
@@ -57,6 +60,16 @@ async fn the_examples_work() {
     }
     for example in examples(&document, "/v1/accounts/{address}", "patch") {
         ledger.patch("/v1/accounts/customers:42", &example).await.expect(200);
+    }
+    for example in examples(&document, "/v1/wallets", "post") {
+        ledger.post("/v1/wallets", &example).await.expect(201);
+    }
+    give_shares(&ledger, "alice", 100_00).await;
+    for example in examples(&document, "/v1/wallets/{user}/wealth/redemptions", "post") {
+        ledger.post("/v1/wallets/alice/wealth/redemptions", &example).await.expect(201);
+    }
+    for example in examples(&document, "/v1/wealth/days", "post") {
+        ledger.post("/v1/wealth/days", &example).await.expect(200);
     }
     // The examples of parameters lead to what the examples made.
     let mut reads = 0;

@@ -26,6 +26,8 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(&docume
 /// A ledger behind its routes.
 pub(crate) struct Ledger {
     pub(crate) router: Router,
+    /// For what no route of this release brings about.
+    pub(crate) wallet: Wallet,
     _directory: TempDir,
 }
 
@@ -64,7 +66,7 @@ impl Ledger {
         change(&mut config);
         let secrets = Secrets { pepper: [1; 32], token_key: [2; 32], channel_keys: channel_keys() };
         let wallet = Wallet::new(Engine::open(config).unwrap(), Settings::default(), secrets);
-        Self { router: app(wallet, limits), _directory: directory }
+        Self { router: app(wallet.clone(), limits), wallet, _directory: directory }
     }
 
     /// A ledger with the accounts that most tests need.
