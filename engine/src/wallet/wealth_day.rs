@@ -143,16 +143,16 @@ impl Wallet {
     }
 
     async fn ended(&self, date: Date) -> Option<Ended> {
-        let settled = self.find::<Ended>(step_id("wealth.day.end", date, &[], 0)).await?;
-        // Its accounts may have refused it: then there is another attempt.
-        if settled.verdict.is_ok() {
-            return Some(settled.document);
-        }
         let id = |attempt| step_id("wealth.day.end", date, &[], attempt);
         self.posted_attempt::<Ended>(id).await.0.map(|settled| settled.document)
     }
 
     async fn run_wealth_day(&self, date: Date, rate: IncomeRate) -> Result<WealthDay, WalletError> {
+        // The run before this one may have ended since the caller looked.
+        if let Some(ended) = self.ended(date).await {
+            same_rate(ended.rate, rate)?;
+            return Ok(ended.answer(date, true));
+        }
         let position = self.begin(date, rate).await?;
         for (address, kind) in [
             (names::wealth_reserve(), AccountKind::OPEN_DEBIT),

@@ -113,7 +113,7 @@ impl Product {
         let wallets: Vec<_> = (0..count).map(|no| (format!("u{no}"), odd_shares(no))).collect();
         for chunk in wallets.chunks(64) {
             futures_util::future::join_all(
-                chunk.iter().map(|(user, shares)| self.open(user, 500_00, *shares)),
+                chunk.iter().map(|(user, shares)| self.open(user, 50_000, *shares)),
             )
             .await;
         }
@@ -286,7 +286,7 @@ async fn payments_and_redemptions_go_on_during_a_day() {
     let product = Product::new(4).await;
     let wallets = product.many(300).await;
     for (user, _) in &wallets {
-        let wanted = WealthView { enabled: true, keep: Amount(100_00) };
+        let wanted = WealthView { enabled: true, keep: Amount(10_000) };
         product.wallet.set_wealth(&part(user), wanted).await.unwrap();
     }
     let run = product.spawn_pay("2025-06-18", "1.2345");
@@ -296,8 +296,8 @@ async fn payments_and_redemptions_go_on_during_a_day() {
         tokio::spawn(async move {
             let mut paid = 0;
             for _ in 0..20 {
-                let payment = verb(&[(transfer(&own, "merchants:m", 1_00), "spend.payment")]);
-                paid += i128::from(engine.submit(payment).await.unwrap().verdict.is_ok()) * 1_00;
+                let payment = verb(&[(transfer(&own, "merchants:m", 100), "spend.payment")]);
+                paid += i128::from(engine.submit(payment).await.unwrap().verdict.is_ok()) * 100;
             }
             // A third of them redeem, too.
             let redeems = no % 3 == 0;
@@ -314,14 +314,14 @@ async fn payments_and_redemptions_go_on_during_a_day() {
         moved.push((paid, redeemed));
     }
     let day = run.await.unwrap().unwrap();
-    assert_eq!(sums.0, 300 * 20_00, "the sweep leaves what is kept");
+    assert_eq!(sums.0, 300 * 2_000, "the sweep leaves what is kept");
     assert_eq!(product.yue.posted("merchants:m"), sums.0);
     assert!(sums.1 > 50, "{sums:?}");
     product.assert_funded(&[day]).await;
     for ((user, shares), (paid, redeemed)) in wallets.iter().zip(moved) {
         let view = product.wallet.customer(&part(user)).await.unwrap();
-        assert!(view.posted >= 80_00 && view.posted <= 500_00, "{view:?}");
-        let put_in = 500_00 + i128::from(*shares);
+        assert!(view.posted >= 8_000 && view.posted <= 50_000, "{view:?}");
+        let put_in = 50_000 + i128::from(*shares);
         assert_eq!(view.posted + view.wealth, put_in - paid + view.income_total, "{user}");
         if redeemed == 0 {
             assert_eq!(view.income_total, i128::from(income(*shares)), "{user}");
@@ -340,10 +340,10 @@ async fn the_sweep_honours_owner_class_and_status() {
         product.wallet.change_customer(&part(user), CustomerChange { status, class }).await.unwrap();
     };
     for user in ["all", "some", "exact", "short", "held", "off", "never", "lowered", "frozen"] {
-        product.open(user, 100_00, 0).await;
+        product.open(user, 10_000, 0).await;
     }
     for (user, keep) in
-        [("all", 0), ("some", 40_00), ("exact", 100_00), ("short", 200_00), ("held", 40_00), ("off", 0)]
+        [("all", 0), ("some", 4_000), ("exact", 10_000), ("short", 20_000), ("held", 4_000), ("off", 0)]
     {
         set(user, keep).await;
     }
@@ -352,7 +352,7 @@ async fn the_sweep_honours_owner_class_and_status() {
     product.wallet.set_wealth(&part("off"), WealthView { enabled: false, keep: Amount(0) }).await.unwrap();
     change("lowered", None, Some(Class::II)).await;
     change("frozen", Some(AccountStatus::Frozen), None).await;
-    product.verb(&[(hold(hold_id(), "customers:held", "merchants:m", 50_00, 900), "spend.payment")]).await;
+    product.verb(&[(hold(hold_id(), "customers:held", "merchants:m", 5_000, 900), "spend.payment")]).await;
     let day = product.pay("2025-06-18", "1").await.unwrap();
     assert_eq!((day.credited, day.wallets), (Amount(0), 0));
     let check = |swept: &[(&str, i128)]| {
@@ -361,11 +361,11 @@ async fn the_sweep_honours_owner_class_and_status() {
         }
     };
     let expected = [
-        ("all", 100_00),
-        ("some", 60_00),
+        ("all", 10_000),
+        ("some", 6_000),
         ("exact", 0),
         ("short", 0),
-        ("held", 10_00),
+        ("held", 1_000),
         ("off", 0),
         ("never", 0),
         ("lowered", 0),
@@ -373,11 +373,11 @@ async fn the_sweep_honours_owner_class_and_status() {
     ];
     check(&expected);
     // What comes later that day stays; the next day takes it.
-    product.verb(&[(transfer("channels:bank", "customers:some", 5_00), "recharge")]).await;
+    product.verb(&[(transfer("channels:bank", "customers:some", 500), "recharge")]).await;
     assert!(product.pay("2025-06-18", "1").await.unwrap().replayed);
     check(&expected);
     product.pay("2025-06-19", "0").await.unwrap();
-    check(&[("all", 100_00 + 0), ("some", 65_00)]);
+    check(&[("all", 10_000), ("some", 6_500)]);
     // Bought, not earned.
     assert_eq!(product.wallet.customer(&part("some")).await.unwrap().income_total, 0);
 }
@@ -386,30 +386,30 @@ async fn the_sweep_honours_owner_class_and_status() {
 async fn income_of_a_frozen_wallet_waits_in_suspense() {
     let product = Product::new(2).await;
     for user in ["a", "b", "c", "d"] {
-        product.open(user, 0, 10_000_00).await;
+        product.open(user, 0, 1_000_000).await;
     }
     let freeze = CustomerChange { status: Some(AccountStatus::Frozen), class: None };
     product.wallet.change_customer(&part("b"), freeze).await.unwrap();
     let day = product.pay("2025-06-18", "1.2345").await.unwrap();
-    assert_eq!((day.credited, day.wallets), (Amount(4 * 1_23), 4));
-    for (user, shares) in [("a", 10_001_23), ("b", 10_000_00), ("c", 10_001_23), ("d", 10_001_23)] {
+    assert_eq!((day.credited, day.wallets), (Amount(4 * 123), 4));
+    for (user, shares) in [("a", 1_000_123), ("b", 1_000_000), ("c", 1_000_123), ("d", 1_000_123)] {
         assert_eq!(product.shares(user), shares, "{user}");
     }
-    assert_eq!(product.yue.posted("suspense:wealth"), 1_23);
+    assert_eq!(product.yue.posted("suspense:wealth"), 123);
     product.assert_funded(&[day]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shares_are_redeemed_once_and_within_the_day() {
     let product = Product::new(2).await;
-    product.open("a", 0, 20_000_00).await;
+    product.open("a", 0, 2_000_000).await;
     let ledger = |code| WalletCode::Ledger(code);
     let first = id();
-    assert_eq!(product.redeem(first, "a", "6000").await, Ok(Amount(6_000_00)));
+    assert_eq!(product.redeem(first, "a", "6000").await, Ok(Amount(600_000)));
     // 32 copies, and then each kind of difference.
     let copies = (0..32).map(|_| product.redeem(first, "a", "6000.00"));
     for copy in futures_util::future::join_all(copies).await {
-        assert_eq!(copy, Ok(Amount(6_000_00)));
+        assert_eq!(copy, Ok(Amount(600_000)));
     }
     for (user, amount, field) in [("a", "6000.01", "/amount"), ("a", "x", "/amount"), ("b", "6000", "/user")]
     {
@@ -419,8 +419,8 @@ async fn shares_are_redeemed_once_and_within_the_day() {
     // A payment that redeems uses the day's limit, too.
     product
         .verb(&[
-            (transfer(&shares_of("a"), "customers:a", 3_000_00), "wealth.redeem"),
-            (transfer("customers:a", "merchants:m", 3_000_00), "spend.payment"),
+            (transfer(&shares_of("a"), "customers:a", 300_000), "wealth.redeem"),
+            (transfer("customers:a", "merchants:m", 300_000), "spend.payment"),
         ])
         .await;
     let late = id();
@@ -435,15 +435,15 @@ async fn shares_are_redeemed_once_and_within_the_day() {
     let races = futures_util::future::join_all(races).await;
     assert_eq!(races.iter().filter(|race| race.is_ok()).count(), 10);
     let view = product.wallet.customer(&part("a")).await.unwrap();
-    assert_eq!((view.posted, view.wealth, view.income_total), (7_000_00, 10_000_00, 0));
+    assert_eq!((view.posted, view.wealth, view.income_total), (700_000, 1_000_000, 0));
     // Not final: no amount, no wallet.
     let free = id();
     let bad = product.redeem(free, "a", "0.001").await.unwrap_err();
     assert_eq!(refused(&bad), ledger(RejectionCode::AmountInvalid));
     assert_eq!(refused(&product.redeem(free, "b", "1").await.unwrap_err()), WalletCode::NotFound);
-    product.open("b", 0, 5_00).await;
-    assert_eq!(product.redeem(free, "b", "1").await, Ok(Amount(1_00)));
+    product.open("b", 0, 500).await;
+    assert_eq!(product.redeem(free, "b", "1").await, Ok(Amount(100)));
     let poor = product.redeem(id(), "b", "4.01").await.unwrap_err();
     assert_eq!(refused(&poor), ledger(RejectionCode::InsufficientFunds));
-    assert_eq!(product.yue.posted(address("customers:b").as_str()), 1_00);
+    assert_eq!(product.yue.posted(address("customers:b").as_str()), 100);
 }

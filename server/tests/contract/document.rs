@@ -64,7 +64,7 @@ async fn the_examples_work() {
     for example in examples(&document, "/v1/wallets", "post") {
         ledger.post("/v1/wallets", &example).await.expect(201);
     }
-    give_shares(&ledger, "alice", 100_00).await;
+    give_shares(&ledger, "alice", 10_000).await;
     for example in examples(&document, "/v1/wallets/{user}/wealth/redemptions", "post") {
         ledger.post("/v1/wallets/alice/wealth/redemptions", &example).await.expect(201);
     }

@@ -77,7 +77,8 @@ pub(crate) async fn redeem(app: App, mut request: Request) -> Result<Response, P
     responses(
         (status = 200, description = "Paid and swept.", body = WealthDayOut,
             headers(("Idempotent-Replayed" = String, description = "`true` if another call did it."))),
-        (status = 409, description = "`id_reused`: the day has another `income_per_10k`.",
+        (status = 409, description = "`id_reused`: the day has another `income_per_10k`; `account_exists`: one of \
+            the product's own accounts is of another kind.",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`account_frozen`, `account_closed`: one of the product's own accounts takes no \
             part; `overflow`: the income is beyond what an amount can be.",

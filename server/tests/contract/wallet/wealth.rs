@@ -55,7 +55,7 @@ async fn day(ledger: &Ledger, date: &str, income: &str) -> Answer {
 
 #[tokio::test]
 async fn shares_are_redeemed_once() {
-    let ledger = opened(&[("alice", 20_000_00), ("bob", 0)]).await;
+    let ledger = opened(&[("alice", 2_000_000), ("bob", 0)]).await;
     let body = json!({"id": id("1"), "amount": "6000.00"});
     let first = redeem(&ledger, "alice", &body).await.expect(201);
     assert_eq!(first.body["amount"], "6000.00");
@@ -111,7 +111,7 @@ async fn shares_are_redeemed_once() {
 #[tokio::test]
 async fn a_day_is_paid_once() {
     // 1.2345 fen, 12,344.9 fen, less than a fen.
-    let ledger = opened(&[("alice", 100_00), ("bob", 999_999_99), ("carol", 99), ("dave", 0)]).await;
+    let ledger = opened(&[("alice", 10_000), ("bob", 99_999_999), ("carol", 99), ("dave", 0)]).await;
     let first = day(&ledger, "2025-06-18", "1.2345").await.expect(200);
     // 1,000,100.98 yuan earn 123.46 yuan, cut.
     assert_eq!(first.body, json!({"credited": "123.45", "remainder": "0.01", "wallets": 2}));
@@ -137,13 +137,13 @@ async fn a_day_without_wallets_or_income() {
     let ledger = opened(&[]).await;
     let nothing = json!({"credited": "0.00", "remainder": "0.00", "wallets": 0});
     assert_eq!(day(&ledger, "2025-06-18", "1").await.expect(200).body, nothing);
-    let ledger = opened(&[("alice", 100_00)]).await;
+    let ledger = opened(&[("alice", 10_000)]).await;
     assert_eq!(day(&ledger, "2025-06-18", "0").await.expect(200).body, nothing);
 }
 
 #[tokio::test]
 async fn what_is_no_day() {
-    let ledger = opened(&[("alice", 100_00)]).await;
+    let ledger = opened(&[("alice", 10_000)]).await;
     let position = ledger.position().await;
     for (date, income, field) in [
         ("2025-06-31", "1", "/date"),
