@@ -26,9 +26,13 @@ pub struct Config {
     pub shards: u16,
     /// Assets beside the built-in ones.
     pub assets: Vec<Asset>,
-    /// Commands that may wait in one shard's mailbox; more are refused (`overloaded`). At 500,000 a second, 65,536
+    /// Commands that may wait in one shard's mailbox, in its lane of checkout; more are refused (`overloaded`). At 500,000 a second, 65,536
     /// are 0.13 s of work: a longer queue only adds latency.
     pub mailbox_commands_max: usize,
+    /// The same for the lane of recharges: they wait while payments do.
+    pub recharge_commands_max: usize,
+    /// The same for the lane of batch work.
+    pub batch_commands_max: usize,
     /// Commands that may wait in one shard for accounts that are reserved by others.
     pub parked_commands_max: usize,
     /// Commands that may be in flight in the whole engine, from admission to answer. Bounds memory.
@@ -76,6 +80,8 @@ impl Config {
             shards: u16::try_from(cores / 2).unwrap_or(u16::MAX).clamp(1, Self::SHARDS_MAX),
             assets: Vec::new(),
             mailbox_commands_max: 65_536,
+            recharge_commands_max: 65_536,
+            batch_commands_max: 65_536,
             parked_commands_max: 16_384,
             in_flight_commands_max: 262_144,
             group_records_max: 16_384,

@@ -25,15 +25,15 @@ use crate::{
     journal::JournalError,
     metrics::Snapshot,
     model::{
-        AccountChange, AccountOpening, Address, AssetError, Assets, Cell, CellKind, HoldId, Position,
+        AccountChange, AccountOpening, Address, AssetError, Assets, Cell, CellKind, HoldId, Lane, Position,
         Timestamp, Transaction, TransactionId,
     },
     recovery,
     threads::Threads,
     view::{
         AccountError, AccountView, AssetTotals, BalanceView, EventView, GroupTotals, HistoryCursor,
-        HistoryEntry, HistoryQuery, HoldView, Moment, Outcome, Page, Point, SubmitError, TransactionView,
-        TrialBalance, Unavailable,
+        HistoryEntry, HistoryQuery, HoldView, Moment, Outcome, Page, PastBalance, Point, SubmitError,
+        TransactionView, TrialBalance, Unavailable,
     },
 };
 
@@ -209,12 +209,29 @@ impl Engine {
     /// # Errors
     /// The id belongs to another body, or the engine is overloaded or stopping: nothing was applied.
     pub async fn submit(&self, transaction: Transaction) -> Result<Outcome, SubmitError> {
-        self.0.front.submit(transaction).await
+        self.submit_in(Lane::Checkout, transaction).await
+    }
+
+    /// The same, in the order of a lane.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    pub async fn submit_in(&self, lane: Lane, transaction: Transaction) -> Result<Outcome, SubmitError> {
+        self.0.front.submit(lane, transaction).await
     }
 
     /// Submits transactions that have no order between them; one result each, in the order given.
     pub async fn submit_batch(&self, transactions: Vec<Transaction>) -> Vec<Result<Outcome, SubmitError>> {
-        self.0.front.submit_batch(transactions).await
+        self.submit_batch_in(Lane::Checkout, transactions).await
+    }
+
+    /// The same, in the order of a lane.
+    pub async fn submit_batch_in(
+        &self,
+        lane: Lane,
+        transactions: Vec<Transaction>,
+    ) -> Vec<Result<Outcome, SubmitError>> {
+        self.0.front.submit_batch(lane, transactions).await
     }
 
     /// A transaction or final refusal; waits for one in flight.
@@ -255,6 +272,34 @@ impl Engine {
         point: Point,
     ) -> Result<Option<BalanceView>, Unavailable> {
         self.0.front.balance_at(address, point).await
+    }
+
+    /// Looks at the next accounts by address whose address starts with `prefix`, from behind `after`, and gives those
+    /// that `take` wants and that were open at a position, with their balance there. A page has what is found among
+    /// [`Config::page_rows_max`] accounts, perhaps nothing; it is quick for accounts that have not changed since.
+    ///
+    /// # Errors
+    /// The index does not show the position in time.
+    pub async fn balances_at(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        position: Position,
+        take: impl Fn(&Address) -> bool + Send,
+    ) -> Result<Page<PastBalance, Address>, Unavailable> {
+        self.0.front.balances_at(prefix, after, position, take).await
+    }
+
+    /// Looks at the next accounts by address whose address starts with `prefix`, from behind `after`, and gives the
+    /// addresses that `take` makes something of. A page has what is found among [`Config::page_rows_max`] accounts,
+    /// perhaps nothing.
+    pub fn addresses<T>(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        take: impl Fn(&Address) -> Option<T>,
+    ) -> Page<T, Address> {
+        self.0.front.addresses(prefix, after, take)
     }
 
     /// The turnover of all accounts at one position that has everything acknowledged before this call.
@@ -352,7 +397,11 @@ impl Engine {
     pub fn metrics(&self) -> Snapshot {
         let front = &self.0.front;
         Snapshot {
-            mailbox_depth: front.mailboxes.iter().map(crossbeam::channel::Sender::len).collect(),
+            mailbox_depth: front
+                .mailboxes
+                .iter()
+                .map(|shard| Lane::ALL.map(|lane| shard.depth(lane)))
+                .collect(),
             index_lag: front.index_lag(),
             position: front.state.synced().0,
             accounts: u64::try_from(front.directory.count()).unwrap_or(u64::MAX),

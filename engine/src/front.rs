@@ -10,6 +10,7 @@ mod resolve;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::sync::{
     Arc,
@@ -30,8 +31,9 @@ use crate::{
         TransactionId,
     },
     shard::{
-        Envelope, Input, ShardNo, ShardSet,
+        Envelope, ShardNo, ShardSet,
         completion::{Completion, Reply},
+        mailbox::Mailbox,
     },
     storage::Room,
     view::{SubmitError, Unavailable},
@@ -46,7 +48,7 @@ pub(crate) struct Front {
     pub(crate) index: Arc<Index>,
     pub(crate) counters: Arc<Counters>,
     /// By shard.
-    pub(crate) mailboxes: Vec<crossbeam::channel::Sender<Input>>,
+    pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) state: Arc<State>,
 }
 

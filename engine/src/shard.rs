@@ -8,6 +8,7 @@
 
 pub(crate) mod completion;
 mod decided;
+pub(crate) mod mailbox;
 mod message;
 pub(crate) mod reservation;
 mod synced;

@@ -33,7 +33,10 @@ use crate::{
     metrics::Counters,
     model::{Assets, TransactionId},
     retention::Retention,
-    shard::{Batch, Input, Outgoing, Shard, ShardNo},
+    shard::{
+        Batch, Input, Outgoing, Shard, ShardNo,
+        mailbox::{Inbox, Mailbox, mailbox},
+    },
     storage::Watch,
 };
 
@@ -81,7 +84,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// What callers' threads work with.
-    pub(crate) fn front(&self, assets: Assets, index: Arc<Index>, mailboxes: Vec<Sender<Input>>) -> Front {
+    pub(crate) fn front(&self, assets: Assets, index: Arc<Index>, mailboxes: Vec<Mailbox>) -> Front {
         Front {
             config: Config::clone(&self.config),
             assets: Arc::new(assets),
@@ -96,7 +99,7 @@ impl Shared {
 
 /// The running threads and the ways to them.
 pub(crate) struct Threads {
-    pub(crate) mailboxes: Vec<Sender<Input>>,
+    pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) questions: Sender<oneshot::Sender<TrialBalance>>,
     controls: Vec<Sender<Control>>,
     handles: Vec<JoinHandle<()>>,
@@ -116,19 +119,18 @@ impl Threads {
     ) -> Self {
         let (controls, control_ends): (Vec<_>, Vec<_>) =
             shards.iter().map(|_| unbounded::<Control>()).unzip();
-        let mailbox = |_: &Shard| bounded::<Input>(shared.config.mailbox_commands_max);
-        let (mailboxes, mailbox_ends): (Vec<_>, Vec<_>) = shards.iter().map(mailbox).unzip();
+        let (mailboxes, inboxes): (Vec<_>, Vec<_>) = shards.iter().map(|_| mailbox(&shared.config)).unzip();
         let (to_committer, batches) = bounded::<Commit>(BATCHES_WAITING_MAX);
         let (follow, groups) = bounded::<Follow>(GROUPS_WAITING_MAX);
         let (questions, asked) = bounded(QUESTIONS_WAITING_MAX);
         // One segment waits while another one is sealed; the follower waits with a third one.
         let (to_sealer, frozen) = bounded::<Frozen>(1);
         let mut handles = Vec::new();
-        for ((shard, control), mailbox) in shards.into_iter().zip(control_ends).zip(mailbox_ends) {
+        for ((shard, control), inbox) in shards.into_iter().zip(control_ends).zip(inboxes) {
             let thread = ShardThread {
                 shard,
                 control,
-                mailbox,
+                inbox,
                 peers: controls.clone(),
                 committer: to_committer.clone(),
                 shared: shared.clone(),
@@ -183,7 +185,7 @@ fn spawn(name: &'static str, run: impl FnOnce() + Send + 'static) -> JoinHandle<
 struct ShardThread {
     shard: Shard,
     control: Receiver<Control>,
-    mailbox: Receiver<Input>,
+    inbox: Inbox,
     peers: Vec<Sender<Control>>,
     committer: Sender<Commit>,
     shared: Shared,
@@ -220,7 +222,7 @@ impl ShardThread {
             }
         }
         for _ in 0..COMMANDS_PER_TURN {
-            let Ok(input) = self.mailbox.try_recv() else { break };
+            let Some(input) = self.inbox.take() else { break };
             busy = true;
             self.shard.step(input, now);
             if self.shard.batch_records() >= self.shared.config.group_records_max / 2
@@ -249,17 +251,20 @@ impl ShardThread {
 
     /// Waits for the next input, or the next look at the clock; `false` at the end.
     fn sleep(&mut self, most: Duration) -> bool {
-        select_biased! {
+        let input = select_biased! {
             recv(self.control) -> control => match control {
-                Ok(Control::Input(input)) => self.shard.step(input, self.shared.clock.now()),
+                Ok(Control::Input(input)) => Ok(input),
                 Ok(Control::Stop) | Err(_) => return false,
             },
-            recv(self.mailbox) -> input => match input {
-                Ok(input) => self.shard.step(input, self.shared.clock.now()),
-                // The engine is gone; what is in flight still has to land.
-                Err(_) => std::thread::sleep(most),
-            },
-            default(most) => {}
+            recv(self.inbox.checkout) -> input => input,
+            recv(self.inbox.recharge) -> input => input,
+            recv(self.inbox.batch) -> input => input,
+            default(most) => return true,
+        };
+        match input {
+            Ok(input) => self.shard.step(input, self.shared.clock.now()),
+            // The engine is gone; what is in flight still has to land.
+            Err(_) => std::thread::sleep(most),
         }
         true
     }

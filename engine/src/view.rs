@@ -266,6 +266,17 @@ pub struct BalanceView {
     pub at: Timestamp,
 }
 
+/// An account's balance as it was at a position, and whether it takes part now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastBalance {
+    /// Its name.
+    pub address: Address,
+    /// Minor units at the position, in the account's normal sense.
+    pub posted: i128,
+    /// Now.
+    pub status: AccountStatus,
+}
+
 /// Turnover of all accounts at one position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrialBalance {

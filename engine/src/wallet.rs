@@ -21,13 +21,15 @@ mod small_payment;
 mod step;
 mod token;
 mod transfer;
+mod wealth;
+mod wealth_day;
 mod wealth_settings;
 
 use std::sync::Arc;
 
 use crate::{
     engine::Engine,
-    model::{AccountOpening, AccountStatus, Address, NormalSide},
+    model::{AccountOpening, AccountStatus, Address, Limit, NormalSide},
     view::AccountError,
 };
 
@@ -44,6 +46,8 @@ pub use settings::{Secrets, Settings};
 pub use small_payment::SmallPayments;
 pub use token::PaymentToken;
 pub use transfer::{TransferOrder, TransferView};
+pub use wealth::Redemption;
+pub use wealth_day::{Date, IncomeRate, WealthDay};
 pub use wealth_settings::WealthView;
 
 /// A wallet on a ledger. Cheap to clone.
@@ -55,6 +59,7 @@ struct Inner {
     settings: Settings,
     secrets: Secrets,
     turns: hashing::Turns,
+    wealth_days: wealth_day::Running,
 }
 
 impl Wallet {
@@ -62,7 +67,8 @@ impl Wallet {
     #[must_use]
     pub fn new(engine: Engine, settings: Settings, secrets: Secrets) -> Self {
         let turns = hashing::Turns::new(&settings);
-        Self(Arc::new(Inner { engine, settings, secrets, turns }))
+        let wealth_days = wealth_day::Running::default();
+        Self(Arc::new(Inner { engine, settings, secrets, turns, wealth_days }))
     }
 
     /// The ledger below.
@@ -88,6 +94,15 @@ impl Wallet {
     /// Opens an account that wallet verbs alone move, unless it is there. One that a ledger caller has opened before
     /// is taken as it is, if it holds the asset on the side that the wallet needs.
     async fn ensure(&self, address: Address, kind: AccountKind) -> Result<(), WalletError> {
+        self.ensure_with(address, kind, Vec::new()).await
+    }
+
+    async fn ensure_with(
+        &self,
+        address: Address,
+        kind: AccountKind,
+        limits: Vec<Limit>,
+    ) -> Result<(), WalletError> {
         if let Some(account) = self.engine().account(&address) {
             let fits = account.asset.code == kind.asset && account.normal == kind.normal;
             let usable = account.status != AccountStatus::Closed;
@@ -103,7 +118,7 @@ impl Wallet {
             normal: kind.normal,
             floor: kind.floor,
             ceiling: kind.ceiling,
-            limits: Vec::new(),
+            limits,
             metadata: crate::model::Metadata::default(),
             managed: true,
         };

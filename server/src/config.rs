@@ -155,6 +155,8 @@ impl Settings {
             ("body-bytes-max", self.http.body_bytes_max),
             ("batch-bytes-max", self.http.batch_bytes_max),
             ("mailbox-commands-max", self.engine.mailbox_commands_max),
+            ("recharge-commands-max", self.engine.recharge_commands_max),
+            ("batch-commands-max", self.engine.batch_commands_max),
             ("parked-commands-max", self.engine.parked_commands_max),
             ("in-flight-commands-max", self.engine.in_flight_commands_max),
             ("group-records-max", self.engine.group_records_max),

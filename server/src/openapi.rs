@@ -42,6 +42,8 @@ use crate::{problem::ProblemBody, routes};
         routes::wallet::choices::set_small_payments,
         routes::wallet::choices::set_wealth,
         routes::wallet::transfers::transfer,
+        routes::wallet::wealth::redeem,
+        routes::wallet::wealth::pay_day,
         routes::health::alive,
         routes::health::ready,
         routes::metrics::page,

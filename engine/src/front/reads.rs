@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// An index that can't be read can't be trusted with the next duplicate either.
-fn sound<T>(result: Result<T, IndexError>) -> T {
+pub(super) fn sound<T>(result: Result<T, IndexError>) -> T {
     result.unwrap_or_else(|error| fatal(&error))
 }
 

@@ -36,10 +36,7 @@ pub(super) fn check_follows(group: &Group, head: Head) {
     assert_eq!(group.previous, head.hash, "a group is chained to the last one");
     assert!(group.at > head.at, "a group is later than the last record");
     assert!(group.count > 0, "a group has a record");
-    assert!(
-        group.head().at <= Timestamp::LATEST,
-        "a group is not later than a journal can say"
-    );
+    assert!(group.head().at <= Timestamp::LATEST, "a group is not later than a journal can say");
     debug_assert!(
         Group::decode(&group.encode()).is_ok_and(|stored| stored == *group),
         "a group can be read back"

@@ -65,6 +65,8 @@ impl Life {
         let mut random = Random::new(options.seed);
         let mut config = Config::new(&options.directory);
         config.mailbox_commands_max = *random.pick(&[2, 8, 64]);
+        config.recharge_commands_max = config.mailbox_commands_max;
+        config.batch_commands_max = config.mailbox_commands_max;
         config.parked_commands_max = *random.pick(&[1, 4, 64]);
         config.in_flight_commands_max = *random.pick(&[6, 20, 64]);
         config.index_lag_records_max = *random.pick(&[20, 100, 1_000]);

@@ -9,8 +9,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use crossbeam::channel::{Receiver, bounded};
-
 use super::audit::{Auditor, Decided};
 use crate::{
     committer::{Committed, Committer},
@@ -24,7 +22,10 @@ use crate::{
     model::{Position, Timestamp, TransactionId},
     recovery::Assembled,
     retention::Retention,
-    shard::{Batch, Envelope, Input, Outgoing, Shard, ShardNo, Synced},
+    shard::{
+        Batch, Envelope, Input, Outgoing, Shard, ShardNo, Synced,
+        mailbox::{Inbox, mailbox},
+    },
     threads::{Shared, forget_sealed},
 };
 
@@ -55,7 +56,7 @@ pub(super) struct World {
 pub(super) struct Station {
     no: ShardNo,
     shard: Shard,
-    mailbox: Receiver<Input>,
+    inbox: Inbox,
     /// Of a message with several.
     commands: VecDeque<Box<Envelope>>,
     control: VecDeque<Input>,
@@ -88,10 +89,10 @@ impl World {
         let Assembled { assets, index, shards, committer, follower, sealer } = assembled;
         let mut mailboxes = Vec::new();
         let station = |(no, shard): (u16, Shard)| {
-            let (sender, mailbox) = bounded(config.mailbox_commands_max);
-            mailboxes.push(sender);
+            let (mailbox, inbox) = mailbox(config);
+            mailboxes.push(mailbox);
             let (commands, control, sending) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-            Station { no: ShardNo(no), shard, mailbox, commands, control, sending }
+            Station { no: ShardNo(no), shard, inbox, commands, control, sending }
         };
         let retention = Self::retention(Retention::new(config, segment_records, &index));
         let stations = (0..).zip(shards).map(station).collect();
@@ -122,13 +123,13 @@ impl World {
         }
         let input = match station.commands.pop_front() {
             Some(envelope) => Input::Command(envelope),
-            None => match station.mailbox.try_recv() {
-                Ok(Input::Commands(envelopes)) => {
+            None => match station.inbox.take() {
+                Some(Input::Commands(envelopes)) => {
                     station.commands.extend(envelopes);
                     return true;
                 }
-                Ok(input) => input,
-                Err(_) => return false,
+                Some(input) => input,
+                None => return false,
             },
         };
         let is_command = matches!(input, Input::Command(_));

@@ -13,6 +13,7 @@ use super::{
     password::PasswordCell,
     small_payment::SmallCell,
     step::Draft,
+    wealth,
     wealth_settings::WealthSettings,
 };
 use crate::{
@@ -71,7 +72,7 @@ pub struct CustomerView {
     /// Fen in the wealth product.
     pub wealth: i128,
     /// Fen that the wealth product has ever earned.
-    pub income_total: u128,
+    pub income_total: i128,
     /// What the owner chose of the wealth product.
     pub wealth_settings: WealthView,
     /// Carbon points.
@@ -133,7 +134,7 @@ impl Wallet {
             normal: AccountKind::OWED.normal,
             floor: AccountKind::OWED.floor,
             ceiling: None,
-            limits: self.settings().limits_of(class).to_vec(),
+            limits: self.settings().limits_of(class),
             metadata: Metadata::default(),
             managed: true,
         };
@@ -143,7 +144,8 @@ impl Wallet {
             Err(_) => return Err(WalletError::field(WalletCode::AccountExists, "/user")),
         }
         let points = AccountKind { asset: AccountKind::CARBON, ..AccountKind::OPEN_CREDIT };
-        self.ensure(names::wealth(user), AccountKind::OWED).await?;
+        let limits = self.settings().wealth_limits();
+        self.ensure_with(names::wealth(user), AccountKind::OWED, limits).await?;
         self.ensure(names::carbon(user), points).await
     }
 
@@ -171,8 +173,6 @@ impl Wallet {
         let small: Held<SmallCell> = Held::read(address(), small.as_ref());
         let settings: Held<WealthSettings> = Held::read(address(), settings.as_ref());
         let WealthSettings { enabled, keep } = settings.content;
-        // Who never had wealth has no income.
-        let income_total = if settings.exists() { self.income_total(user).await? } else { 0 };
         Ok(CustomerView {
             user: user.clone(),
             class: profile.content.class,
@@ -181,14 +181,14 @@ impl Wallet {
             held: own.held,
             available: own.available,
             wealth: wealth.posted,
-            income_total,
+            income_total: wealth::income_total(own, wealth),
             wealth_settings: WealthView { enabled, keep: Amount(keep) },
             carbon: carbon.posted,
             password_set: password.exists(),
             locked_until: password.content.locked_until(self.engine().now()),
             small_payments: small.content.allowed(),
             devices: devices.content.view(),
-            limits: own.limits.clone(),
+            limits: own.limits.iter().filter(|limit| !wealth::is_meter(&limit.limit)).cloned().collect(),
         })
     }
 

@@ -82,7 +82,7 @@ impl Wallet {
         let address = names::customer(user);
         for _ in 0..Self::TRIES_MAX {
             let profile: Held<Profile> = self.profile(user)?;
-            let limits = self.settings().limits_of(profile.content.class).to_vec();
+            let limits = self.settings().limits_of(profile.content.class);
             let account = self.engine().account(&address);
             let has: Option<Vec<Limit>> =
                 account.map(|account| account.limits.into_iter().map(|view| view.limit).collect());

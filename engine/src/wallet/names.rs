@@ -108,6 +108,34 @@ pub(super) fn promotion(promotion: &Part) -> Address {
     address(&format_compact!("promos:{promotion}"))
 }
 
+/// The user of a [`wealth`] account; `None` for any other account.
+pub(super) fn wealth_owner(account: &str) -> Option<Part> {
+    account.strip_prefix(CUSTOMERS)?.strip_suffix(":wealth").and_then(Part::parse)
+}
+
+/// The user of a [`customer`] account; `None` for any other account.
+pub(super) fn customer_owner(account: &str) -> Option<Part> {
+    account.strip_prefix(CUSTOMERS).and_then(Part::parse)
+}
+
+/// What the addresses of all users' accounts start with.
+pub(super) const CUSTOMERS: &str = "customers:";
+
+/// What funds the wealth product's income.
+pub(super) fn wealth_reserve() -> Address {
+    address("reserve:wealth")
+}
+
+/// Income on its way to wallets.
+pub(super) fn wealth_clearing() -> Address {
+    address("wealth:clearing")
+}
+
+/// Income of wallets that take no part, with the wallet in the record's document.
+pub(super) fn wealth_suspense() -> Address {
+    address("suspense:wealth")
+}
+
 /// An account of the platform's own.
 pub(super) fn platform(name: &'static str) -> Address {
     address(&format_compact!("platform:{name}"))
@@ -155,6 +183,19 @@ mod tests {
         assert_ne!(one, derive("payment", &[7; 16], 1));
         assert_ne!(one, derive("payments", &[7; 16], 0));
         assert_ne!(derive("a", b"bc", 0), derive("ab", b"c", 0));
+    }
+
+    #[test]
+    fn an_accounts_owner_is_found() {
+        let user = Part::parse("a").unwrap();
+        assert_eq!(wealth_owner(wealth(&user).as_str()), Some(user.clone()));
+        assert_eq!(customer_owner(customer(&user).as_str()), Some(user));
+        for other in ["customers:a", "customers:a:carbon", "customers:a:slots:wealth", "merchants:a:wealth"] {
+            assert_eq!(wealth_owner(other), None, "{other}");
+        }
+        for other in ["customers:a:wealth", "merchants:a"] {
+            assert_eq!(customer_owner(other), None, "{other}");
+        }
     }
 
     #[test]

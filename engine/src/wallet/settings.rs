@@ -2,6 +2,8 @@
 //!
 //! Owns the numbers; where a figure has a source it is named. Never reads files or the environment.
 
+use compact_str::CompactString;
+
 use super::{Channel, Class};
 use crate::model::{Limit, LimitWindow};
 
@@ -43,6 +45,15 @@ pub struct Settings {
     pub carbon_units_per_point: u64,
     /// Most fen of fast redemption a day.
     pub redemption_units_per_day: u64,
+    /// Wallets that one transaction credits with their income of a day; at most the operations of a transaction.
+    pub wealth_credits_per_transaction: usize,
+    /// Transactions of a wealth day's income in flight: more would be faster, and noticed at the till.
+    pub wealth_credits_in_flight: usize,
+    /// Sweeps of a wealth day in flight. Each is a transaction of its own, so that a group of the journal has a few.
+    pub wealth_sweeps_in_flight: usize,
+    /// Milliseconds for which a step of a wealth day tries again while the engine is overloaded; then the day stops,
+    /// and goes on when it is asked for again.
+    pub wealth_patience_ms: u64,
     /// Seconds by which a channel's signature may be off.
     pub signature_skew_s: u64,
 }
@@ -75,6 +86,10 @@ impl Default for Settings {
             refunds_max: 50,
             carbon_units_per_point: 1_00,
             redemption_units_per_day: 10_000_00,
+            wealth_credits_per_transaction: 60,
+            wealth_credits_in_flight: 8,
+            wealth_sweeps_in_flight: 64,
+            wealth_patience_ms: 60_000,
             signature_skew_s: 300,
         }
     }
@@ -83,17 +98,41 @@ impl Default for Settings {
 impl Settings {
     /// What the codes of payments and transfers start with: class limits count these.
     pub const SPEND: &str = "spend";
+    /// The code of money that becomes shares.
+    pub const WEALTH_BUY: &str = "wealth.buy";
+    /// The code of shares that become money.
+    pub const WEALTH_REDEEM: &str = "wealth.redeem";
 
-    /// The limits of a class.
+    /// The limits of a wallet's balance by class, and the meter of what it has bought of the wealth product.
     #[must_use]
-    pub fn limits_of(&self, class: Class) -> &[Limit] {
+    pub fn limits_of(&self, class: Class) -> Vec<Limit> {
         let [one, two, three] = &self.class_limits;
-        match class {
+        let limits = match class {
             Class::I => one,
             Class::II => two,
             Class::III => three,
-        }
+        };
+        limits.iter().cloned().chain([meter(Some(Self::WEALTH_BUY))]).collect()
     }
+
+    /// The limits of a wallet's shares: fast redemption, also within payments, and the meter of all that left.
+    #[must_use]
+    pub fn wealth_limits(&self) -> Vec<Limit> {
+        let fast = Limit {
+            window: LimitWindow::Day,
+            code: Some(Self::WEALTH_REDEEM.into()),
+            amount: Some(self.redemption_units_per_day),
+            count: None,
+        };
+        vec![fast, meter(None)]
+    }
+}
+
+/// A limit that nothing exceeds: the ledger keeps the sum of the debits that it counts, for ever and in the same atomic
+/// step, where there is otherwise no total by code.
+fn meter(code: Option<&'static str>) -> Limit {
+    let code = code.map(CompactString::const_new);
+    Limit { window: LimitWindow::Lifetime, code, amount: Some(u64::MAX), count: None }
 }
 
 /// What nobody else may know. Never logged, never journalled.

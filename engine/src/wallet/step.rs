@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     model::{
-        Address, Amount, Attachment, CellWrite, HoldId, Metadata, Operation, OperationKind, Position,
+        Address, Amount, Attachment, CellWrite, HoldId, Lane, Metadata, Operation, OperationKind, Position,
         Rejection, RequestedAmount, Timestamp, Transaction, TransactionId,
     },
     view::{SubmitError, TransactionView, Unavailable},
@@ -27,6 +27,7 @@ pub(super) struct Draft<D> {
     pub(super) operations: SmallVec<[Operation; 2]>,
     pub(super) aliases: Vec<TransactionId>,
     pub(super) cells: Vec<CellWrite<Address>>,
+    pub(super) lane: Lane,
 }
 
 /// A step that is on disk.
@@ -42,7 +43,14 @@ pub(super) struct Settled<D> {
 
 impl<D: Document> Draft<D> {
     pub(super) fn new(id: TransactionId, document: D) -> Self {
-        Self { id, document, operations: SmallVec::new(), aliases: Vec::new(), cells: Vec::new() }
+        Self {
+            id,
+            document,
+            operations: SmallVec::new(),
+            aliases: Vec::new(),
+            cells: Vec::new(),
+            lane: Lane::Checkout,
+        }
     }
 
     fn push(&mut self, kind: OperationKind, code: &'static str) -> &mut Self {
@@ -132,6 +140,12 @@ impl<D: Document> Draft<D> {
         self
     }
 
+    /// Goes in the order of a lane.
+    pub(super) fn in_lane(mut self, lane: Lane) -> Self {
+        self.lane = lane;
+        self
+    }
+
     /// Takes an id beside its own.
     pub(super) fn alias(&mut self, alias: TransactionId) -> &mut Self {
         self.aliases.push(alias);
@@ -167,7 +181,7 @@ impl Wallet {
         &self,
         draft: Draft<D>,
     ) -> Result<Option<Settled<D>>, WalletError> {
-        let Draft { id, document, operations, aliases, cells } = draft;
+        let Draft { id, document, operations, aliases, cells, lane } = draft;
         let bytes = encode(&document);
         if bytes.len() > Attachment::<Address>::BYTES_MAX {
             // Callers bound what they let in; what is left is their mistake, and nothing was applied.
@@ -176,7 +190,7 @@ impl Wallet {
         let attachment = Some(Box::new(Attachment { document: bytes, aliases, cells }));
         let (code, reference, metadata) = (None, None, Metadata::default());
         let transaction = Transaction { id, operations, code, reference, metadata, attachment };
-        match self.engine().submit(transaction).await {
+        match self.engine().submit_in(lane, transaction).await {
             // Somebody else's copy came first: what is on disk is its document.
             Ok(outcome) if outcome.replayed => self.find(id).await,
             Ok(outcome) => Ok(Some(Settled {

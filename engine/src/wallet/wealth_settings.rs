@@ -10,10 +10,7 @@ use super::{
     names,
     step::Draft,
 };
-use crate::{
-    model::{Amount, CellKind},
-    view::HistoryQuery,
-};
+use crate::model::{Amount, CellKind};
 
 /// What an owner chose.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,23 +70,5 @@ impl Wallet {
             }
         }
         Err(Self::overtaken())
-    }
-
-    /// Fen of income that the wealth product has ever credited to a user: what the history of the user's shares says.
-    pub(super) async fn income_total(&self, user: &Part) -> Result<u128, WalletError> {
-        const CODE: &str = "wealth.income";
-        const PAGE_ROWS: usize = 1_000;
-        let address = names::wealth(user);
-        let mut query = HistoryQuery { limit: PAGE_ROWS, ..HistoryQuery::default() };
-        let mut total = 0_u128;
-        while let Some(page) = self.engine().history(&address, query).await? {
-            let income = page.items.iter().filter(|row| row.code.as_deref() == Some(CODE));
-            total = income.map(|row| u128::from(row.amount.0)).sum::<u128>().saturating_add(total);
-            match page.next {
-                Some(next) => query.cursor = Some(next),
-                None => break,
-            }
-        }
-        Ok(total)
     }
 }

@@ -9,3 +9,4 @@ mod reads;
 mod restart;
 mod retention;
 mod support;
+mod wealth;

@@ -69,9 +69,15 @@ pub struct Options {
     /// Milliseconds that requests in flight get to end after SIGTERM [default: 25000].
     #[arg(long, env = "YUE_DRAIN_TIMEOUT_MS", value_name = "MS")]
     pub drain_timeout_ms: Option<u64>,
-    /// Commands that may wait in one shard's mailbox; more are refused [default: 65536].
+    /// Commands that may wait in one shard's mailbox for the checkout lane; more are refused [default: 65536].
     #[arg(long, env = "YUE_MAILBOX_COMMANDS_MAX", value_name = "N")]
     pub mailbox_commands_max: Option<usize>,
+    /// The same for the lane of recharges [default: 65536].
+    #[arg(long, env = "YUE_RECHARGE_COMMANDS_MAX", value_name = "N")]
+    pub recharge_commands_max: Option<usize>,
+    /// The same for the lane of batch work [default: 65536].
+    #[arg(long, env = "YUE_BATCH_COMMANDS_MAX", value_name = "N")]
+    pub batch_commands_max: Option<usize>,
     /// Commands that may wait in one shard for reserved accounts; more are refused [default: 16384].
     #[arg(long, env = "YUE_PARKED_COMMANDS_MAX", value_name = "N")]
     pub parked_commands_max: Option<usize>,
@@ -225,7 +231,7 @@ impl Options {
         first_of!(self, other, {
             data, listen, shards, assets, log, http_threads, connections_max, event_streams_max, body_bytes_max,
             batch_bytes_max, body_memory_bytes_max, header_read_timeout_ms, body_read_timeout_ms, write_timeout_ms, idle_timeout_ms,
-            drain_timeout_ms, mailbox_commands_max, parked_commands_max, in_flight_commands_max, group_records_max,
+            drain_timeout_ms, mailbox_commands_max, recharge_commands_max, batch_commands_max, parked_commands_max, in_flight_commands_max, group_records_max,
             group_bytes_max, index_lag_records_max, segment_records, index_cache_bytes, full_check_bytes_max,
             journal_retention, storage_reserve_percent, expiry_interval_ms, change_wait_ms_max, read_wait_ms_max,
             address_groups_max, wallet_secret,
@@ -254,6 +260,8 @@ impl Options {
             *limit = option.unwrap_or(*limit);
         }
         set(&mut engine.mailbox_commands_max, self.mailbox_commands_max);
+        set(&mut engine.recharge_commands_max, self.recharge_commands_max);
+        set(&mut engine.batch_commands_max, self.batch_commands_max);
         set(&mut engine.parked_commands_max, self.parked_commands_max);
         set(&mut engine.in_flight_commands_max, self.in_flight_commands_max);
         set(&mut engine.group_records_max, self.group_records_max);
@@ -295,6 +303,8 @@ impl From<&Settings> for Options {
             idle_timeout_ms: milliseconds(http.idle_timeout),
             drain_timeout_ms: milliseconds(http.drain_timeout),
             mailbox_commands_max: Some(engine.mailbox_commands_max),
+            recharge_commands_max: Some(engine.recharge_commands_max),
+            batch_commands_max: Some(engine.batch_commands_max),
             parked_commands_max: Some(engine.parked_commands_max),
             in_flight_commands_max: Some(engine.in_flight_commands_max),
             group_records_max: Some(engine.group_records_max),

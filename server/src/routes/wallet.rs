@@ -5,6 +5,7 @@ pub(crate) mod customers;
 pub(crate) mod devices;
 pub(crate) mod passwords;
 pub(crate) mod transfers;
+pub(crate) mod wealth;
 
 use axum::Router;
 
@@ -18,4 +19,5 @@ pub(crate) fn routes() -> Router<App> {
         .merge(devices::routes())
         .merge(choices::routes())
         .merge(transfers::routes())
+        .merge(wealth::routes())
 }

@@ -7,7 +7,7 @@ use std::{
 
 use yue_engine::{
     metrics::{BUCKETS, SYNC_TIME_UNIT_NANOS, Snapshot},
-    model::RejectionCode,
+    model::{Lane, RejectionCode},
 };
 
 use super::{Histogram, Route, Telemetry};
@@ -47,9 +47,11 @@ fn transactions(page: &mut Page, snapshot: &Snapshot) {
     page.family("yue_clock_jumps_total", "counter", jumps).value("", snapshot.clock_jumps);
     page.family("yue_accounts", "gauge", "Accounts.").value("", snapshot.accounts);
     let mut mailboxes =
-        page.family("yue_mailbox_commands", "gauge", "Commands waiting in a shard's mailbox.");
-    for (shard, depth) in snapshot.mailbox_depth.iter().enumerate() {
-        mailboxes.value(&format!("{{shard=\"{shard}\"}}"), depth);
+        page.family("yue_mailbox_commands", "gauge", "Commands waiting in a shard's mailbox, by lane.");
+    for (shard, depths) in snapshot.mailbox_depth.iter().enumerate() {
+        for (lane, depth) in Lane::ALL.iter().zip(depths) {
+            mailboxes.value(&format!("{{shard=\"{shard}\",lane=\"{}\"}}", lane.as_str()), depth);
+        }
     }
 }
 

@@ -6,8 +6,9 @@ pub(crate) mod customer;
 pub(crate) mod device;
 pub(crate) mod password;
 pub(crate) mod transfer;
+pub(crate) mod wealth;
 
-use yue_engine::wallet::{Channel, Class, Part};
+use yue_engine::wallet::{Channel, Class, Date, IncomeRate, Part};
 
 use crate::json::FromText;
 
@@ -37,6 +38,23 @@ impl FromText for Class {
             "III" => Some(Self::III),
             _ => None,
         }
+    }
+}
+
+impl FromText for Date {
+    const EXPECTED: &'static str = "a date such as \"2026-06-18\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        Self::parse(text)
+    }
+}
+
+impl FromText for IncomeRate {
+    const EXPECTED: &'static str =
+        "yuan for 10,000 shares: a decimal string from \"0\" to \"10000\" of at most eight decimals";
+
+    fn from_text(text: &str) -> Option<Self> {
+        Self::parse(text)
     }
 }
 

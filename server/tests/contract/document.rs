@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 use yue_engine::model::RejectionCode;
 use yue_server::problem::Code;
 
-use crate::ledger::{Ledger, transfer};
+use crate::{
+    ledger::{Ledger, transfer},
+    wallet::wealth::give_shares,
+};
 
 #[tokio::test]
 async fn the_document_is_as_reviewed() {
@@ -59,6 +62,13 @@ async fn the_examples_work() {
         ledger.patch("/v1/accounts/customers:42", &example).await.expect(200);
     }
     wallet_examples_work(&ledger, &document).await;
+    give_shares(&ledger, "alice", 10_000).await;
+    for example in examples(&document, "/v1/wallets/{user}/wealth/redemptions", "post") {
+        ledger.post("/v1/wallets/alice/wealth/redemptions", &example).await.expect(201);
+    }
+    for example in examples(&document, "/v1/wealth/days", "post") {
+        ledger.post("/v1/wealth/days", &example).await.expect(200);
+    }
     // The examples of parameters lead to what the examples made.
     let mut reads = 0;
     for (path, item) in document["paths"].as_object().unwrap() {

@@ -30,6 +30,8 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(&docume
 pub(crate) struct Ledger {
     pub(crate) router: Router,
     pub(crate) engine: Engine,
+    /// For what no route of this release brings about.
+    pub(crate) wallet: Wallet,
     directory: TempDir,
 }
 
@@ -77,8 +79,8 @@ impl Ledger {
 
     /// Stops, and starts on the same directory.
     pub(crate) fn restart(self) -> Self {
-        let Self { router, engine, directory } = self;
-        drop((router, engine));
+        let Self { router, engine, wallet, directory } = self;
+        drop((router, engine, wallet));
         Self::start(directory, |_| (), settings(), HttpLimits::default())
     }
 
@@ -96,7 +98,7 @@ impl Ledger {
         let secrets = Secrets { pepper: [1; 32], token_key: [2; 32], channel_keys: channel_keys() };
         let engine = Engine::open(config).unwrap();
         let wallet = Wallet::new(engine.clone(), settings, secrets);
-        Self { router: app(wallet, limits), engine, directory }
+        Self { router: app(wallet.clone(), limits), engine, wallet, directory }
     }
 
     /// Gives a user's wallet money, as a product verb would.

@@ -7,3 +7,4 @@ mod passwords;
 mod tokens;
 mod transfers;
 mod user;
+pub(crate) mod wealth;

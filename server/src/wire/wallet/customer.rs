@@ -165,7 +165,7 @@ impl CustomerOut {
             },
             wealth: WealthOut {
                 amount: yuan(view.wealth),
-                income_total: unsigned_units(view.income_total, CNY_SCALE),
+                income_total: yuan(view.income_total),
                 enabled: view.wealth_settings.enabled,
                 keep: yuan(view.wealth_settings.keep.0.into()),
             },
