@@ -9,8 +9,11 @@ mod auth;
 mod code;
 mod customer;
 mod document;
+mod merchant;
 mod names;
 mod payment;
+mod promotion;
+mod refund;
 mod settings;
 mod step;
 
@@ -25,8 +28,14 @@ use crate::{
 pub use auth::Auth;
 pub use code::{Refusal, WalletCode, WalletError};
 pub use customer::{Class, CustomerView, OpenedCustomer};
+pub use merchant::{FeeRate, MerchantKind, MerchantTerms};
 pub use names::{Channel, Part};
-pub use payment::ChannelResult;
+pub use payment::{
+    ChannelResult, Item, ItemKind, ItemView, Leg, LegSource, LegState, OnExhausted, Payment, PaymentRequest,
+    PaymentStatus, PaymentView,
+};
+pub use promotion::{PromotionKind, PromotionRule, PromotionTerms, PromotionView};
+pub use refund::{RefundLeg, RefundRequest, RefundView};
 pub use settings::{Secrets, Settings};
 
 /// A wallet on a ledger. Cheap to clone.
