@@ -8,11 +8,16 @@
 mod auth;
 mod code;
 mod customer;
+mod date;
 mod document;
 mod names;
+mod notification;
 mod payment;
+mod recharge;
 mod settings;
+mod signature;
 mod step;
+mod suspense;
 
 use std::sync::Arc;
 
@@ -25,9 +30,14 @@ use crate::{
 pub use auth::Auth;
 pub use code::{Refusal, WalletCode, WalletError};
 pub use customer::{Class, CustomerView, OpenedCustomer};
+pub use date::Date;
 pub use names::{Channel, Part};
+pub use notification::Notified;
 pub use payment::ChannelResult;
+pub use recharge::{OrderedRecharge, RechargeRequest, RechargeStatus, RechargeView};
 pub use settings::{Secrets, Settings};
+pub use signature::sign_notification;
+pub use suspense::SuspenseReason;
 
 /// A wallet on a ledger. Cheap to clone.
 #[derive(Clone)]
