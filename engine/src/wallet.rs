@@ -8,14 +8,19 @@
 mod auth;
 mod code;
 mod customer;
+mod date;
 mod document;
 mod merchant;
 mod names;
+mod notification;
 mod payment;
 mod promotion;
+mod recharge;
 mod refund;
 mod settings;
+mod signature;
 mod step;
+mod suspense;
 
 use std::sync::Arc;
 
@@ -28,15 +33,20 @@ use crate::{
 pub use auth::Auth;
 pub use code::{Refusal, WalletCode, WalletError};
 pub use customer::{Class, CustomerView, OpenedCustomer};
+pub use date::Date;
 pub use merchant::{FeeRate, MerchantKind, MerchantTerms};
 pub use names::{Channel, Part};
+pub use notification::Notified;
 pub use payment::{
     ChannelResult, Item, ItemKind, ItemView, Leg, LegSource, LegState, OnExhausted, Payment, PaymentRequest,
     PaymentStatus, PaymentView,
 };
 pub use promotion::{PromotionKind, PromotionRule, PromotionTerms, PromotionView};
+pub use recharge::{OrderedRecharge, RechargeRequest, RechargeStatus, RechargeView};
 pub use refund::{RefundLeg, RefundRequest, RefundView};
 pub use settings::{Secrets, Settings};
+pub use signature::sign_notification;
+pub use suspense::SuspenseReason;
 
 /// A wallet on a ledger. Cheap to clone.
 #[derive(Clone)]

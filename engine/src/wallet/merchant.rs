@@ -41,7 +41,10 @@ impl FeeRate {
     pub fn parse(text: &str) -> Option<Self> {
         let scale = u8::try_from(Self::DECIMALS).ok()?;
         let millionths = crate::model::parse_signed_units(text, scale).filter(|_| !text.starts_with('-'))?;
-        u32::try_from(millionths).ok().filter(|&rate| rate < Self::WHOLE).map(|millionths| Self { millionths })
+        u32::try_from(millionths)
+            .ok()
+            .filter(|&rate| rate < Self::WHOLE)
+            .map(|millionths| Self { millionths })
     }
 
     /// The fee on an amount, cut to the fen.

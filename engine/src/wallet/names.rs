@@ -179,7 +179,10 @@ mod tests {
         assert_eq!(Part::parse("42").map(|part| customer(&part).to_string()), Some("customers:42".into()));
         let longest = "x".repeat(32);
         assert_eq!(wealth(&Part::parse(&longest).unwrap()).as_str().len(), 49);
-        assert_eq!(slots(&Part::parse(&longest).unwrap(), &Part::parse(&longest).unwrap()).as_str().len(), 64);
+        assert_eq!(
+            slots(&Part::parse(&longest).unwrap(), &Part::parse(&longest).unwrap()).as_str().len(),
+            64
+        );
         let (user, short) = (Part::parse("42").unwrap(), Part::parse("618-half-price").unwrap());
         assert_eq!(slots(&user, &short).as_str(), "customers:42:slots:618-half-price");
         for wrong in ["", "a:b", "A", "-a", &"x".repeat(33), "a b"] {

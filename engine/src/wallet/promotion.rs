@@ -134,7 +134,11 @@ impl Wallet {
     ///
     /// # Errors
     /// The id belongs to another promotion or to an account of the ledger's callers, or overload.
-    pub async fn make_promotion(&self, promotion: &Part, terms: &PromotionTerms) -> Result<bool, WalletError> {
+    pub async fn make_promotion(
+        &self,
+        promotion: &Part,
+        terms: &PromotionTerms,
+    ) -> Result<bool, WalletError> {
         for _ in 0..Self::TRIES_MAX {
             let mut cell: Held<Terms> = self.cell(names::promotion(promotion));
             if let Some(first) = &cell.content.0 {

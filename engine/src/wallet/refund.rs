@@ -92,7 +92,11 @@ impl Wallet {
     /// # Errors
     /// There is no such payment; it is too old, has had all its refunds, or has less left; a rule of the ledger; the id
     /// belongs to another body; overload.
-    pub async fn refund(&self, id: TransactionId, request: &RefundRequest) -> Result<RefundView, WalletError> {
+    pub async fn refund(
+        &self,
+        id: TransactionId,
+        request: &RefundRequest,
+    ) -> Result<RefundView, WalletError> {
         let step = names::derive("refund", &id.0.to_be_bytes(), 0);
         for _ in 0..Self::TRIES_MAX {
             let settled: Settled<Refunded> = match self.find(step).await {
@@ -166,8 +170,7 @@ impl Wallet {
             before.iter().zip(&shares).map(|(&before, &share)| [before, share].into_iter().sum()).collect();
         let legs = legs(&placed, &shares);
         let totals = [&before, &after].map(|pieces| pieces.iter().copied().sum::<Amount>());
-        let document =
-            Refunded { id, request: request.clone(), no, legs, refunded: after };
+        let document = Refunded { id, request: request.clone(), no, legs, refunded: after };
         let mut draft = Draft::new(step, document);
         // The fee comes back before the merchant gives: a merchant with a floor may need it.
         let back = |whole: u64| {

@@ -1,6 +1,8 @@
 //! The wallet's routes, one file a resource; each names its own.
 
+pub(crate) mod channels;
 pub(crate) mod customers;
+pub(crate) mod recharges;
 
 use axum::Router;
 
@@ -8,5 +10,5 @@ use crate::app::App;
 
 /// All of them.
 pub(crate) fn routes() -> Router<App> {
-    Router::new().merge(customers::routes())
+    Router::new().merge(customers::routes()).merge(recharges::routes()).merge(channels::routes())
 }

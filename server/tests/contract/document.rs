@@ -4,7 +4,10 @@ use serde_json::Value;
 use yue_engine::model::RejectionCode;
 use yue_server::problem::Code;
 
-use crate::ledger::{Ledger, transfer};
+use crate::{
+    ledger::{Ledger, transfer},
+    wallet::channel::notify,
+};
 
 #[tokio::test]
 async fn the_document_is_as_reviewed() {
@@ -57,6 +60,15 @@ async fn the_examples_work() {
     }
     for example in examples(&document, "/v1/accounts/{address}", "patch") {
         ledger.patch("/v1/accounts/customers:42", &example).await.expect(200);
+    }
+    for path in ["/v1/wallets", "/v1/recharges"] {
+        for example in examples(&document, path, "post") {
+            ledger.post(path, &example).await.expect(201);
+        }
+    }
+    for example in examples(&document, "/v1/channels/{channel}/notifications", "post") {
+        let answer = notify(&ledger, "wechat", &example).await.expect(200);
+        assert_eq!(answer.body["effect"], "credited", "{}", answer.text);
     }
     // The examples of parameters lead to what the examples made.
     let mut reads = 0;

@@ -26,6 +26,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(&docume
 /// A ledger behind its routes.
 pub(crate) struct Ledger {
     pub(crate) router: Router,
+    pub(crate) engine: Engine,
     _directory: TempDir,
 }
 
@@ -63,8 +64,9 @@ impl Ledger {
         config.assets = vec![Asset { code: "USD".into(), scale: 2 }];
         change(&mut config);
         let secrets = Secrets { pepper: [1; 32], token_key: [2; 32], channel_keys: channel_keys() };
-        let wallet = Wallet::new(Engine::open(config).unwrap(), Settings::default(), secrets);
-        Self { router: app(wallet, limits), _directory: directory }
+        let engine = Engine::open(config).unwrap();
+        let wallet = Wallet::new(engine.clone(), Settings::default(), secrets);
+        Self { router: app(wallet, limits), engine, _directory: directory }
     }
 
     /// A ledger with the accounts that most tests need.

@@ -1,3 +1,6 @@
 //! The wallet's contract, one file a resource.
 
+pub(crate) mod channel;
 mod customers;
+mod notifications;
+mod recharges;

@@ -86,18 +86,16 @@ impl Placed {
                 Means { promotion: false, ..self.means }
             }
             Role::Redemption if !self.last => Means { wealth: false, ..self.means },
-            Role::Piece(Source::Balance) if !self.last && code == RejectionCode::InsufficientFunds => self.means,
+            Role::Piece(Source::Balance) if !self.last && code == RejectionCode::InsufficientFunds => {
+                self.means
+            }
             Role::Slot | Role::Redemption | Role::Piece(_) | Role::Other => return None,
         };
         Some(Next { no: no + 1, means })
     }
 
     /// The answer to the payment whose last attempt this is.
-    pub(super) fn answer(
-        &self,
-        id: TransactionId,
-        settled: &Settled<Self>,
-    ) -> Result<Payment, WalletError> {
+    pub(super) fn answer(&self, id: TransactionId, settled: &Settled<Self>) -> Result<Payment, WalletError> {
         if let Err(Rejection { code, operation }) = settled.verdict {
             let of_promotion =
                 matches!(self.plan.role(operation), Role::Slot | Role::Piece(Source::Promotion));
@@ -142,7 +140,11 @@ impl Placed {
     }
 
     /// The holds that it waits with, in the order of its operations; never none.
-    pub(super) fn holds(&self, payment: TransactionId, attempt: TransactionId) -> Vec<(HoldId, &'static str)> {
+    pub(super) fn holds(
+        &self,
+        payment: TransactionId,
+        attempt: TransactionId,
+    ) -> Vec<(HoldId, &'static str)> {
         let slot = self.slot().map(|_| code::SLOT);
         let own = self.plan.pieces.iter().filter(|piece| piece.source != Source::Channel);
         let codes: Vec<&'static str> = slot
@@ -181,9 +183,9 @@ impl Wallet {
         if !self.profile_exists(user) {
             return Err(WalletError::field(WalletCode::NotFound, "/user"));
         }
-        let total = request.total().ok_or_else(|| {
-            WalletError::field(WalletCode::Ledger(RejectionCode::AmountInvalid), "/items")
-        })?;
+        let total = request
+            .total()
+            .ok_or_else(|| WalletError::field(WalletCode::Ledger(RejectionCode::AmountInvalid), "/items"))?;
         let terms = self.merchant_terms(merchant)?;
         let refused = items.iter().position(|item| terms.refused_categories.contains(&item.category));
         if let Some(index) = refused {

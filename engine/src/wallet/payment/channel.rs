@@ -14,12 +14,13 @@ use super::{
     step_id, step_no,
 };
 use crate::{
-    model::{Amount, Rejection, RejectionCode, Timestamp, TransactionId},
+    model::{Amount, RejectionCode, Timestamp, TransactionId},
     wallet::{
-        AccountKind, Channel, Wallet, WalletCode, WalletError,
+        Channel, Notified, SuspenseReason, Wallet, WalletCode, WalletError,
         document::Document,
         names,
         step::{Draft, Settled},
+        suspense::{self, Money},
     },
 };
 
@@ -45,17 +46,10 @@ pub struct ChannelResult {
 /// Why a payment waits no more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum End {
-    /// The channel has the money.
-    Captured {
-        /// The channel's reference of it.
-        reference: String,
-        paid_at: Timestamp,
-    },
+    /// The channel has the money, and the merchant all of the price.
+    Captured(Money),
     /// The channel will not have it.
-    Failed {
-        /// The channel's reference of the attempt.
-        reference: String,
-    },
+    Failed,
     /// The order is off.
     Cancelled,
 }
@@ -71,35 +65,20 @@ impl Document for Ended {
     const TAG: u8 = 21;
 }
 
-/// Why a channel's money is not where it should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Reason {
-    /// The payment did not wait any more.
-    Late,
-    /// It is not what was ordered.
-    AmountDiffers {
-        ordered: Amount,
-    },
-}
-
-/// The record of a channel's money in suspense.
+/// The record of money that came too late: which goes back.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Suspended {
+struct Late {
     payment: TransactionId,
-    channel: Channel,
-    amount: Amount,
-    reference: String,
-    paid_at: Timestamp,
-    reason: Reason,
+    money: Money,
 }
 
-impl Document for Suspended {
+impl Document for Late {
     const TAG: u8 = 22;
 }
 
 /// The record of money that went back to its channel.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Returned {
+struct Returned {
     payment: TransactionId,
 }
 
@@ -127,33 +106,120 @@ struct Waiting {
 }
 
 impl Wallet {
-    /// Applies a channel's word to the payment that it is about; `false` if the channel has no part in such a payment.
-    pub(in crate::wallet) async fn payment_notified(&self, result: &ChannelResult) -> Result<bool, WalletError> {
-        let Some(waiting) = self.waiting(result.order).await else { return Ok(false) };
+    /// Applies a channel's word to the payment that it is about; `None` if there is no payment with a channel's part of
+    /// this id.
+    pub(in crate::wallet) async fn payment_notified(
+        &self,
+        result: &ChannelResult,
+    ) -> Result<Option<Notified>, WalletError> {
+        let Some(waiting) = self.waiting(result.order).await else { return Ok(None) };
         if waiting.channel != result.channel {
-            return Ok(false);
+            let reason = SuspenseReason::OtherChannel;
+            return if result.paid {
+                self.not_taken(result, reason).await.map(Some)
+            } else {
+                Ok(Some(Notified::Unchanged(Some(reason))))
+            };
         }
-        let reference = result.reference.clone();
-        if !result.paid {
-            self.end(&waiting, End::Failed { reference }).await?;
-            return Ok(true);
-        }
-        let ordered = waiting.placed.plan.sum(Source::Channel);
-        if result.amount != ordered {
-            self.suspend_differing(&waiting, result, ordered).await?;
-            return Ok(true);
-        }
-        let captured = End::Captured { reference, paid_at: result.paid_at };
-        let ended = self.end(&waiting, captured).await?;
-        match (&ended.document.end, &ended.verdict) {
-            (End::Captured { .. }, Ok(())) => {}
-            (End::Captured { .. }, Err(refused)) => {
-                self.release_rest(&waiting, *refused).await?;
-                self.send_back(&waiting, result).await?;
+        for _ in 0..Self::TRIES_MAX {
+            let round = match (self.ended(waiting.id).await, result.paid) {
+                (None, true) => self.take(&waiting, result).await?,
+                (None, false) => {
+                    self.end(&waiting, End::Failed).await?;
+                    None
+                }
+                (Some(ended), false) if ended.document.end == End::Failed => Some(Notified::Failed),
+                (Some(_), false) => Some(Notified::Unchanged(None)),
+                (Some(ended), true) => Some(self.paid_after(&waiting, result, &ended).await?),
+            };
+            if round.is_some() {
+                return Ok(round);
             }
-            (End::Failed { .. } | End::Cancelled, Ok(()) | Err(_)) => self.send_back(&waiting, result).await?,
         }
-        Ok(true)
+        Err(Self::overtaken())
+    }
+
+    /// The money of a payment that waits; `None` if it is to be looked at again.
+    async fn take(&self, waiting: &Waiting, result: &ChannelResult) -> Result<Option<Notified>, WalletError> {
+        let money = Money::of(result);
+        let fits = result.amount == waiting.placed.plan.sum(Source::Channel);
+        let from_suspense = match self.suspended(result.channel, &result.reference).await {
+            // The channel was quicker than the payment.
+            Some(early) if early.reason.is_only_early() && fits && early.money == money => true,
+            Some(other) => return Ok(Some(Notified::Suspended(other.reason))),
+            None => false,
+        };
+        if !fits {
+            return self.not_taken(result, SuspenseReason::AmountDiffers).await.map(Some);
+        }
+        let step = step_id(waiting.id, step_no::END);
+        let mut draft = Draft::new(step, Ended { payment: waiting.id, end: End::Captured(money.clone()) });
+        capture(&mut draft, waiting);
+        if from_suspense {
+            let (suspense, channel) = (names::suspense(money.channel), names::channel(money.channel));
+            draft.transfer(&suspense, &channel, money.amount(), code::SUSPENSE);
+        } else {
+            draft.alias(money.alias());
+        }
+        self.submit(draft).await?;
+        Ok(None)
+    }
+
+    /// The money of a payment that does not wait any more.
+    async fn paid_after(
+        &self,
+        waiting: &Waiting,
+        result: &ChannelResult,
+        ended: &Settled<Ended>,
+    ) -> Result<Notified, WalletError> {
+        match (&ended.document.end, &ended.verdict) {
+            (End::Captured(money), Ok(())) if *money.reference == *result.reference => Ok(Notified::Settled),
+            (End::Captured(_), Ok(())) => self.not_taken(result, SuspenseReason::PaidAgain).await,
+            (End::Captured(_), Err(refused)) => {
+                self.release_rest(waiting, refused.code).await?;
+                self.send_back(waiting, result).await
+            }
+            (End::Failed | End::Cancelled, Ok(()) | Err(_)) => self.send_back(waiting, result).await,
+        }
+    }
+
+    /// Money that the payment does not take: to suspense, for people to look at.
+    async fn not_taken(
+        &self,
+        result: &ChannelResult,
+        reason: SuspenseReason,
+    ) -> Result<Notified, WalletError> {
+        tracing::warn!(
+            order = %result.order, channel = result.channel.as_str(), reference = result.reference,
+            amount = result.amount.units(), reason = reason.as_str(), "a payment does not take a channel's money"
+        );
+        let reason = self.suspend(&Money::of(result), reason, None).await?;
+        Ok(reason.map_or(Notified::Unchanged(None), Notified::Suspended))
+    }
+
+    /// Money that nobody waits for: to suspense, and from there back to its channel.
+    async fn send_back(&self, waiting: &Waiting, result: &ChannelResult) -> Result<Notified, WalletError> {
+        if result.amount != waiting.placed.plan.sum(Source::Channel) {
+            return self.not_taken(result, SuspenseReason::AmountDiffers).await;
+        }
+        let late = Late { payment: waiting.id, money: Money::of(result) };
+        let note = self.once(Draft::new(step_id(waiting.id, step_no::LATE), late)).await?;
+        let money = note.document.money;
+        if *money.reference != *result.reference {
+            return self.not_taken(result, SuspenseReason::PaidAgain).await;
+        }
+        let Some(reason) = self.suspend(&money, SuspenseReason::PaidLate, None).await? else {
+            return Ok(Notified::Unchanged(None));
+        };
+        let held = self.suspended(money.channel, &money.reference).await;
+        if held.is_some_and(|held| held.money.units == money.units) {
+            let original = (suspense::suspense_id(money.channel, &money.reference), 0);
+            let document = Returned { payment: waiting.id };
+            let mut draft = Draft::new(step_id(waiting.id, step_no::RETURN), document);
+            draft.reverse(original, (money.amount(), Draft::<Returned>::CNY_SCALE), code::SUSPENSE);
+            self.once(draft).await?.posted()?;
+        }
+        Ok(Notified::Suspended(reason))
     }
 
     /// Gives back all that a payment has set aside.
@@ -178,7 +244,7 @@ impl Wallet {
     /// When a payment's wait ended with its capture.
     pub(super) async fn captured_at(&self, payment: TransactionId) -> Option<Timestamp> {
         let ended = self.ended(payment).await?;
-        let captured = matches!(ended.document.end, End::Captured { .. }) && ended.verdict.is_ok();
+        let captured = matches!(ended.document.end, End::Captured(_)) && ended.verdict.is_ok();
         captured.then_some(ended.decided_at)
     }
 
@@ -187,10 +253,10 @@ impl Wallet {
         self.find(step_id(payment, step_no::END)).await
     }
 
-    /// Whether late money is in suspense, and whether it went back.
+    /// Whether money came too late, and whether it went back.
     pub(super) async fn late(&self, payment: TransactionId) -> (bool, bool) {
-        let suspended: Option<Settled<Suspended>> = self.find(step_id(payment, step_no::LATE)).await;
-        if suspended.is_none_or(|settled| settled.verdict.is_err()) {
+        let late: Option<Settled<Late>> = self.find(step_id(payment, step_no::LATE)).await;
+        if late.is_none() {
             return (false, false);
         }
         let returned: Option<Settled<Returned>> = self.find(step_id(payment, step_no::RETURN)).await;
@@ -203,74 +269,20 @@ impl Wallet {
         Some(Waiting { id: payment, attempt, placed: settled.document, channel })
     }
 
-    /// Ends a payment's wait, unless something has before.
+    /// Gives back what a payment has set aside, unless something has ended its wait before.
     async fn end(&self, waiting: &Waiting, end: End) -> Result<Settled<Ended>, WalletError> {
         let step = step_id(waiting.id, step_no::END);
-        for _ in 0..Self::TRIES_MAX {
-            if let Some(found) = self.find(step).await {
-                return Ok(found);
-            }
-            let captures = matches!(end, End::Captured { .. });
-            let mut draft = Draft::new(step, Ended { payment: waiting.id, end: end.clone() });
-            if captures {
-                capture(&mut draft, waiting);
-            } else {
-                release(&mut draft, waiting);
-            }
-            if let Some(settled) = self.submit(draft).await? {
-                return Ok(settled);
-            }
+        if let Some(found) = self.find(step).await {
+            return Ok(found);
         }
-        Err(Self::overtaken())
-    }
-
-    /// Money that nobody waits for: to suspense, and from there back to its channel.
-    async fn send_back(&self, waiting: &Waiting, result: &ChannelResult) -> Result<(), WalletError> {
-        let late = step_id(waiting.id, step_no::LATE);
-        self.suspend(late, waiting, result, Reason::Late).await?;
-        let step = step_id(waiting.id, step_no::RETURN);
-        let mut draft = Draft::new(step, Returned { payment: waiting.id });
-        draft.reverse((late, 0), (result.amount, Draft::<Returned>::CNY_SCALE), code::SUSPENSE);
-        self.once(draft).await
-    }
-
-    /// Money that is not what was ordered: to suspense, for people to look at. The payment waits on.
-    async fn suspend_differing(
-        &self,
-        waiting: &Waiting,
-        result: &ChannelResult,
-        ordered: Amount,
-    ) -> Result<(), WalletError> {
-        let mut name = waiting.id.0.to_be_bytes().to_vec();
-        name.extend_from_slice(result.reference.as_bytes());
-        tracing::warn!(
-            payment = %waiting.id, channel = result.channel.as_str(), reference = result.reference,
-            ordered = ordered.units(), amount = result.amount.units(),
-            "a channel reports another amount than was ordered: booked to suspense"
-        );
-        let step = names::derive("payment-differs", &name, 0);
-        self.suspend(step, waiting, result, Reason::AmountDiffers { ordered }).await
-    }
-
-    async fn suspend(
-        &self,
-        step: TransactionId,
-        waiting: &Waiting,
-        result: &ChannelResult,
-        reason: Reason,
-    ) -> Result<(), WalletError> {
-        let ChannelResult { channel, amount, ref reference, paid_at, .. } = *result;
-        let reference = reference.clone();
-        let document = Suspended { payment: waiting.id, channel, amount, reference, paid_at, reason };
-        let mut draft = Draft::new(step, document);
-        draft.transfer(&names::channel(channel), &names::suspense(channel), amount, code::SUSPENSE);
-        self.ensure(names::suspense(channel), AccountKind::OPEN_CREDIT).await?;
+        let mut draft = Draft::new(step, Ended { payment: waiting.id, end });
+        release(&mut draft, waiting);
         self.once(draft).await
     }
 
     /// A capture that was refused for something else than its holds has left them: they need not wait for time.
-    async fn release_rest(&self, waiting: &Waiting, refused: Rejection) -> Result<(), WalletError> {
-        match refused.code {
+    async fn release_rest(&self, waiting: &Waiting, refused: RejectionCode) -> Result<(), WalletError> {
+        match refused {
             RejectionCode::HoldExpired | RejectionCode::HoldReleased | RejectionCode::HoldCaptured => Ok(()),
             RejectionCode::AmountInvalid
             | RejectionCode::TransactionNotFound
@@ -297,11 +309,8 @@ impl Wallet {
     }
 
     /// A step that nothing can overtake but a copy of itself.
-    async fn once<D: Document>(&self, draft: Draft<D>) -> Result<(), WalletError> {
-        match self.submit(draft).await? {
-            Some(settled) => settled.posted(),
-            None => Err(Self::overtaken()),
-        }
+    async fn once<D: Document>(&self, draft: Draft<D>) -> Result<Settled<D>, WalletError> {
+        self.submit(draft).await?.ok_or_else(Self::overtaken)
     }
 }
 

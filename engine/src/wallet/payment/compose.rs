@@ -136,8 +136,7 @@ pub(super) fn pieces(items: &[Amount], discounts: &[Amount], own: Amount) -> Vec
         let balance = rest.min(own);
         own = own.checked_sub(balance).unwrap_or_default();
         let channel = rest.checked_sub(balance).unwrap_or_default();
-        let sources =
-            [(Source::Promotion, discount), (Source::Balance, balance), (Source::Channel, channel)];
+        let sources = [(Source::Promotion, discount), (Source::Balance, balance), (Source::Channel, channel)];
         let some = sources.into_iter().filter(|(_, amount)| *amount > Amount::ZERO);
         pieces.extend(some.map(|(source, amount)| Piece { item, source, amount }));
     }

@@ -216,11 +216,9 @@ impl Wallet {
             return if now < expires_at { PaymentStatus::AwaitingChannel } else { PaymentStatus::Expired };
         };
         let without_money = match (&ended.document.end, &ended.verdict) {
-            (End::Captured { .. }, Ok(())) => return PaymentStatus::Paid,
+            (End::Captured(_), Ok(())) => return PaymentStatus::Paid,
             (_, Err(refused)) if refused.code == RejectionCode::HoldExpired => PaymentStatus::Expired,
-            (End::Captured { .. } | End::Failed { .. } | End::Cancelled, Ok(()) | Err(_)) => {
-                PaymentStatus::Cancelled
-            }
+            (End::Captured(_) | End::Failed | End::Cancelled, Ok(()) | Err(_)) => PaymentStatus::Cancelled,
         };
         match self.late(id).await {
             (false, _) => without_money,

@@ -12,7 +12,12 @@ const ORDER: [Source; 3] = [Source::Balance, Source::Channel, Source::Promotion]
 
 /// What each piece gives back of `amount`, when `refunded` of each is back already: the item's alone, or all items' in
 /// their order. `None` if there is less left.
-pub(super) fn split(plan: &Plan, refunded: &[Amount], amount: Amount, item: Option<u8>) -> Option<Vec<Amount>> {
+pub(super) fn split(
+    plan: &Plan,
+    refunded: &[Amount],
+    amount: Amount,
+    item: Option<u8>,
+) -> Option<Vec<Amount>> {
     let mut order: Vec<usize> = (0..plan.pieces.len()).collect();
     order.sort_by_key(|&index| {
         let piece = plan.pieces.get(index);
@@ -54,12 +59,13 @@ mod tests {
     #[test]
     fn own_money_first_the_coupon_last() {
         use Source::{Balance, Channel, Promotion};
-        let check = |pieces: &[(u8, Source, u64)], refunded: &[u64], amount, item, expected: Option<&[u64]>| {
-            let refunded: Vec<_> = refunded.iter().copied().map(Amount).collect();
-            let shares = split(&plan(pieces), &refunded, Amount(amount), item);
-            let expected = expected.map(|units| units.iter().copied().map(Amount).collect::<Vec<_>>());
-            assert_eq!(shares, expected, "{amount} of {pieces:?}");
-        };
+        let check =
+            |pieces: &[(u8, Source, u64)], refunded: &[u64], amount, item, expected: Option<&[u64]>| {
+                let refunded: Vec<_> = refunded.iter().copied().map(Amount).collect();
+                let shares = split(&plan(pieces), &refunded, Amount(amount), item);
+                let expected = expected.map(|units| units.iter().copied().map(Amount).collect::<Vec<_>>());
+                assert_eq!(shares, expected, "{amount} of {pieces:?}");
+            };
         // Of 80 cash and a coupon of 20 a refund of 60 is all cash.
         let coupon = [(0, Promotion, 20), (0, Balance, 80)];
         check(&coupon, &[], 60, None, Some(&[0, 60]));
