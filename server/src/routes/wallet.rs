@@ -2,6 +2,9 @@
 
 pub(crate) mod channels;
 pub(crate) mod customers;
+pub(crate) mod merchants;
+pub(crate) mod payments;
+pub(crate) mod promotions;
 pub(crate) mod recharges;
 
 use axum::Router;
@@ -10,5 +13,11 @@ use crate::app::App;
 
 /// All of them.
 pub(crate) fn routes() -> Router<App> {
-    Router::new().merge(customers::routes()).merge(recharges::routes()).merge(channels::routes())
+    Router::new()
+        .merge(customers::routes())
+        .merge(recharges::routes())
+        .merge(channels::routes())
+        .merge(merchants::routes())
+        .merge(promotions::routes())
+        .merge(payments::routes())
 }

@@ -1,8 +1,14 @@
 //! The JSON shapes of the wallet.
 
+pub(crate) mod auth;
 pub(crate) mod customer;
+pub(crate) mod list;
+pub(crate) mod merchant;
 pub(crate) mod notification;
+pub(crate) mod payment;
+pub(crate) mod promotion;
 pub(crate) mod recharge;
+pub(crate) mod refund;
 
 use yue_engine::{
     model::{Amount, RejectionCode, RequestedAmount},
