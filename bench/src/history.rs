@@ -36,7 +36,8 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error:
     let mut balance = engine.account(&hot).expect("the account is open").posted;
     for _ in 0..PAGES {
         let started = Instant::now();
-        let page = engine.history(&hot, HistoryQuery { cursor, ..query }).await.expect("the account is open");
+        let page =
+            engine.history(&hot, HistoryQuery { cursor, ..query }).await?.expect("the account is open");
         newest.push(started.elapsed());
         for row in page.items {
             assert_eq!(row.balance, balance, "each row's balance is the one before the next row");
@@ -57,12 +58,12 @@ pub(crate) async fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error:
     for _ in 0..PAGES {
         let position = yue_engine::model::Position(head - numbers.below(head / 2));
         let started = Instant::now();
-        let point = engine.balance_at(&hot, Point::Position(position)).await.expect("the account was open");
+        let point = engine.balance_at(&hot, Point::Position(position)).await?.expect("the account was open");
         balances.push(started.elapsed());
         let started = Instant::now();
         let page = engine
             .history(&hot, HistoryQuery { to: Some(point.at.plus_nanos(1)), ..query })
-            .await
+            .await?
             .expect("the account is open");
         anywhere.push(started.elapsed());
         let first = page.items.first().expect("a page from inside has rows");

@@ -1,11 +1,16 @@
 //! The offline check of a data directory, from outside: what `yue verify` does.
 //!
-//! Owns no state of the engine. Walks the whole journal, rebuilds every balance through the same `apply`, checks the
-//! promises that a stored journal can show, and compares the index with what was rebuilt. Never writes. Invariant: a
-//! directory that passes is one that the engine would start on, with the same balances.
+//! Owns no state of the engine. Walks the journal once, rebuilds every balance through the same `apply`, checks the
+//! promises that a stored journal can show, and reads the index along with it, each block once, to compare all of its
+//! records, ids and history with what was rebuilt. Never writes. Invariant: a directory that passes is one that the engine
+//! would start on, with the same balances and the same past.
 
 mod books;
 mod comparison;
+mod digest;
+mod holds;
+mod past;
+mod postings;
 
 use std::{fs::File, path::Path};
 
@@ -39,7 +44,7 @@ pub struct Report {
     pub turnover: Vec<(String, u128)>,
     /// The position up to which the index was compared; zero if there is none (a start rebuilds it).
     pub indexed: Position,
-    /// Rows of history that were compared with the journal.
+    /// Rows of history that were compared with the journal: all accounts', up to `indexed`.
     pub history_rows: u64,
     /// What is wrong, at most [`Report::FINDINGS_MAX`].
     pub findings: Vec<String>,
@@ -55,8 +60,13 @@ impl Report {
         self.findings.is_empty()
     }
 
+    /// Whether another finding would be dropped.
+    fn is_full(&self) -> bool {
+        self.findings.len() >= Self::FINDINGS_MAX
+    }
+
     fn find(&mut self, finding: impl FnOnce() -> String) {
-        if self.findings.len() < Self::FINDINGS_MAX {
+        if !self.is_full() {
             self.findings.push(finding());
         }
     }
@@ -82,19 +92,31 @@ pub enum AuditError {
 /// How far a check is.
 #[derive(Clone, Copy, Debug)]
 pub enum Progress {
-    /// Walking the journal.
+    /// Walking the journal, and the index's records and history beside it.
     Journal {
         /// Records walked.
         records: u64,
+        /// Records that were acknowledged.
+        of: u64,
     },
-    /// Comparing the index.
+    /// Comparing the index's ids.
+    Ids {
+        /// Ids read.
+        ids: u64,
+        /// Ids that the journal has up to the index's watermark.
+        of: u64,
+    },
+    /// Looking each id up, because the ids differ.
     Index {
-        /// Records compared.
+        /// Records looked up.
         records: u64,
-        /// Records to compare.
+        /// Records to look up.
         of: u64,
     },
 }
+
+/// Records between two reports of progress.
+const PROGRESS_RECORDS: u64 = 1 << 16;
 
 /// Checks a data directory that no engine runs on.
 ///
@@ -106,19 +128,28 @@ pub fn verify(data: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report,
     let index_options = IndexOptions::default();
     let index = data.join("index");
     let index = index.join("CURRENT").exists().then_some(index);
-    let mut comparison = index.map(|index| Comparison::open(&index, &index_options)).transpose()?;
+    let comparison = index.map(|index| Comparison::open(&index, &index_options)).transpose()?;
     let watermark = comparison.as_ref().map_or(Checkpoint::default(), Comparison::watermark);
 
     let mut report = Report { indexed: watermark.position, ..Report::default() };
+    let mut past = comparison.as_ref().map(Comparison::past).transpose()?;
     let mut books = Books::default();
     let journal = JournalReader::open(data, &JournalOptions::default())?;
+    let of = journal.witnessed().0;
     let walked = journal.verify(&mut |group| {
-        for (index, frame) in (0..).zip(group.frames()) {
-            let after = Position(group.first.plus(index).0 - 1);
+        for (index, frame) in (0_u32..).zip(group.frames()) {
+            let position = group.first.plus(u64::from(index));
+            let after = Position(position.0 - 1);
             let broken = |reason: String| JournalError::Broken { after, reason };
             let bytes = frame.map_err(|error| broken(error.to_string()))?;
             let record = Record::decode(bytes).map_err(|error| broken(error.to_string()))?;
-            books.take(after.next(), &record, &mut report);
+            books.take(position, &record, &mut report);
+            if let Some(past) = &mut past {
+                past.take((position, group.at.plus_nanos(i64::from(index)), bytes), &record, &mut report);
+            }
+            if position.0.is_multiple_of(PROGRESS_RECORDS) {
+                progress(Progress::Journal { records: position.0, of });
+            }
         }
         let head = group.head();
         if head.position == watermark.position && watermark.position > Position::ZERO {
@@ -130,9 +161,9 @@ pub fn verify(data: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report,
             if let Some(comparison) = &comparison {
                 comparison.state(&books, &mut report);
             }
-        }
-        if group.first.0 / 65_536 != head.position.0 / 65_536 {
-            progress(Progress::Journal { records: head.position.0 });
+            if let Some(past) = &past {
+                past.ends(&books, &mut report);
+            }
         }
         Ok(())
     })?;
@@ -142,8 +173,8 @@ pub fn verify(data: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report,
     (report.position, report.head) = (walked.head.position, walked.head.hash);
     (report.witnessed, report.groups) = (walked.witnessed.position, walked.groups);
     books.finish(&mut report);
-    if let Some(comparison) = &mut comparison {
-        comparison.past(&journal, &mut report, progress)?;
+    if let Some(past) = past {
+        past.finish(&journal, &mut report, progress)?;
     }
     Ok(report)
 }

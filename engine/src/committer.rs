@@ -1,8 +1,9 @@
 //! The committer: one a partition, the only writer of the journal.
 //!
 //! Owns positions, times and the chain's end. A plain state machine: [`Committer::step`] takes what all shards have
-//! queued, in the order of the queue, and writes it as one group. Never decides. Invariant: a notice is given out only
-//! after the group is on disk; the first error is the last step (the caller aborts).
+//! queued, in the order of the queue, and writes it as one group. Never decides. Invariants: a notice is given out only
+//! after the group is on disk; times grow strictly, and none lies before the stamp of its record's decision; the first
+//! error is the last step (the caller aborts).
 
 use smallvec::SmallVec;
 
@@ -42,7 +43,9 @@ impl<J: Journal> Committer<J> {
         sealed: Checkpoint,
     ) -> Result<Committed, JournalError> {
         let head = self.journal.head();
-        let at = head.at.plus_nanos(1).max(wall);
+        // The clock may have been set back since a shard read it: no record is older than its decision.
+        let stamp = batches.iter().map(|batch| batch.stamp).max().unwrap_or(wall);
+        let at = head.at.plus_nanos(1).max(wall).max(stamp);
         let count = batches.iter().map(|batch| batch.count).sum();
         assert!(count > 0, "a group has at least one record");
         let notices = self.notices(head, at, &batches);
@@ -112,5 +115,38 @@ impl GroupLimits {
             batches.iter().map(|batch| usize::try_from(batch.count).unwrap_or(usize::MAX)).sum();
         let bytes: usize = batches.iter().map(|batch| batch.records.len()).sum();
         records >= self.records_max || bytes >= self.bytes_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        journal::{Record, faulty::FaultyJournal},
+        model::{AccountChange, AccountNo},
+    };
+
+    fn batch(stamp: Timestamp) -> Batch {
+        let record =
+            Record::AccountChanged { no: AccountNo(0), change: AccountChange::default(), decided_at: stamp };
+        let mut records = Vec::new();
+        Group::frame(&mut records, &record);
+        Batch { shard: ShardNo(0), records, count: 1, stamp, foreign: Vec::new() }
+    }
+
+    #[test]
+    fn times_grow_and_follow_the_stamps() {
+        let mut committer = Committer::new(FaultyJournal::new(), 1);
+        let mut check = |wall: i64, stamps: &[i64], expected: i64| {
+            let batches = stamps.iter().map(|&stamp| batch(Timestamp(stamp))).collect();
+            let committed = committer.step(batches, Timestamp(wall), Checkpoint::default()).unwrap();
+            assert_eq!(committed.group.at, Timestamp(expected), "clock {wall}, stamps {stamps:?}");
+        };
+        check(100, &[90], 100);
+        // The clock was set back after the shards had read it.
+        check(50, &[120, 110], 120);
+        check(50, &[50, 50], 122);
+        check(50, &[50], 124);
+        check(200, &[50], 200);
     }
 }

@@ -41,6 +41,13 @@ pub struct Config {
     pub expiry_interval_ms: u64,
     /// Milliseconds that a command waits for a change of its account to land before it is refused (`overloaded`).
     pub change_wait_ms_max: u64,
+    /// Milliseconds that a read waits for the index to show what is acknowledged before it is refused (`overloaded`).
+    /// The index is at most `index_lag_records_max` behind, about a second of work.
+    pub read_wait_ms_max: u64,
+    /// First parts of addresses (`customers`, `merchants`); an opening with one more is refused (`overflow`). Each is a
+    /// row of the trial balance for each of its assets, which is one answer, and is written with each segment: 4,096
+    /// make about half a megabyte.
+    pub address_groups_max: usize,
     /// Rows of one page of any list.
     pub page_rows_max: usize,
 }
@@ -67,6 +74,8 @@ impl Config {
             storage_reserve_percent: 5,
             expiry_interval_ms: 20,
             change_wait_ms_max: 5_000,
+            read_wait_ms_max: 5_000,
+            address_groups_max: 4_096,
             page_rows_max: 1_000,
         }
     }

@@ -6,6 +6,7 @@
 
 mod account;
 mod claims;
+mod groups;
 
 use std::sync::{
     Arc,
@@ -18,8 +19,10 @@ use tokio::sync::oneshot;
 
 pub(crate) use account::{AccountEntry, Flags, PublishedBalance, PublishedRules};
 pub(crate) use claims::{Claim, Claims, Found};
+use groups::Groups;
 
 use crate::{
+    config::Config,
     model::{AccountNo, AccountOpening, Address, AssetNo, HoldId, Position, Timestamp, TransactionId},
     shard::ShardNo,
     view::Unavailable,
@@ -37,12 +40,14 @@ enum AddressState {
 
 /// What [`Directory::claim_address`] found.
 pub(crate) enum AddressClaim {
-    /// The caller opens the account under this number.
-    Claimed(AccountNo),
+    /// The caller opens the account.
+    Claimed,
     /// Somebody else's opening is in flight.
     InFlight(Settled),
     /// It is open.
     Open(AccountNo),
+    /// Its first part would be one too many.
+    GroupsFull,
 }
 
 /// Where a live or not yet sealed hold lives.
@@ -57,6 +62,7 @@ pub(crate) struct Directory {
     ordered: SkipMap<Address, AccountNo>,
     /// By account number. `None` where a number was given out before a restart and its opening never reached the disk.
     accounts: boxcar::Vec<Option<AccountEntry>>,
+    groups: Groups,
     pub(crate) transactions: Claims<TransactionId, Position>,
     pub(crate) holds: Claims<HoldId, HoldPlace>,
     /// By shard: the last group that it was told of, and the last one that it shows.
@@ -70,6 +76,7 @@ impl Directory {
             addresses: DashMap::default(),
             ordered: SkipMap::new(),
             accounts: boxcar::Vec::new(),
+            groups: Groups::default(),
             transactions: Claims::default(),
             holds: Claims::default(),
             progress: (0..shards).map(|_| Default::default()).collect(),
@@ -89,7 +96,10 @@ impl Directory {
         };
         let entries = self.accounts.iter().filter_map(|(no, entry)| entry.as_ref().map(|entry| (no, entry)));
         let busy = |(no, entry): (usize, &AccountEntry)| {
-            (entry.is_marked() || !entry.is_quiet()).then(|| format!("account {no} is marked or entered"))
+            let marked = entry.is_marked() || !entry.is_quiet();
+            let unopened = entry.opened_at().0 == Position::ZERO;
+            (marked || unopened)
+                .then(|| format!("account {no} is marked or entered, or has a number in vain"))
         };
         let claims = (self.transactions.in_flight(), self.holds.in_flight());
         let claimed = || (claims != (0, 0)).then(|| format!("ids in flight: {claims:?}"));
@@ -166,9 +176,9 @@ impl Directory {
         self.ordered.len()
     }
 
-    /// Claims an address for an opening.
-    pub(crate) fn claim_address(&self, opening: &Arc<AccountOpening>, asset: AssetNo) -> AddressClaim {
-        match self.addresses.entry(opening.address.clone()) {
+    /// Claims an address for an opening, if its first part is one of at most `groups_max`.
+    pub(crate) fn claim_address(&self, address: &Address, groups_max: usize) -> AddressClaim {
+        match self.addresses.entry(address.clone()) {
             Entry::Occupied(mut occupied) => match occupied.get_mut() {
                 AddressState::Open(no) => AddressClaim::Open(*no),
                 AddressState::Opening(waiters) => {
@@ -178,14 +188,24 @@ impl Directory {
                 }
             },
             Entry::Vacant(vacant) => {
+                if !self.groups.enter(address, groups_max) {
+                    return AddressClaim::GroupsFull;
+                }
                 vacant.insert(AddressState::Opening(Vec::new()));
-                let shard = ShardNo(opening.address.shard(self.shards));
-                let index = self.accounts.push(Some(AccountEntry::new(Arc::clone(opening), asset, shard)));
-                AddressClaim::Claimed(AccountNo(
-                    u32::try_from(index).expect("fewer accounts than ACCOUNTS_MAX"),
-                ))
+                AddressClaim::Claimed
             }
         }
+    }
+
+    /// Gives the account of a claimed address its number; `None` if there are too many. Only the owning shard calls
+    /// this.
+    pub(crate) fn add_account(&self, opening: &Arc<AccountOpening>, asset: AssetNo) -> Option<AccountNo> {
+        // Each shard may be at this at once.
+        let room = Config::ACCOUNTS_MAX - u32::from(Config::SHARDS_MAX);
+        u32::try_from(self.accounts.count()).ok().filter(|&count| count < room)?;
+        let shard = ShardNo(opening.address.shard(self.shards));
+        let index = self.accounts.push(Some(AccountEntry::new(Arc::clone(opening), asset, shard)));
+        u32::try_from(index).ok().map(AccountNo)
     }
 
     /// The opening is on disk: the account can be found from now on.
@@ -203,6 +223,7 @@ impl Directory {
     pub(crate) fn abandon_opening(&self, address: &Address, why: Unavailable) {
         let opening = |_: &Address, state: &AddressState| matches!(state, AddressState::Opening(_));
         if let Some((_, AddressState::Opening(waiters))) = self.addresses.remove_if(address, opening) {
+            self.groups.leave(address);
             wake(waiters, Err(why));
         }
     }
@@ -213,6 +234,7 @@ impl Directory {
             self.accounts.push(None);
         }
         let shard = ShardNo(opening.address.shard(self.shards));
+        self.groups.enter(&opening.address, usize::MAX);
         self.addresses.insert(opening.address.clone(), AddressState::Open(no));
         self.ordered.insert(opening.address.clone(), no);
         let index = self.accounts.push(Some(AccountEntry::new(opening, asset, shard)));

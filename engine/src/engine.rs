@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     clock::Clock,
@@ -55,7 +58,7 @@ impl Drop for Inner {
 
 impl Inner {
     fn stop(&self) {
-        self.front.state.stopping.store(true, Ordering::Relaxed);
+        self.front.state.stopping.store(true, Ordering::SeqCst);
         let Some(threads) = self.threads.take() else { return };
         while self.front.counters.in_flight() > 0 {
             std::thread::sleep(Duration::from_millis(1));
@@ -199,43 +202,61 @@ impl Engine {
     }
 
     /// A transaction or final refusal; waits for one in flight.
-    pub async fn transaction(&self, id: TransactionId) -> Option<TransactionView> {
+    ///
+    /// # Errors
+    /// The index does not show it in time.
+    pub async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionView>, Unavailable> {
         self.0.front.transaction(id).await
     }
 
     /// A hold; waits for one in flight.
-    pub async fn hold(&self, id: HoldId) -> Option<HoldView> {
+    ///
+    /// # Errors
+    /// The index does not show it in time.
+    pub async fn hold(&self, id: HoldId) -> Result<Option<HoldView>, Unavailable> {
         self.0.front.hold_view(id).await
     }
 
     /// An account's posted changes, newest first; `None` if there is no such account.
+    ///
+    /// # Errors
+    /// The index does not show what is acknowledged in time.
     pub async fn history(
         &self,
         address: &Address,
         query: HistoryQuery,
-    ) -> Option<Page<HistoryEntry, HistoryCursor>> {
+    ) -> Result<Option<Page<HistoryEntry, HistoryCursor>>, Unavailable> {
         self.0.front.history(address, query).await
     }
 
     /// An account's balance at a point; `None` if there is no such account or the point is before its opening.
-    pub async fn balance_at(&self, address: &Address, point: Point) -> Option<BalanceView> {
+    ///
+    /// # Errors
+    /// The index does not show what is acknowledged in time.
+    pub async fn balance_at(
+        &self,
+        address: &Address,
+        point: Point,
+    ) -> Result<Option<BalanceView>, Unavailable> {
         self.0.front.balance_at(address, point).await
     }
 
     /// The turnover of all accounts at one position that has everything acknowledged before this call.
     ///
     /// # Errors
-    /// The engine has stopped, or too many ask at once.
+    /// The engine has stopped, too many ask at once, or the index does not show what is acknowledged in time.
     pub async fn trial_balance(&self) -> Result<TrialBalance, Unavailable> {
         let front = &self.0.front;
-        front.index.wait_for(front.state.synced()).await;
+        front.indexed(front.state.synced()).await?;
         let (reply, answer) = oneshot::channel();
         self.0.questions.try_send(reply).map_err(|error| match error {
             crossbeam::channel::TrySendError::Full(_) => Unavailable::Overloaded("the index"),
             crossbeam::channel::TrySendError::Disconnected(_) => Unavailable::Stopping,
         })?;
-        let found = answer.await.map_err(|_| Unavailable::Stopping)?;
-        front.shown(found.position).await;
+        let most = Duration::from_millis(front.config.read_wait_ms_max);
+        let found = timeout(most, answer).await.map_err(|_| Unavailable::Overloaded("the index"))?;
+        let found = found.map_err(|_| Unavailable::Stopping)?;
+        front.shown(found.position).await?;
         let asset = |code: &str| {
             let no = front.assets.find(code);
             let no = no.unwrap_or_else(|| fatal(&format_args!("asset {code} is in use, but unknown")));
@@ -297,7 +318,10 @@ impl Engine {
 
     /// The journal's records after a position as events, in order and without a gap; at most `limit`. Empty at the end:
     /// [`Engine::head`] tells when there is more.
-    pub async fn events(&self, after: Position, limit: usize) -> Vec<EventView> {
+    ///
+    /// # Errors
+    /// The index does not show what is acknowledged in time.
+    pub async fn events(&self, after: Position, limit: usize) -> Result<Vec<EventView>, Unavailable> {
         self.0.front.events(after, limit, self.0.clock.now()).await
     }
 

@@ -8,6 +8,8 @@ mod accounts;
 mod reads;
 mod resolve;
 mod submit;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{
     Arc,

@@ -28,6 +28,7 @@ mod posting_block;
 mod reader;
 mod record_block;
 mod run_merge;
+mod scan;
 mod sealer;
 mod store;
 mod tail;
@@ -44,7 +45,9 @@ use crate::{
 
 pub use follower::{Follower, Frozen};
 pub use open::{Opened, RecoveredAccount, open, open_read_only, watermark_of};
+pub(crate) use posting_block::{PostingRun, StoredPosting};
 pub use reader::Index;
+pub(crate) use scan::{PostingScan, RecordScan, StoredRecord};
 pub use sealer::{Sealed, Sealer};
 
 /// The limits and sizes of an index.

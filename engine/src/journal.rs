@@ -9,7 +9,6 @@ mod check;
 mod codec;
 pub mod faulty;
 mod group;
-mod manifest;
 mod record;
 pub mod rocks;
 mod witness;

@@ -12,6 +12,7 @@ mod front;
 pub mod index;
 pub mod journal;
 pub mod ledger;
+mod manifest;
 pub mod metrics;
 pub mod model;
 mod recovery;

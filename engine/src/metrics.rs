@@ -2,7 +2,13 @@
 //!
 //! Owns plain atomics. Never blocks, never allocates on the payment's way.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{
+    Arc,
+    atomic::{
+        AtomicU64, AtomicUsize,
+        Ordering::{Relaxed, SeqCst},
+    },
+};
 
 use crate::model::{Rejection, RejectionCode};
 
@@ -68,28 +74,35 @@ pub(crate) struct Counters {
     clock_jumps: AtomicU64,
 }
 
-impl Counters {
-    /// Counts a command in, unless `max` are in flight.
-    pub(crate) fn enter(&self, commands: usize, max: usize) -> bool {
-        let before = self.in_flight.fetch_add(commands, Relaxed);
-        let admitted = before + commands <= max;
-        if !admitted {
-            self.in_flight.fetch_sub(commands, Relaxed);
-        }
-        admitted
-    }
+/// Counts an opening or a change of an account as in flight, as long as it lives.
+pub(crate) struct InFlight(Arc<Counters>);
 
-    /// Counts commands in that are about to be refused and counted out.
-    pub(crate) fn force_enter(&self, commands: usize) {
-        self.in_flight.fetch_add(commands, Relaxed);
+impl InFlight {
+    /// Of one that is counted in.
+    pub(crate) fn new(counters: &Arc<Counters>) -> Self {
+        Self(Arc::clone(counters))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.left();
+    }
+}
+
+impl Counters {
+    /// Counts commands in; tells how many are in flight with them. A stop sets its flag before it looks at the count,
+    /// and who enters counts before it looks at the flag: one of them sees the other.
+    pub(crate) fn enter(&self, commands: usize) -> usize {
+        self.in_flight.fetch_add(commands, SeqCst) + commands
     }
 
     pub(crate) fn left(&self) {
-        self.in_flight.fetch_sub(1, Relaxed);
+        self.in_flight.fetch_sub(1, SeqCst);
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Relaxed)
+        self.in_flight.load(SeqCst)
     }
 
     pub(crate) fn decided(&self, verdict: Result<(), Rejection>) {

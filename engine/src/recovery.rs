@@ -23,7 +23,7 @@ use crate::{
     journal::{Checkpoint, Group, Journal, JournalError, JournalOptions, Record, rocks::RocksJournal},
     ledger::Ledger,
     model::{AccountNo, AccountOpening, Asset, Assets, Position, Timestamp, TransactionId},
-    shard::{Flushed, Input, Shard, ShardNo},
+    shard::{Input, Outgoing, Shard, ShardNo},
     threads::{Shared, Threads, forget_sealed, watch_storage},
 };
 
@@ -172,7 +172,7 @@ fn assemble<J: Journal>(
     let mut assets = Assets::new(config.assets.iter().cloned())?;
     let mut ledgers: Vec<Ledger> = (0..config.shards).map(|_| Ledger::new()).collect();
     recover_accounts(&follower, openings, &shared.directory, &mut assets, &mut ledgers)?;
-    // `at` never lies before the stamps of what the journal has by more than the clocks' own differences.
+    // The last time is not before any stamp, unless it was written when times did not follow the stamps.
     let stamp = stamp.max(head.at);
     let shards = (0..).map(ShardNo).zip(ledgers).map(|(no, ledger)| {
         Shard::new(
@@ -277,9 +277,10 @@ pub(crate) fn settle_overdue<J: Journal>(
         let more = ticks.contains(&true);
         let mut batches = Vec::new();
         for shard in &mut assembled.shards {
-            let Flushed { batch, messages } = shard.flush();
-            assert!(messages.is_empty(), "an expiry tells other shards through the journal only");
-            batches.extend(batch);
+            batches.extend(shard.flush().outgoing().map(|outgoing| match outgoing {
+                Outgoing::Batch(batch) => batch,
+                Outgoing::Message(..) => panic!("an expiry tells other shards through the journal only"),
+            }));
         }
         if batches.is_empty() {
             return Ok(());

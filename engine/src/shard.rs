@@ -32,7 +32,9 @@ use crate::{
     model::{AccountNo, CellKind, HoldId, Position, Timestamp},
     view::Unavailable,
 };
-pub(crate) use message::{Batch, Envelope, Foreign, ForeignEffect, Input, Look, ShardNo, ShardSet, Synced};
+pub(crate) use message::{
+    AccountReply, Batch, Envelope, Foreign, ForeignEffect, Input, Look, ShardNo, ShardSet, Synced,
+};
 
 /// See the module.
 pub(crate) struct Shard {
@@ -69,10 +71,39 @@ enum Work {
     Expiry(HoldId),
 }
 
-/// What a shard has to send: first the batch to the journal's queue, then the messages.
+/// What a shard has to send. Whoever sends takes it one by one, so that its order is written down here alone.
 pub(crate) struct Flushed {
-    pub(crate) batch: Option<Batch>,
-    pub(crate) messages: Vec<(ShardNo, Input)>,
+    batch: Option<Batch>,
+    messages: Vec<(ShardNo, Input)>,
+}
+
+/// One of the things that a shard sends.
+pub(crate) enum Outgoing {
+    /// To the journal's queue.
+    Batch(Batch),
+    /// To another shard.
+    Message(ShardNo, Input),
+}
+
+impl Flushed {
+    /// What is on its way to the journal.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn batch(&self) -> Option<&Batch> {
+        self.batch.as_ref()
+    }
+
+    /// What is on its way to other shards.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn messages(&self) -> &[(ShardNo, Input)] {
+        &self.messages
+    }
+
+    /// In the order in which it is sent: first the batch, because a message may tell of a record in it, and what
+    /// another shard makes of that must follow the record in the journal's queue.
+    pub(crate) fn outgoing(self) -> impl Iterator<Item = Outgoing> {
+        let messages = self.messages.into_iter().map(|(to, input)| Outgoing::Message(to, input));
+        self.batch.into_iter().map(Outgoing::Batch).chain(messages)
+    }
 }
 
 impl Shard {
@@ -115,7 +146,7 @@ impl Shard {
         match input {
             Input::Command(envelope) => self.command(envelope),
             Input::Commands(envelopes) => envelopes.into_iter().for_each(|envelope| self.command(envelope)),
-            Input::Open { no, opening, scale, reply } => self.open(no, &opening, scale, reply),
+            Input::Open { opening, asset, scale, reply } => self.open(&opening, asset, scale, reply),
             Input::Change { no, change, reply } => self.change(no, change, reply),
             Input::Decided { ticket, record } => self.decided(ticket, record.as_deref()),
             Input::Look { accounts, kinds, reply } => self.look(&accounts, kinds, reply),
@@ -175,6 +206,7 @@ impl Shard {
             shard: self.no,
             records: std::mem::take(&mut self.records),
             count: std::mem::take(&mut self.count),
+            stamp: self.stamp,
             foreign,
         };
         Flushed { batch: Some(batch), messages }

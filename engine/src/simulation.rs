@@ -12,6 +12,8 @@
 mod audit;
 mod clients;
 mod coverage;
+mod dependency;
+mod folder;
 mod judge;
 mod life;
 mod model;

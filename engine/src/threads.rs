@@ -1,8 +1,8 @@
 //! The threads that drive the state machines in production: shards, committer, follower, sealer, timekeeper.
 //!
-//! Owns the channels between them. Never decides anything. Invariants: one queue leads to the one committer, and a
-//! shard's messages to others leave after its batch is in that queue; a thread that panics or meets an error of the
-//! journal or the index ends the process.
+//! Owns the channels between them. Never decides anything. Invariants: one queue leads to the one committer, and what a
+//! shard sends leaves in the order of [`crate::shard::Flushed::outgoing`], its batch before its messages; a thread that
+//! panics or meets an error of the journal or the index ends the process.
 
 use std::{
     sync::{
@@ -30,7 +30,7 @@ use crate::{
     journal::{Checkpoint, Group, Journal},
     metrics::Counters,
     model::{Assets, TransactionId},
-    shard::{Batch, Flushed, Input, Shard, ShardNo},
+    shard::{Batch, Input, Outgoing, Shard, ShardNo},
 };
 
 /// Batches that may wait for the committer: a shard that is further ahead waits, and its mailbox fills.
@@ -214,15 +214,16 @@ impl ShardThread {
     }
 
     fn flush(&mut self) {
-        let Flushed { batch, messages } = self.shard.flush();
-        if let Some(batch) = batch {
-            // The committer outlives the shards.
-            let _ = self.committer.send(batch);
-        }
-        for (ShardNo(peer), input) in messages {
-            if let Some(peer) = self.peers.get(usize::from(peer)) {
-                // A peer that has stopped had nothing in flight.
-                let _ = peer.send(Control::Input(input));
+        for outgoing in self.shard.flush().outgoing() {
+            match outgoing {
+                // The committer outlives the shards.
+                Outgoing::Batch(batch) => drop(self.committer.send(batch)),
+                Outgoing::Message(ShardNo(peer), input) => {
+                    if let Some(peer) = self.peers.get(usize::from(peer)) {
+                        // A peer that has stopped had nothing in flight.
+                        let _ = peer.send(Control::Input(input));
+                    }
+                }
             }
         }
     }

@@ -50,8 +50,8 @@ pub enum SubmitError {
     /// A cell or an alias of the attachment is another transaction's by now: read again, and make it anew.
     #[error("something else came first")]
     Conflict,
-    /// The engine stopped before the outcome was known; the same id again settles it.
-    #[error("the engine stopped before the outcome was known; the same id again settles it")]
+    /// The engine stopped, or the index fell behind, before the outcome was known; the same id again settles it.
+    #[error("the outcome is not known yet; the same id again settles it")]
     Unknown,
 }
 
@@ -81,6 +81,9 @@ pub enum AccountError {
     /// No such asset.
     #[error("no such asset")]
     AssetUnknown,
+    /// The address's first part is a new one, and there are as many as there may be.
+    #[error("the first part of the address is a new one, and there are as many as there may be")]
+    GroupsFull,
     /// No such account.
     #[error("no such account")]
     NotFound,

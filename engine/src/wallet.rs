@@ -8,19 +8,28 @@
 mod auth;
 mod code;
 mod customer;
+mod customer_change;
 mod date;
+mod device;
+mod device_key;
 mod document;
+mod hashing;
 mod merchant;
 mod names;
 mod notification;
+mod password;
 mod payment;
 mod promotion;
 mod recharge;
 mod refund;
 mod settings;
 mod signature;
+mod small_payment;
 mod step;
 mod suspense;
+mod token;
+mod transfer;
+mod wealth_settings;
 
 use std::sync::Arc;
 
@@ -33,7 +42,11 @@ use crate::{
 pub use auth::Auth;
 pub use code::{Refusal, WalletCode, WalletError};
 pub use customer::{Class, CustomerView, OpenedCustomer};
+pub use customer_change::CustomerChange;
 pub use date::Date;
+pub use device::{AddedDevice, DeviceView};
+pub use device_key::{DeviceKey, KeyAlgorithm};
+pub use hashing::Password;
 pub use merchant::{FeeRate, MerchantKind, MerchantTerms};
 pub use names::{Channel, Part};
 pub use notification::Notified;
@@ -46,7 +59,11 @@ pub use recharge::{OrderedRecharge, RechargeRequest, RechargeStatus, RechargeVie
 pub use refund::{RefundLeg, RefundRequest, RefundView};
 pub use settings::{Secrets, Settings};
 pub use signature::sign_notification;
+pub use small_payment::SmallPayments;
 pub use suspense::SuspenseReason;
+pub use token::PaymentToken;
+pub use transfer::{TransferOrder, TransferView};
+pub use wealth_settings::WealthView;
 
 /// A wallet on a ledger. Cheap to clone.
 #[derive(Clone)]
@@ -56,13 +73,15 @@ struct Inner {
     engine: Engine,
     settings: Settings,
     secrets: Secrets,
+    turns: hashing::Turns,
 }
 
 impl Wallet {
     /// The wallet of a running ledger.
     #[must_use]
     pub fn new(engine: Engine, settings: Settings, secrets: Secrets) -> Self {
-        Self(Arc::new(Inner { engine, settings, secrets }))
+        let turns = hashing::Turns::new(&settings);
+        Self(Arc::new(Inner { engine, settings, secrets, turns }))
     }
 
     /// The ledger below.
@@ -79,6 +98,10 @@ impl Wallet {
 
     fn secrets(&self) -> &Secrets {
         &self.0.secrets
+    }
+
+    fn turns(&self) -> &hashing::Turns {
+        &self.0.turns
     }
 
     /// Opens an account that wallet verbs alone move, unless it is there. One that a ledger caller has opened before

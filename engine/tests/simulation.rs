@@ -18,14 +18,20 @@ fn number(name: &str) -> Option<u64> {
 
 fn simulate(seed: u64) -> Report {
     let memory = std::path::Path::new("/dev/shm");
-    let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+    let memory = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    // A name of its own: whoever clears away nameless folders of other runs leaves this one alone.
+    let mut directory = tempfile::Builder::new().prefix("yue-simulation-").tempdir_in(memory).unwrap();
+    // A run that fails leaves its index behind, to be looked at.
+    directory.disable_cleanup(true);
     let steps = number("YUE_SIM_STEPS").unwrap_or(STEPS);
-    run(&Options {
+    let report = run(&Options {
         seed,
         steps,
         verbose: number("YUE_SIM_SEED").is_some(),
         directory: directory.path().to_owned(),
-    })
+    });
+    directory.disable_cleanup(false);
+    report
 }
 
 fn tell(report: &Report, seeds: u64, since: Instant) {

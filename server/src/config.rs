@@ -159,6 +159,7 @@ impl Settings {
             ("in-flight-commands-max", self.engine.in_flight_commands_max),
             ("group-records-max", self.engine.group_records_max),
             ("group-bytes-max", self.engine.group_bytes_max),
+            ("address-groups-max", self.engine.address_groups_max),
             ("segment-records", usize::try_from(self.engine.segment_records).unwrap_or(usize::MAX)),
         ];
         for (name, bound) in bounds {

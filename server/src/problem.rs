@@ -165,6 +165,13 @@ impl Problem {
         self
     }
 
+    /// Of a request that may have taken effect.
+    #[must_use]
+    pub fn unknown(mut self) -> Self {
+        self.0.outcome = Effect::Unknown;
+        self
+    }
+
     /// The code.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -268,11 +275,7 @@ impl From<SubmitError> for Problem {
             SubmitError::Unavailable(unavailable) => unavailable.into(),
             // Ledger callers attach nothing that could be overtaken.
             SubmitError::Conflict => Self::new(Code::Overloaded, detail),
-            SubmitError::Unknown => {
-                let mut problem = Self::new(Code::Overloaded, detail);
-                problem.0.outcome = Effect::Unknown;
-                problem
-            }
+            SubmitError::Unknown => Self::new(Code::Overloaded, detail).unknown(),
         }
     }
 }
@@ -285,11 +288,14 @@ impl From<WalletError> for Problem {
             WalletError::Unavailable(unavailable) => unavailable.into(),
             WalletError::Unknown => SubmitError::Unknown.into(),
             WalletError::Refused(refusal) => {
-                let Refusal { code, field, attempts_left, retry_after_s, position, replayed } = *refusal;
+                let Refusal { code, detail: _, field, attempts_left, retry_after_s, position, replayed } =
+                    *refusal;
+                #[expect(clippy::wildcard_enum_match_arm, reason = "the wallet's own codes are passed on")]
                 let code = match code {
                     WalletCode::Ledger(code) => Code::Refused(code),
                     WalletCode::NotFound => Code::NotFound,
                     WalletCode::AccountExists => Code::AccountExists,
+                    WalletCode::AccountNotEmpty => Code::AccountNotEmpty,
                     own => Code::Wallet(own),
                 };
                 let mut problem = Self::new(code, detail).replayed(replayed);
@@ -308,6 +314,7 @@ impl From<AccountError> for Problem {
         let (code, field) = match error {
             AccountError::Exists { field } => (Code::AccountExists, Some(field)),
             AccountError::AssetUnknown => (Code::AssetUnknown, Some("/asset".to_owned())),
+            AccountError::GroupsFull => (Code::Refused(RejectionCode::Overflow), Some("/address".to_owned())),
             AccountError::NotFound => (Code::NotFound, None),
             AccountError::NotEmpty => (Code::AccountNotEmpty, Some("/status".to_owned())),
             AccountError::Closed => (Code::Refused(RejectionCode::AccountClosed), None),

@@ -119,6 +119,13 @@ pub(crate) fn parse_timestamp(text: &str) -> Option<Timestamp> {
     if !fits(start, shape) || !known_offset {
         return None;
     }
+    // jiff's instants end a day before its dates do, so that the last ones are no instants with some offsets, or with
+    // any. They lie far behind the ledger's range, and are taken for its end if all parts are right.
+    let date_time = text.get(..text.len() - offset.len())?.parse::<jiff::civil::DateTime>().ok()?;
+    if date_time.year() == jiff::civil::Date::MAX.year() {
+        let offset_exists = format!("2000-01-01T00:00:00{offset}").parse::<jiff::Timestamp>().is_ok();
+        return offset_exists.then_some(Timestamp(i64::MAX));
+    }
     let nanos = text.parse::<jiff::Timestamp>().ok()?.as_nanosecond();
     Some(Timestamp(i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })))
 }
@@ -141,6 +148,10 @@ mod tests {
         check("at=1969-12-31T16:00:00-08:00", Some(0));
         check("at=0001-01-01T00:00:00Z", Some(i64::MIN));
         check("at=9999-01-01T00:00:00Z", Some(i64::MAX));
+        check("at=9999-12-31T23:59:59Z", Some(i64::MAX));
+        check("at=9999-12-31T23:59:59.999999999-23:59", Some(i64::MAX));
+        check("at=9998-12-31T23:59:59-23:59", Some(i64::MAX));
+        check("at=0000-01-01T00:00:00%2B23:59", Some(i64::MIN));
         for bad in [
             "",
             "now",
@@ -152,6 +163,11 @@ mod tests {
             "1970-01-01T00:00:00.0000000001Z",
             "1970-13-01T00:00:00Z",
             "1970-01-01T25:00:00Z",
+            "9999-13-01T00:00:00Z",
+            "9999-02-29T00:00:00Z",
+            "9999-12-31T24:00:00Z",
+            "9999-12-31T23:59:59-99:00",
+            "9999-12-31T23:59:59-08:60",
             "19700101T000000Z",
             "1970-01-01T00:00:00+08",
             "1970-01-01T00:00:00Z[UTC]",

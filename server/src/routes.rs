@@ -26,7 +26,7 @@ use serde::Serialize;
 
 use crate::{
     json::FromText,
-    problem::{Code, Problem},
+    problem::{Code, Problem, REPLAYED_HEADER},
 };
 
 /// The one parameter of a route's path.
@@ -36,6 +36,39 @@ pub(crate) async fn path_parameter<T: FromText>(request: &mut Request, name: &st
         Problem::new(Code::Malformed, format!("the path does not have {}", T::EXPECTED))
             .field(format!("/{name}"))
     })
+}
+
+/// The two parameters of a route's path.
+pub(crate) async fn path_parameters<T: FromText, U: FromText>(
+    request: &mut Request,
+    names: [&str; 2],
+) -> Result<(T, U), Problem> {
+    fn read<T: FromText>(text: Option<&String>, name: &str) -> Result<T, Problem> {
+        text.and_then(|text| T::from_text(text)).ok_or_else(|| {
+            Problem::new(Code::Malformed, format!("the path does not have {}", T::EXPECTED))
+                .field(format!("/{name}"))
+        })
+    }
+    let texts = request.extract_parts::<Path<(String, String)>>().await.ok();
+    let (one, other) = texts.map_or((None, None), |Path((one, other))| (Some(one), Some(other)));
+    let [name, other_name] = names;
+    Ok((read(one.as_ref(), name)?, read(other.as_ref(), other_name)?))
+}
+
+/// An answer without a body.
+pub(crate) fn no_content() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// The JSON answer to an id that took effect now, or before.
+pub(crate) fn created(replayed: bool, body: &impl Serialize) -> Response {
+    let mut response = json(if replayed { StatusCode::OK } else { StatusCode::CREATED }, body);
+    if replayed {
+        response.headers_mut().insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
+    }
+    response
 }
 
 /// A JSON answer.

@@ -11,6 +11,9 @@ use yue_engine::audit::{self, AuditError, Progress, Report};
 
 use crate::cli::VerifyArguments;
 
+/// Between two lines of progress, so that whoever waits sees that it goes on.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Why a directory did not pass.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
@@ -30,13 +33,16 @@ pub fn verify(arguments: &VerifyArguments) -> Result<(), VerifyError> {
     let started = Instant::now();
     let mut told = started;
     let report = audit::verify(&arguments.data, &mut |progress| {
-        if told.elapsed() < Duration::from_secs(1) {
+        if told.elapsed() < PROGRESS_INTERVAL {
             return;
         }
         told = Instant::now();
         match progress {
-            Progress::Journal { records } => eprintln!("journal: {records} records walked"),
-            Progress::Index { records, of } => eprintln!("index: {records} of {of} records compared"),
+            Progress::Journal { records, of } => eprintln!("journal: {records} of {of} records walked"),
+            Progress::Ids { ids, of } => eprintln!("index: {ids} of {of} ids compared"),
+            Progress::Index { records, of } => {
+                eprintln!("index: the ids differ; {records} of {of} records looked up");
+            }
         }
     })?;
     let mut text = describe(&report);

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use compact_str::CompactString;
+use smallvec::SmallVec;
 
 use super::Report;
 use crate::{
@@ -17,20 +18,45 @@ use crate::{
 #[derive(Default)]
 pub(super) struct Books {
     pub(super) ledger: Ledger,
-    openings: BTreeMap<AccountNo, (CompactString, CompactString)>,
-    /// Debits and credits by first address part and asset.
-    pub(super) turnover: BTreeMap<(CompactString, CompactString), (u128, u128)>,
-    /// By account: its last change.
-    pub(super) changed: BTreeMap<AccountNo, Position>,
+    /// By account number.
+    accounts: Vec<Booked>,
+    /// By first address part and asset.
+    rows: Vec<Row>,
+    row_of: BTreeMap<(CompactString, CompactString), usize>,
     decided_at: Timestamp,
 }
 
+/// What the books know of an account beside the ledger.
+#[derive(Clone, Copy, Default)]
+struct Booked {
+    changed: Position,
+    row: usize,
+}
+
+#[derive(Default)]
+struct Row {
+    asset: CompactString,
+    debits: u128,
+    credits: u128,
+}
+
 impl Books {
+    /// An account's last change.
+    pub(super) fn changed(&self, no: AccountNo) -> Position {
+        self.accounts.get(no.index()).map_or(Position::ZERO, |booked| booked.changed)
+    }
+
+    /// Debits and credits by first address part and asset.
+    pub(super) fn turnover(&self) -> BTreeMap<(CompactString, CompactString), (u128, u128)> {
+        let totals = |&index: &usize| self.rows.get(index).map_or((0, 0), |row| (row.debits, row.credits));
+        self.row_of.iter().map(|(name, row)| (name.clone(), totals(row))).collect()
+    }
+
     /// Applies a record, and checks what it must have kept.
     pub(super) fn take(&mut self, position: Position, record: &Record, report: &mut Report) {
         match record {
             Record::AccountOpened { no, opening, .. } => return self.open(position, *no, opening, report),
-            Record::AccountChanged { no, .. } => drop(self.changed.insert(*no, position)),
+            Record::AccountChanged { no, .. } => self.set_changed(*no, position),
             Record::Posted(posted) => {
                 report.posted += 1;
                 for operation in &posted.operations {
@@ -40,7 +66,7 @@ impl Books {
             Record::Refused(_) => report.refused += 1,
             Record::HoldExpired { .. } => {}
         }
-        let mut touched = Vec::new();
+        let mut touched = SmallVec::<[AccountNo; 4]>::new();
         effects(record, |account, _| touched.push(account));
         if let Some(unknown) = touched.iter().find(|&&account| !self.ledger.owns(account)) {
             return report
@@ -49,7 +75,7 @@ impl Books {
         self.decided_at = self.decided_at.max(record.decided_at());
         self.ledger.apply(record);
         for account in touched {
-            self.changed.insert(account, position);
+            self.set_changed(account, position);
             self.guards_hold(position, account, report);
         }
         self.forget(record);
@@ -60,23 +86,43 @@ impl Books {
             return report.find(|| format!("position {position} opens account {} again", no.0));
         }
         self.ledger.open(no, opening);
-        self.changed.insert(no, position);
-        let group = CompactString::from(opening.address.group());
-        self.turnover.entry((group.clone(), opening.asset.clone())).or_default();
-        self.openings.insert(no, (group, opening.asset.clone()));
+        if self.accounts.len() <= no.index() {
+            self.accounts.resize(no.index() + 1, Booked::default());
+        }
+        let name = (CompactString::from(opening.address.group()), opening.asset.clone());
+        let row = *self.row_of.entry(name).or_insert_with(|| {
+            self.rows.push(Row { asset: opening.asset.clone(), ..Row::default() });
+            self.rows.len() - 1
+        });
+        if let Some(booked) = self.accounts.get_mut(no.index()) {
+            *booked = Booked { changed: position, row };
+        }
+    }
+
+    fn set_changed(&mut self, no: AccountNo, position: Position) {
+        if let Some(booked) = self.accounts.get_mut(no.index()) {
+            booked.changed = position;
+        }
     }
 
     fn turn_over(&mut self, position: Position, kind: &PostedKind, report: &mut Report) {
         let Some(amount) = kind.moved() else { return };
         let (debit, credit) = kind.accounts();
-        let (Some(debit), Some(credit)) = (self.openings.get(&debit), self.openings.get(&credit)) else {
-            return;
+        // An account that was never opened is found by `take`.
+        let row = |no: AccountNo| {
+            self.accounts.get(no.index()).filter(|_| self.ledger.owns(no)).map(|booked| booked.row)
         };
-        if debit.1 != credit.1 {
-            report.find(|| format!("position {position} moves {} into {}", debit.1, credit.1));
+        let (Some(debit), Some(credit)) = (row(debit), row(credit)) else { return };
+        let assets = self.rows.get(debit).zip(self.rows.get(credit));
+        if let Some((debit, credit)) = assets.filter(|(debit, credit)| debit.asset != credit.asset) {
+            report.find(|| format!("position {position} moves {} into {}", debit.asset, credit.asset));
         }
-        self.turnover.entry(debit.clone()).or_default().0 += u128::from(amount.units());
-        self.turnover.entry(credit.clone()).or_default().1 += u128::from(amount.units());
+        if let Some(row) = self.rows.get_mut(debit) {
+            row.debits += u128::from(amount.units());
+        }
+        if let Some(row) = self.rows.get_mut(credit) {
+            row.credits += u128::from(amount.units());
+        }
     }
 
     fn guards_hold(&self, position: Position, no: AccountNo, report: &mut Report) {
@@ -115,7 +161,7 @@ impl Books {
         report.accounts = u64::try_from(self.ledger.accounts().count()).unwrap_or(u64::MAX);
         report.holds = u64::try_from(self.ledger.holds().count()).unwrap_or(u64::MAX);
         let mut assets: BTreeMap<&str, (u128, u128)> = BTreeMap::new();
-        for ((_, asset), (debits, credits)) in &self.turnover {
+        for Row { asset, debits, credits } in &self.rows {
             let totals = assets.entry(asset).or_default();
             totals.0 += debits;
             totals.1 += credits;

@@ -32,7 +32,7 @@ pub(crate) struct AccountEntry {
     /// Commands in flight that name this account.
     admitted: AtomicU32,
     /// Told when a marked account has nothing in flight, and when a mark ends.
-    pub(crate) quiet: Notify,
+    quiet: Notify,
 }
 
 /// A balance that is on disk.
@@ -250,7 +250,80 @@ impl AccountEntry {
         self.marked.load(Ordering::SeqCst)
     }
 
+    /// Waits until nothing marks the account.
+    pub(crate) async fn unmarked(&self) {
+        loop {
+            let quiet = self.quiet.notified();
+            if !self.is_marked() {
+                return;
+            }
+            quiet.await;
+        }
+    }
+
+    /// Waits until no command in flight names the account, which is marked.
+    pub(crate) async fn has_left(&self) {
+        loop {
+            let quiet = self.quiet.notified();
+            if self.is_quiet() {
+                return;
+            }
+            quiet.await;
+        }
+    }
+
     pub(crate) fn is_quiet(&self) -> bool {
         self.admitted.load(Ordering::SeqCst) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Address, Limit, LimitWindow, Metadata};
+
+    /// What several shards decided of an account can be told in another order than that of its positions.
+    #[test]
+    fn the_newest_limits_stay_published() {
+        let limit = |count| Limit { window: LimitWindow::Day, code: None, amount: None, count: Some(count) };
+        let state = |count| vec![LimitState::of_opening(limit(count))];
+        let opening = AccountOpening {
+            address: Address::parse("customers:1").unwrap(),
+            asset: "CNY".into(),
+            normal: NormalSide::Credit,
+            floor: Some(0),
+            ceiling: None,
+            limits: vec![limit(1)],
+            metadata: Metadata::default(),
+            managed: false,
+        };
+        let entry = AccountEntry::new(Arc::new(opening), AssetNo(0), ShardNo(0));
+        let check = |expected: u32| {
+            let (balance, rules) = entry.read();
+            let counts: Vec<_> = rules.limits.iter().map(|state| state.limit.count).collect();
+            assert_eq!(counts, [Some(expected)]);
+            assert!(rules.position <= balance.position, "limits never run ahead of their balance");
+        };
+        // As a shard shows a record: first the limits, then the balance.
+        let show = |count: u32, position: Position| {
+            entry.publish_limits(&state(count), position);
+            entry.publish(Delta::default(), position);
+        };
+        check(1);
+        show(2, Position(5));
+        check(2);
+        show(3, Position(4));
+        check(2);
+        let rules = PublishedRules {
+            position: Position(9),
+            limits: state(4),
+            ..PublishedRules::clone(&entry.read().1)
+        };
+        entry.publish_rules(rules);
+        entry.publish(Delta::default(), Position(9));
+        show(5, Position(8));
+        check(4);
+        show(6, Position(10));
+        check(6);
     }
 }

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
-
 use super::Front;
 use crate::{
-    config::Config,
-    directory::{AddressClaim, Directory},
+    directory::{AccountEntry, AddressClaim},
+    metrics::InFlight,
     model::{AccountChange, AccountNo, AccountOpening, Address},
-    shard::Input,
+    shard::{AccountReply, Input, ShardNo},
     view::{AccountError, Unavailable},
 };
 
@@ -32,7 +30,7 @@ impl Front {
         self.admission()?;
         let opening = Arc::new(opening);
         loop {
-            match self.directory.claim_address(&opening, asset) {
+            match self.directory.claim_address(&opening.address, self.config.address_groups_max) {
                 AddressClaim::Open(no) => {
                     let first = &self.directory.entry(no).opening;
                     return match difference(first, &opening) {
@@ -41,34 +39,33 @@ impl Front {
                     };
                 }
                 AddressClaim::InFlight(settled) => settled.await.unwrap_or(Err(Unavailable::Stopping))?,
-                AddressClaim::Claimed(no) => {
-                    // The opening must end also when the caller goes away: the shard answers to nobody then.
-                    let guard =
-                        Opening { directory: &self.directory, address: &opening.address, sent: false };
-                    return self.send_opening(no, &opening, guard).await;
+                AddressClaim::GroupsFull => return Err(AccountError::GroupsFull),
+                AddressClaim::Claimed => {
+                    let shard = ShardNo(opening.address.shard(self.directory.shards()));
+                    let scale = self.assets.get(asset).scale;
+                    let input = |reply| Input::Open { opening: Arc::clone(&opening), asset, scale, reply };
+                    // Nobody can go away between the claim and here, and behind it the opening ends in any case.
+                    let sent = self.send_account(shard, input).inspect_err(|&why| {
+                        self.directory.abandon_opening(&opening.address, why);
+                    });
+                    return Ok((answer(sent?).await?, true));
                 }
             }
         }
     }
 
-    async fn send_opening(
+    /// Puts an opening or a change into its shard's mailbox. From then on it is in flight until the shard answers.
+    pub(super) fn send_account(
         &self,
-        no: AccountNo,
-        opening: &Arc<AccountOpening>,
-        mut guard: Opening<'_>,
-    ) -> Result<(AccountNo, bool), AccountError> {
-        if no.0 >= Config::ACCOUNTS_MAX {
-            return Err(Unavailable::Overloaded("the table of accounts").into());
-        }
-        let entry = self.directory.entry(no);
-        let scale = self.assets.get(entry.asset).scale;
-        let (reply, opened) = oneshot::channel();
-        let input = Input::Open { no, opening: Arc::clone(opening), scale, reply };
-        let mailbox = self.mailboxes.get(entry.shard.index()).ok_or(Unavailable::Stopping)?;
-        mailbox.try_send(input).map_err(|_| Unavailable::Overloaded("a shard's mailbox"))?;
-        guard.sent = true;
-        opened.await.unwrap_or(Err(Unavailable::Stopping.into()))?;
-        Ok((no, true))
+        shard: ShardNo,
+        input: impl FnOnce(AccountReply) -> Input,
+    ) -> Result<AccountAnswer, Unavailable> {
+        let entered = self.count_in(1);
+        let (reply, answer) = AccountReply::new(InFlight::new(&self.counters));
+        entered?;
+        let mailbox = self.mailboxes.get(shard.index()).ok_or(Unavailable::Stopping)?;
+        mailbox.try_send(input(reply)).map_err(|error| Self::not_sent(&error))?;
+        Ok(answer)
     }
 
     pub(crate) async fn change_account(
@@ -79,58 +76,41 @@ impl Front {
         self.admission()?;
         let no = self.directory.find(address.as_str()).ok_or(AccountError::NotFound)?;
         let entry = self.directory.entry(no);
-        while !entry.mark() {
-            self.wait_for_change(no).await?;
-        }
-        // The mark must end also when the caller goes away while it waits.
-        let mut guard = Mark { front: self, no, sent: false };
-        self.within_change_wait(async {
-            loop {
-                let quiet = entry.quiet.notified();
-                if entry.is_quiet() {
-                    return;
+        // One deadline for both: other changes may take the mark first, again and again.
+        let mut mark = self
+            .within_change_wait(async {
+                while !entry.mark() {
+                    entry.unmarked().await;
                 }
-                quiet.await;
-            }
-        })
-        .await?;
-        let (reply, changed) = oneshot::channel();
-        let mailbox = self.mailboxes.get(entry.shard.index()).ok_or(Unavailable::Stopping)?;
-        mailbox
-            .try_send(Input::Change { no, change, reply })
-            .map_err(|_| Unavailable::Overloaded("a shard's mailbox"))?;
-        guard.sent = true;
-        changed.await.unwrap_or(Err(Unavailable::Stopping.into()))?;
-        Ok(no)
+                // The mark must end also when the caller goes away while it waits.
+                let mark = Mark { entry, sent: false };
+                entry.has_left().await;
+                mark
+            })
+            .await?;
+        let sent = self.send_account(entry.shard, |reply| Input::Change { no, change, reply })?;
+        mark.sent = true;
+        answer(sent).await
     }
 }
 
-/// An address that is claimed; given back unless the opening is on its way.
-struct Opening<'a> {
-    directory: &'a Directory,
-    address: &'a Address,
-    sent: bool,
-}
+type AccountAnswer = tokio::sync::oneshot::Receiver<Result<AccountNo, AccountError>>;
 
-impl Drop for Opening<'_> {
-    fn drop(&mut self) {
-        if !self.sent {
-            self.directory.abandon_opening(self.address, Unavailable::Overloaded("a shard's mailbox"));
-        }
-    }
+/// A shard that took a message answers it before it stops.
+async fn answer(answer: AccountAnswer) -> Result<AccountNo, AccountError> {
+    answer.await.unwrap_or(Err(Unavailable::Stopping.into()))
 }
 
 /// A marked account; unmarked unless the change is on its way (the shard unmarks it then).
 struct Mark<'a> {
-    front: &'a Front,
-    no: AccountNo,
+    entry: &'a AccountEntry,
     sent: bool,
 }
 
 impl Drop for Mark<'_> {
     fn drop(&mut self) {
         if !self.sent {
-            self.front.directory.entry(self.no).unmark();
+            self.entry.unmark();
         }
     }
 }

@@ -1,6 +1,11 @@
 //! What can be asked: published balances at once, the past through the index.
 
-use std::sync::Arc;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::time::timeout;
 
 use tokio::sync::oneshot;
 
@@ -21,28 +26,40 @@ use crate::{
     },
 };
 
-/// Looks, a millisecond apart, for the shards to show what the index shows already: they are at it.
-const LOOKS_MAX: u32 = 5_000;
-
 /// An index that can't be read can't be trusted with the next duplicate either.
 fn sound<T>(result: Result<T, IndexError>) -> T {
     result.unwrap_or_else(|error| fatal(&error))
 }
 
 impl Front {
+    /// Waits until the index shows everything up to a position.
+    pub(crate) async fn indexed(&self, position: Position) -> Result<(), Unavailable> {
+        if self.index.applied() >= position {
+            return Ok(());
+        }
+        let most = Duration::from_millis(self.config.read_wait_ms_max);
+        timeout(most, self.index.wait_for(position)).await.map_err(|_| Unavailable::Overloaded("the index"))
+    }
+
     /// Waits until the shards show everything up to a position that the index shows: what one read tells, the next one
     /// and the next decision know.
-    pub(crate) async fn shown(&self, position: Position) {
-        for look in 0..LOOKS_MAX {
-            // A shard that has stopped shows nothing more, and nobody decides any more.
+    pub(crate) async fn shown(&self, position: Position) -> Result<(), Unavailable> {
+        // They are at it: a look, another one after the other tasks, then one each millisecond.
+        for look in 0..self.config.read_wait_ms_max.max(2) {
             if self.directory.shows(position) {
-                return;
+                return Ok(());
             }
             if look == 0 {
                 tokio::task::yield_now().await;
             } else {
-                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
+        }
+        // A shard that has stopped shows nothing more, and nobody decides any more.
+        if self.state.stopping.load(Ordering::SeqCst) {
+            Ok(())
+        } else {
+            Err(Unavailable::Overloaded("a shard"))
         }
     }
 
@@ -139,20 +156,26 @@ impl Front {
     }
 
     /// Waits for one in flight.
-    pub(crate) async fn transaction(&self, id: TransactionId) -> Option<TransactionView> {
+    pub(crate) async fn transaction(
+        &self,
+        id: TransactionId,
+    ) -> Result<Option<TransactionView>, Unavailable> {
         let position = loop {
             match self.directory.transactions.find(id) {
                 Found::Known(position) => break position,
                 Found::InFlight(settled) => {
                     let _ = self.wait(Wait::Settled(settled)).await;
                 }
-                Found::Absent => break sound(self.index.find_transaction(id))?,
+                Found::Absent => match sound(self.index.find_transaction(id)) {
+                    Some(position) => break position,
+                    None => return Ok(None),
+                },
             }
         };
-        self.index.wait_for(position).await;
+        self.indexed(position).await?;
         match sound(self.record(position)) {
-            (at, Record::Posted(posted)) => Some(self.posted_view(position, at, &posted)),
-            (at, Record::Refused(refused)) => Some(refused_view(position, at, refused)),
+            (at, Record::Posted(posted)) => Ok(Some(self.posted_view(position, at, &posted))),
+            (at, Record::Refused(refused)) => Ok(Some(refused_view(position, at, refused))),
             (
                 _,
                 Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. },
@@ -182,14 +205,14 @@ impl Front {
     }
 
     /// Waits for one in flight.
-    pub(crate) async fn hold_view(&self, id: HoldId) -> Option<HoldView> {
+    pub(crate) async fn hold_view(&self, id: HoldId) -> Result<Option<HoldView>, Unavailable> {
         while let Found::InFlight(settled) = self.directory.holds.find(id) {
             let _ = self.wait(Wait::Settled(settled)).await;
         }
-        self.index.wait_for(self.state.synced()).await;
+        self.indexed(self.state.synced()).await?;
         let found = sound(self.index.find_hold(id));
-        self.shown(self.index.applied()).await;
-        found.map(|row| HoldView {
+        self.shown(self.index.applied()).await?;
+        Ok(found.map(|row| HoldView {
             id,
             ended: row.ended.map(|(end, _)| end),
             amount: row.amount,
@@ -198,21 +221,21 @@ impl Front {
             debit: self.address(row.debit),
             credit: self.address(row.credit),
             asset: self.asset(row.debit),
-        })
+        }))
     }
 
     pub(crate) async fn history(
         &self,
         address: &Address,
         query: HistoryQuery,
-    ) -> Option<Page<HistoryEntry, HistoryCursor>> {
-        let account = self.directory.find(address.as_str())?;
-        self.index.wait_for(self.state.synced()).await;
+    ) -> Result<Option<Page<HistoryEntry, HistoryCursor>>, Unavailable> {
+        let Some(account) = self.directory.find(address.as_str()) else { return Ok(None) };
+        self.indexed(self.state.synced()).await?;
         let limit = query.limit.clamp(1, self.config.page_rows_max);
         let HistoryQuery { from, to, cursor: before, .. } = query;
         let query = index::HistoryQuery { account, from, to, before, limit: limit + 1 };
         let mut rows = sound(self.index.history(&query));
-        self.shown(self.index.applied()).await;
+        self.shown(self.index.applied()).await?;
         let more = rows.len() > limit;
         rows.truncate(limit);
         let next = rows.last().filter(|_| more).map(index::HistoryRow::cursor);
@@ -228,32 +251,39 @@ impl Front {
             counterparty: self.address(row.counterparty),
             code: row.code,
         });
-        Some(Page { items: items.collect(), next })
+        Ok(Some(Page { items: items.collect(), next }))
     }
 
-    pub(crate) async fn balance_at(&self, address: &Address, point: Point) -> Option<BalanceView> {
-        let account = self.directory.find(address.as_str())?;
-        self.index.wait_for(self.state.synced()).await;
+    pub(crate) async fn balance_at(
+        &self,
+        address: &Address,
+        point: Point,
+    ) -> Result<Option<BalanceView>, Unavailable> {
+        let Some(account) = self.directory.find(address.as_str()) else { return Ok(None) };
+        self.indexed(self.state.synced()).await?;
         let found = sound(self.index.balance_at(account, point));
-        self.shown(self.index.applied()).await;
-        let found = found?;
-        let index::BalanceAt { posted, position, at } = found;
-        Some(BalanceView { posted, asset: self.asset(account), position, at })
+        self.shown(self.index.applied()).await?;
+        Ok(found.map(|index::BalanceAt { posted, position, at }| BalanceView {
+            posted,
+            asset: self.asset(account),
+            position,
+            at,
+        }))
     }
 
-    pub(crate) async fn events(&self, after: Position, limit: usize, now: Timestamp) -> Vec<EventView> {
-        self.index.wait_for(self.state.synced()).await;
+    pub(crate) async fn events(
+        &self,
+        after: Position,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<EventView>, Unavailable> {
+        self.indexed(self.state.synced()).await?;
         let limit = limit.clamp(1, self.config.page_rows_max);
         let records = sound(self.index.records(after, limit));
-        self.shown(self.index.applied()).await;
-        records
-            .into_iter()
-            .map(|(position, at, record)| EventView {
-                position,
-                at,
-                event: self.event(position, at, record, now),
-            })
-            .collect()
+        self.shown(self.index.applied()).await?;
+        let view =
+            |(position, at, record)| EventView { position, at, event: self.event(position, at, record, now) };
+        Ok(records.into_iter().map(view).collect())
     }
 
     fn event(&self, position: Position, at: Timestamp, record: Record, now: Timestamp) -> Event {

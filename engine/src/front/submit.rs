@@ -1,7 +1,11 @@
 //! From a transaction to its outcome: claims, waits, the shard's answer, replays.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
+use crossbeam::channel::TrySendError;
 use futures_util::future::join_all;
 use tokio::{sync::oneshot, time::timeout};
 
@@ -18,7 +22,22 @@ use crate::{
     view::{Outcome, SubmitError, Unavailable},
 };
 
+/// What of a batch has another way than through the shards at once.
+#[derive(Default)]
+struct Later {
+    /// Ids that have an outcome.
+    known: Vec<(u32, Transaction, Position)>,
+    /// What waits, or has to be resolved again.
+    waiting: Vec<(u32, Transaction)>,
+    /// What can't be submitted as it is.
+    refused: Vec<(u32, SubmitError)>,
+}
+
 impl Front {
+    /// Transactions of a batch that are prepared, or answered again, in one turn of the caller's thread: others get
+    /// theirs in between. At a few microseconds each, a turn is about a millisecond.
+    const TRANSACTIONS_PER_TURN_MAX: usize = 256;
+
     /// Rounds of waiting after which a transaction that still meets others in its way is refused.
     const WAITS_MAX: usize = 64;
 
@@ -32,7 +51,11 @@ impl Front {
             let prepared =
                 self.prepare(transaction, || Reply::One(sender)).unwrap_or_else(|error| fatal(&error));
             transaction = match prepared {
-                Prepared::Known(transaction, position) => return self.replay(transaction, position).await,
+                Prepared::Known(transaction, position) => {
+                    // It has an outcome, but not one that could be told.
+                    self.indexed(position).await.map_err(|_| SubmitError::Unknown)?;
+                    return self.replay(transaction, position);
+                }
                 Prepared::Wait(transaction, wait) => {
                     self.wait(wait).await?;
                     transaction
@@ -66,29 +89,13 @@ impl Front {
             return transactions.iter().map(|_| Err(why.into())).collect();
         }
         let (reply, done) = BatchReply::new(transactions.len());
-        let mut later = Vec::new();
-        let mut refused = Vec::new();
-        let mut ready: Vec<Vec<Box<Envelope>>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
-        for (index, transaction) in (0_u32..).zip(transactions) {
-            let to = || Reply::Many(Arc::clone(&reply), index);
-            match self.prepare(transaction, to).unwrap_or_else(|error| fatal(&error)) {
-                Prepared::Ready(envelope) => {
-                    if let Some(commands) = ready.get_mut(first_shard(&envelope).index()) {
-                        commands.push(envelope);
-                    }
-                }
-                Prepared::Known(transaction, _) | Prepared::Wait(transaction, _) => {
-                    later.push((index, transaction));
-                    reply.skip();
-                }
-                Prepared::Refused(error) => {
-                    refused.push((index, error));
-                    reply.skip();
-                }
-            }
-        }
-        for (shard, commands) in (0..).map(ShardNo).zip(ready) {
-            self.dispatch(shard, commands);
+        let mut later = Later::default();
+        let mut transactions = (0_u32..).zip(transactions).peekable();
+        while transactions.peek().is_some() {
+            // What is claimed goes on its way before the next turn: this call may end at any wait.
+            let chunk = transactions.by_ref().take(Self::TRANSACTIONS_PER_TURN_MAX);
+            self.dispatch_chunk(chunk, &reply, &mut later);
+            tokio::task::yield_now().await;
         }
         // Never an error: this thread keeps a handle on the sender.
         let _ = done.await;
@@ -99,17 +106,13 @@ impl Front {
                 Some(Answer::Unavailable(why)) => Err(why.into()),
                 Some(Answer::Conflict) => Err(SubmitError::Conflict),
                 Some(Answer::Stale(command)) => {
-                    later.push((index, command.transaction));
+                    later.waiting.push((index, command.transaction));
                     Err(Unavailable::Stopping.into())
                 }
                 None => Err(SubmitError::Unknown),
             });
         }
-        let submitted = later
-            .into_iter()
-            .map(|(index, transaction)| async move { (index, Box::pin(self.submit(transaction)).await) });
-        let refused = refused.into_iter().map(|(index, error)| (index, Err(error)));
-        for (index, result) in join_all(submitted).await.into_iter().chain(refused) {
+        for (index, result) in self.submit_later(later).await {
             if let Some(slot) = usize::try_from(index).ok().and_then(|index| results.get_mut(index)) {
                 *slot = result;
             }
@@ -117,9 +120,65 @@ impl Front {
         results
     }
 
-    /// The outcome of an id that has one, if the body is the same.
-    async fn replay(&self, transaction: Transaction, position: Position) -> Result<Outcome, SubmitError> {
-        self.index.wait_for(position).await;
+    /// Prepares a part of a batch and sends what is ready to its shards.
+    fn dispatch_chunk(
+        &self,
+        chunk: impl Iterator<Item = (u32, Transaction)>,
+        reply: &Arc<BatchReply>,
+        later: &mut Later,
+    ) {
+        let mut ready: Vec<Vec<Box<Envelope>>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
+        for (index, transaction) in chunk {
+            let to = || Reply::Many(Arc::clone(reply), index);
+            match self.prepare(transaction, to).unwrap_or_else(|error| fatal(&error)) {
+                Prepared::Ready(envelope) => {
+                    if let Some(commands) = ready.get_mut(first_shard(&envelope).index()) {
+                        commands.push(envelope);
+                    }
+                }
+                Prepared::Known(transaction, position) => {
+                    later.known.push((index, transaction, position));
+                    reply.skip();
+                }
+                Prepared::Wait(transaction, _) => {
+                    later.waiting.push((index, transaction));
+                    reply.skip();
+                }
+                Prepared::Refused(error) => {
+                    later.refused.push((index, error));
+                    reply.skip();
+                }
+            }
+        }
+        for (shard, commands) in (0..).map(ShardNo).zip(ready) {
+            self.dispatch(shard, commands);
+        }
+    }
+
+    /// What is left of a batch when the rest of it is answered.
+    async fn submit_later(&self, later: Later) -> Vec<(u32, Result<Outcome, SubmitError>)> {
+        let Later { known, waiting, refused } = later;
+        let mut results: Vec<_> = refused.into_iter().map(|(index, error)| (index, Err(error))).collect();
+        // One wait for all of them.
+        let newest = known.iter().map(|(_, _, position)| *position).max().unwrap_or(Position::ZERO);
+        let shown = self.indexed(newest).await;
+        let mut known = known.into_iter().peekable();
+        while known.peek().is_some() {
+            for (index, transaction, position) in known.by_ref().take(Self::TRANSACTIONS_PER_TURN_MAX) {
+                let result = shown.map_err(|_| SubmitError::Unknown);
+                results.push((index, result.and_then(|()| self.replay(transaction, position))));
+            }
+            tokio::task::yield_now().await;
+        }
+        let submitted = waiting
+            .into_iter()
+            .map(|(index, transaction)| async move { (index, Box::pin(self.submit(transaction)).await) });
+        results.extend(join_all(submitted).await);
+        results
+    }
+
+    /// The outcome of an id that has one, which the index shows, if the body is the same.
+    fn replay(&self, transaction: Transaction, position: Position) -> Result<Outcome, SubmitError> {
         let (at, record) = self.record(position).unwrap_or_else(|error| fatal(&error));
         // The verb compares documents itself: it may have composed other operations from the same request.
         let by_product = |first: bool| match (first, transaction.attachment.is_some()) {
@@ -157,47 +216,31 @@ impl Front {
                 drop(settled.await);
                 Ok(())
             }
-            Wait::Indexed(position) => {
-                self.index.wait_for(position).await;
-                Ok(())
-            }
+            Wait::Indexed(position) => self.indexed(position).await,
             Wait::Change(account) => self.wait_for_change(account).await,
         }
     }
 
     /// Waits until nothing marks the account.
     pub(crate) async fn wait_for_change(&self, account: AccountNo) -> Result<(), Unavailable> {
-        let entry = self.directory.entry(account);
-        self.within_change_wait(async {
-            loop {
-                let quiet = entry.quiet.notified();
-                if !entry.is_marked() {
-                    return;
-                }
-                quiet.await;
-            }
-        })
-        .await
+        self.within_change_wait(self.directory.entry(account).unmarked()).await
     }
 
     /// Bounds a wait for a change of an account.
-    pub(crate) async fn within_change_wait(&self, wait: impl Future<Output = ()>) -> Result<(), Unavailable> {
+    pub(crate) async fn within_change_wait<T>(
+        &self,
+        wait: impl Future<Output = T>,
+    ) -> Result<T, Unavailable> {
         let most = Duration::from_millis(self.config.change_wait_ms_max);
         timeout(most, wait).await.map_err(|_| Unavailable::Overloaded("a change of an account"))
     }
 
     fn dispatch_one(&self, envelope: Box<Envelope>) {
         let shard = first_shard(&envelope);
-        if !self.counters.enter(1, self.config.in_flight_commands_max) {
-            // `refuse` counts it out.
-            self.counters.force_enter(1);
-            return envelope.completion.refuse(
-                &self.directory,
-                &self.counters,
-                Unavailable::Overloaded("the engine"),
-            );
+        match self.count_in(1) {
+            Ok(()) => self.send(shard, Input::Command(envelope)),
+            Err(why) => envelope.completion.refuse(&self.directory, &self.counters, why),
         }
-        self.send(shard, Input::Command(envelope));
     }
 
     #[expect(clippy::vec_box, reason = "an envelope is large and goes on alone")]
@@ -209,25 +252,32 @@ impl Front {
             if message.is_empty() {
                 return;
             }
-            if self.counters.enter(message.len(), self.config.in_flight_commands_max) {
-                self.send(shard, Input::Commands(message));
-            } else {
-                self.counters.force_enter(message.len());
-                self.refuse(Input::Commands(message), Unavailable::Overloaded("the engine"));
+            match self.count_in(message.len()) {
+                Ok(()) => self.send(shard, Input::Commands(message)),
+                Err(why) => self.refuse(Input::Commands(message), why),
             }
         }
+    }
+
+    /// Counts commands in, which are in flight from here on: also those that are refused now, until their end.
+    pub(super) fn count_in(&self, commands: usize) -> Result<(), Unavailable> {
+        if self.counters.enter(commands) > self.config.in_flight_commands_max {
+            return Err(Unavailable::Overloaded("the engine"));
+        }
+        // What a stop did not see in flight must not reach a shard that may be gone.
+        if self.state.stopping.load(Ordering::SeqCst) { Err(Unavailable::Stopping) } else { Ok(()) }
     }
 
     fn send(&self, shard: ShardNo, input: Input) {
         let Some(mailbox) = self.mailboxes.get(shard.index()) else { return };
         if let Err(error) = mailbox.try_send(input) {
-            let why = if error.is_full() {
-                Unavailable::Overloaded("a shard's mailbox")
-            } else {
-                Unavailable::Stopping
-            };
+            let why = Self::not_sent(&error);
             self.refuse(error.into_inner(), why);
         }
+    }
+
+    pub(super) fn not_sent(error: &TrySendError<Input>) -> Unavailable {
+        if error.is_full() { Unavailable::Overloaded("a shard's mailbox") } else { Unavailable::Stopping }
     }
 
     fn refuse(&self, input: Input, why: Unavailable) {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl HoldRow {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let Self { debit, credit, amount, captured, placed_at, expires_at, code, placed, ended } = self;
         let mut bytes = Vec::with_capacity(64);
         for number in [u64::from(debit.0), u64::from(credit.0), amount.0, captured.0, placed.0] {

@@ -276,11 +276,9 @@ mod tests {
     use super::*;
     use crate::index::{sealer, store::Batch};
 
-    /// An index of one sealed segment, changed by `spoil` while it is closed.
-    fn check(spoil: impl FnOnce(&Store, &mut Batch), expected: fn(&IndexError) -> bool) {
-        let dir = tempfile::tempdir().unwrap();
-        let options = IndexOptions::default();
-        let Opened { mut follower, mut sealer, index } = open(dir.path(), &options, &mut |_| ()).unwrap();
+    /// An index of one sealed segment, closed.
+    fn sealed(dir: &Path, options: &IndexOptions) {
+        let Opened { mut follower, mut sealer, .. } = open(dir, options, &mut |_| ()).unwrap();
         let opening = AccountOpening {
             address: crate::model::Address::parse("customers:1").unwrap(),
             asset: "CNY".into(),
@@ -297,7 +295,13 @@ mod tests {
         let group = crate::journal::Group::new(crate::journal::Head::default(), Timestamp(9), 1, bytes);
         assert!(follower.step(Arc::new(group)).unwrap().is_none());
         sealer.seal(follower.freeze().unwrap()).unwrap();
-        drop((follower, sealer, index));
+    }
+
+    /// Such an index, changed by `spoil` while it is closed.
+    fn check(spoil: impl FnOnce(&Store, &mut Batch), expected: fn(&IndexError) -> bool) {
+        let dir = tempfile::tempdir().unwrap();
+        let options = IndexOptions::default();
+        sealed(dir.path(), &options);
         let store = Store::open(dir.path(), &options).unwrap();
         let mut batch = Batch::default();
         spoil(&store, &mut batch);
@@ -305,6 +309,25 @@ mod tests {
         drop(store);
         let error = open(dir.path(), &options, &mut |_| ()).unwrap_err();
         assert!(expected(&error), "{error}");
+    }
+
+    /// RocksDB would read such a manifest for ever.
+    #[test]
+    fn a_manifest_with_a_record_of_a_recycled_log_is_refused() {
+        const TYPE: usize = 6;
+        let dir = tempfile::tempdir().unwrap();
+        let options = IndexOptions::default();
+        sealed(dir.path(), &options);
+        let current = std::fs::read_to_string(dir.path().join("CURRENT")).unwrap();
+        let manifest = dir.path().join(current.trim_end());
+        let mut bytes = std::fs::read(&manifest).unwrap();
+        bytes[TYPE] ^= 1 << 2;
+        std::fs::write(&manifest, &bytes).unwrap();
+        let damaged = |error| matches!(error, IndexError::Damaged(_));
+        assert!(damaged(open(dir.path(), &options, &mut |_| ()).unwrap_err()));
+        assert!(damaged(open_read_only(dir.path(), &options, &mut |_| ()).unwrap_err()));
+        assert!(damaged(watermark_of(dir.path(), &options).unwrap_err()));
+        assert_eq!(std::fs::read(&manifest).unwrap(), bytes, "nothing was written");
     }
 
     #[test]

@@ -12,12 +12,12 @@ const POSTINGS_TARGET: usize = 256;
 
 /// One account's share in one operation, as it is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StoredPosting {
-    pub(super) position: Position,
-    pub(super) operation: u8,
-    pub(super) direction: Direction,
+pub(crate) struct StoredPosting {
+    pub(crate) position: Position,
+    pub(crate) operation: u8,
+    pub(crate) direction: Direction,
     /// On the account's normal side, after the operation.
-    pub(super) balance: i128,
+    pub(crate) balance: i128,
 }
 
 /// The key of a block.
@@ -133,11 +133,11 @@ fn side(posting: StoredPosting) -> u8 {
 
 /// One account's postings in a block.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct PostingRun {
+pub(crate) struct PostingRun {
     /// The position of the account's posting before the run; zero if there is none.
-    pub(super) previous: Position,
+    pub(crate) previous: Position,
     /// In order of position and operation.
-    pub(super) postings: Vec<StoredPosting>,
+    pub(crate) postings: Vec<StoredPosting>,
 }
 
 /// Calls `visit` with each run of a block until it says that it has seen enough.

@@ -100,6 +100,17 @@ impl RecordBlock {
         self.entries.get(index).and_then(|entry| Some((entry.at, self.bytes.get(entry.start..entry.end)?)))
     }
 
+    /// How many records there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The record with this index.
+    pub(super) fn nth(&self, index: usize) -> Option<(Position, Timestamp, &[u8])> {
+        let entry = self.entries.get(index)?;
+        Some((entry.position, entry.at, self.bytes.get(entry.start..entry.end)?))
+    }
+
     /// All records in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Position, Timestamp, &[u8])> {
         self.entries

@@ -8,11 +8,15 @@ use std::path::Path;
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    FlushOptions, Options, WriteBatch, WriteOptions,
+    FlushOptions, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 
 use super::{IndexError, IndexOptions};
-use crate::{journal::rocks::info_logger, model::Position};
+use crate::{
+    journal::rocks::info_logger,
+    manifest::{ManifestError, check_manifest},
+    model::Position,
+};
 
 /// The column families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +122,7 @@ impl Store {
     /// Opens the database, or makes it.
     pub(super) fn open(dir: &Path, options: &IndexOptions) -> Result<Self, IndexError> {
         std::fs::create_dir_all(dir).map_err(|error| IndexError::Storage(error.to_string()))?;
+        check_manifest(dir).map_err(unreadable)?;
         let (database, families) = Self::options(options);
         let db = DB::open_cf_descriptors(&database, dir, families).map_err(storage)?;
         Ok(Self { db })
@@ -125,6 +130,7 @@ impl Store {
 
     /// Opens an existing database without the right to write.
     pub(super) fn open_read_only(dir: &Path, options: &IndexOptions) -> Result<Self, IndexError> {
+        check_manifest(dir).map_err(unreadable)?;
         let (database, families) = Self::options(options);
         let db = DB::open_cf_descriptors_read_only(&database, dir, families, false).map_err(storage)?;
         Ok(Self { db })
@@ -169,6 +175,17 @@ impl Store {
 
     pub(super) fn walk(&self, family: Family) -> Walk<'_> {
         Walk(self.db.raw_iterator_cf(self.family(family)))
+    }
+
+    /// A walk over most of a family: reads ahead, and leaves the cache to others.
+    pub(super) fn scan(&self, family: Family) -> Walk<'_> {
+        /// Enough for a disk to stream, little enough for a walk over each of many runs of ids.
+        const READAHEAD_BYTES: usize = 1 << 20;
+        let mut options = ReadOptions::default();
+        options.set_verify_checksums(true);
+        options.fill_cache(false);
+        options.set_readahead_size(READAHEAD_BYTES);
+        Walk(self.db.raw_iterator_cf_opt(self.family(family), options))
     }
 
     pub(super) fn put(&self, batch: &mut Batch, family: Family, key: &[u8], value: &[u8]) {
@@ -234,6 +251,13 @@ impl Walk<'_> {
 
     fn check(&self) -> Result<(), IndexError> {
         self.0.status().map_err(storage)
+    }
+}
+
+fn unreadable(error: ManifestError) -> IndexError {
+    match error {
+        ManifestError::Io(error) => IndexError::Storage(error.to_string()),
+        ManifestError::Damaged { .. } => IndexError::damaged(error.to_string()),
     }
 }
 

@@ -25,10 +25,12 @@ use rocksdb::{
 use super::{
     Checkpoint, Group, GroupRef, Head, Journal, JournalError, JournalOptions, Report,
     check::{Cursor, Entry, Walk, check, check_follows, read_to},
-    manifest::check_manifest,
     witness::{Witness, WitnessFile, sync_directory},
 };
-use crate::model::Position;
+use crate::{
+    manifest::{ManifestError, check_manifest},
+    model::Position,
+};
 
 /// The name of the store's directory in the data directory.
 const DIRECTORY_NAME: &str = "journal";
@@ -179,7 +181,7 @@ impl JournalReader {
             }
             return Ok((Self { db: None, witness }, false));
         }
-        check_manifest(&directory)?;
+        check_manifest(&directory).map_err(unreadable)?;
         let torn = Arc::new(AtomicBool::new(false));
         let options = read_options(options, Arc::clone(&torn));
         let db = DB::open_for_read_only(&options, &directory, false).map_err(|error| {
@@ -189,6 +191,12 @@ impl JournalReader {
             ))
         })?;
         Ok((Self { db: Some(Arc::new(db)), witness }, torn.load(Ordering::Relaxed)))
+    }
+
+    /// The last position that the witness holds.
+    #[must_use]
+    pub fn witnessed(&self) -> Position {
+        self.witness.unwrap_or_default().head.position
     }
 
     /// Walks the whole chain and compares it with the witness; `visit` sees each group that is sound.
@@ -259,6 +267,15 @@ impl Cursor for RocksCursor<'_> {
 /// The end of an open store, as its last group tells it.
 fn last_head(db: &DB) -> Result<Head, JournalError> {
     Walk::last(RocksCursor::new(db))
+}
+
+fn unreadable(error: ManifestError) -> JournalError {
+    match error {
+        ManifestError::Io(error) => JournalError::Io(error),
+        ManifestError::Damaged { .. } => JournalError::Storage(format!(
+            "{error}; nothing was written; restore the data directory from a copy"
+        )),
+    }
 }
 
 fn storage(error: impl std::fmt::Display) -> JournalError {

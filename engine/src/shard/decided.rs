@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use smallvec::SmallVec;
-use tokio::sync::oneshot;
 
 use super::{
-    Envelope, Foreign, ForeignEffect, Input, Shard, ShardNo, ShardSet,
+    AccountReply, Envelope, Foreign, ForeignEffect, Input, Shard, ShardNo, ShardSet,
     completion::{Finish, Landing},
     reservation::Ticket,
 };
@@ -15,10 +14,10 @@ use crate::{
     journal::{Group, PostedTransaction, Record, RefusedTransaction},
     ledger::{ChangeRefusal, Delta, Facts, LimitState, decide, decide_change, effects},
     model::{
-        AccountChange, AccountNo, AccountOpening, Attachment, CellWrite, Command, HoldId, PostedKind,
-        TransactionId,
+        AccountChange, AccountNo, AccountOpening, AssetNo, Attachment, CellWrite, Command, HoldId,
+        PostedKind, TransactionId,
     },
-    view::AccountError,
+    view::{AccountError, Unavailable},
 };
 
 /// A record that this shard has decided and the journal has not synced.
@@ -51,10 +50,10 @@ pub(super) enum Ending {
     Command(Finish),
     /// Several shards show the record; the last one settles it.
     Landing(Arc<Landing>),
-    Opened(AccountNo, oneshot::Sender<Result<(), AccountError>>),
-    Changed(AccountNo, Box<PublishedRules>, oneshot::Sender<Result<(), AccountError>>),
+    Opened(AccountNo, AccountReply),
+    Changed(AccountNo, Box<PublishedRules>, AccountReply),
     /// A change that is published: others may go on.
-    Unmark(AccountNo, oneshot::Sender<Result<(), AccountError>>),
+    Unmark(AccountNo, AccountReply),
 }
 
 impl Shard {
@@ -103,24 +102,26 @@ impl Shard {
         }
     }
 
+    /// Opens an account. It gets its number only here, so that an opening which is not admitted takes none.
     pub(super) fn open(
         &mut self,
-        no: AccountNo,
-        opening: &AccountOpening,
+        opening: &Arc<AccountOpening>,
+        asset: AssetNo,
         scale: u8,
-        reply: oneshot::Sender<Result<(), AccountError>>,
+        reply: AccountReply,
     ) {
-        let record = Record::AccountOpened { no, opening: opening.clone(), scale, decided_at: self.stamp };
+        let Some(no) = self.directory.add_account(opening, asset) else {
+            let full = Unavailable::Overloaded("the table of accounts");
+            self.directory.abandon_opening(&opening.address, full);
+            return reply.send(Err(full.into()));
+        };
+        let opening = AccountOpening::clone(opening);
+        let record = Record::AccountOpened { no, opening, scale, decided_at: self.stamp };
         self.append(&record, Ending::Opened(no, reply), &[]);
     }
 
     /// Nothing in flight names the account: what it shows here is on disk, but for holds that expire just now.
-    pub(super) fn change(
-        &mut self,
-        no: AccountNo,
-        change: AccountChange,
-        reply: oneshot::Sender<Result<(), AccountError>>,
-    ) {
+    pub(super) fn change(&mut self, no: AccountNo, change: AccountChange, reply: AccountReply) {
         let account = self.ledger.account(no).expect("a change goes to the shard that owns the account");
         if let Err(refusal) = decide_change(account, &change) {
             let error = match refusal {
@@ -130,9 +131,7 @@ impl Shard {
                 ChangeRefusal::CeilingExceeded => AccountError::AboveCeiling,
             };
             self.directory.entry(no).unmark();
-            // A client that went away needs no answer.
-            let _ = reply.send(Err(error));
-            return;
+            return reply.send(Err(error));
         }
         let record = Record::AccountChanged { no, change, decided_at: self.stamp };
         self.append(&record, Ending::Nothing, &[]);

@@ -11,7 +11,10 @@ use crate::{
     directory::{PublishedBalance, PublishedRules},
     journal::Record,
     ledger::{Delta, Facts},
-    model::{AccountChange, AccountNo, AccountOpening, Cell, CellKind, Command, Position, Timestamp},
+    metrics::InFlight,
+    model::{
+        AccountChange, AccountNo, AccountOpening, AssetNo, Cell, CellKind, Command, Position, Timestamp,
+    },
     view::AccountError,
 };
 
@@ -84,14 +87,9 @@ pub(crate) enum Input {
     #[expect(clippy::vec_box, reason = "an envelope is large and goes on alone")]
     Commands(Vec<Box<Envelope>>),
     /// Open an account whose address is claimed.
-    Open {
-        no: AccountNo,
-        opening: Arc<AccountOpening>,
-        scale: u8,
-        reply: oneshot::Sender<Result<(), AccountError>>,
-    },
+    Open { opening: Arc<AccountOpening>, asset: AssetNo, scale: u8, reply: AccountReply },
     /// Change an account that nothing in flight names.
-    Change { no: AccountNo, change: AccountChange, reply: oneshot::Sender<Result<(), AccountError>> },
+    Change { no: AccountNo, change: AccountChange, reply: AccountReply },
     /// A higher shard decided on a reservation of this one: the record if it was posted.
     Decided { ticket: Ticket, record: Option<Arc<Record>> },
     /// Tell what these accounts show at one moment, with the first one's cells of these kinds.
@@ -108,12 +106,32 @@ pub(crate) struct Look {
     pub(crate) cells: Vec<Option<Cell>>,
 }
 
+/// Where the answer to an opening or a change goes. It is in flight until then, whether or not its client still waits.
+pub(crate) struct AccountReply {
+    sender: oneshot::Sender<Result<AccountNo, AccountError>>,
+    _in_flight: InFlight,
+}
+
+impl AccountReply {
+    pub(crate) fn new(in_flight: InFlight) -> (Self, oneshot::Receiver<Result<AccountNo, AccountError>>) {
+        let (sender, answer) = oneshot::channel();
+        (Self { sender, _in_flight: in_flight }, answer)
+    }
+
+    pub(crate) fn send(self, answer: Result<AccountNo, AccountError>) {
+        // A client that went away needs no answer.
+        let _ = self.sender.send(answer);
+    }
+}
+
 /// A run of records that a shard has decided, on its way to the journal.
 pub(crate) struct Batch {
     pub(crate) shard: ShardNo,
     /// Framed.
     pub(crate) records: Vec<u8>,
     pub(crate) count: u32,
+    /// No record was decided later.
+    pub(crate) stamp: Timestamp,
     pub(crate) foreign: Vec<(ShardNo, Foreign)>,
 }
 

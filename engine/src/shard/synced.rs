@@ -85,18 +85,17 @@ impl Shard {
     }
 
     fn settle(&self, ending: Ending, position: Position, at: Timestamp) {
-        // A client that went away needs no answer.
         match ending {
             Ending::Nothing => {}
             Ending::Command(finish) => finish.run(&self.directory, &self.counters, (position, at)),
             Ending::Landing(landing) => landing.arrive(&self.directory, &self.counters, (position, at)),
             Ending::Opened(no, reply) => {
                 self.directory.open(no, position, at);
-                let _ = reply.send(Ok(()));
+                reply.send(Ok(no));
             }
             Ending::Changed(no, _, reply) | Ending::Unmark(no, reply) => {
                 self.directory.entry(no).unmark();
-                let _ = reply.send(Ok(()));
+                reply.send(Ok(no));
             }
         }
     }

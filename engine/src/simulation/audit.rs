@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     coverage::Coverage,
+    dependency::{Dependencies, Records},
     judge::{Passed, is_posted},
     model::{Model, Wanted, record_legs},
     names::{Names, Thing},
@@ -33,6 +34,8 @@ pub(super) struct Decided {
     pub(super) record: Record,
     pub(super) by: ShardNo,
     pub(super) told: Vec<ShardNo>,
+    /// What the journal must have before it.
+    pub(super) after: Vec<Records>,
 }
 
 /// What clients did with an id.
@@ -75,6 +78,7 @@ pub(super) struct Auditor {
     pub(super) shown: BTreeMap<Thing, u64>,
     /// What lower shards had when they passed a command on, by command and shard.
     pub(super) passed: BTreeMap<TransactionId, BTreeMap<ShardNo, Vec<Model>>>,
+    dependencies: Dependencies,
     /// Ids that this process has decided.
     pub(super) flushed: BTreeSet<TransactionId>,
     pub(super) coverage: Coverage,
@@ -124,6 +128,7 @@ impl Auditor {
             })
             .collect();
         self.passed.clear();
+        self.dependencies = Dependencies::default();
         self.flushed = self.ids.iter().filter(|(_, id)| id.position.is_some()).map(|(id, _)| *id).collect();
         let accounts = names.accounts.keys().cloned().map(Thing::Account);
         let originals = names.originals.keys().map(|&(id, _)| Thing::Original(id));
@@ -139,6 +144,7 @@ impl Auditor {
         match input {
             Input::Command(envelope) if envelope.reserved.is_none() => {
                 self.passed.remove(&envelope.command.transaction.id);
+                self.dependencies.begins(envelope.command.transaction.id);
             }
             Input::Synced(synced) => {
                 let Some(view) = self.views.get_mut(shard.index()) else { return };
@@ -185,15 +191,18 @@ impl Auditor {
         for part in std::mem::take(&mut view.log) {
             let applied = part.applied;
             applied.iter().for_each(|record| view.shadow.apply(record));
+            applied.iter().filter_map(id_of).for_each(|id| self.dependencies.hears(shard, id));
             let passed: Vec<_> =
                 forwarded.by_ref().take(part.forwards).map(|it| (self.pass(&it, &[]), it.id)).collect();
             self.note_passed(shard, &view, &passed, true);
+            passed.iter().for_each(|&(_, id)| self.dependencies.passes(shard, id));
             for record in records.by_ref().take(part.records) {
                 self.judge(shard, &mut view, &record);
                 view.shadow.apply(&record);
                 self.note_passed(shard, &view, &passed, false);
                 let told = id_of(&record).and_then(|id| told.remove(&id)).unwrap_or_default();
-                decided.push(Decided { record, by: shard, told });
+                let after = self.dependencies.decides(shard, id_of(&record));
+                decided.push(Decided { record, by: shard, told, after });
             }
         }
         assert!(
@@ -236,8 +245,12 @@ impl Auditor {
                 decided.as_ref().is_none_or(|it| it.record == record),
                 "the journal has what was decided"
             );
+            if let Some(Decided { by, after, .. }) = &decided {
+                self.dependencies.committed(*by, after);
+            }
             let at = group.at.plus_nanos(index);
             assert!(self.journal.last().is_none_or(|last| last.at < at), "times grow");
+            assert!(record.decided_at() <= at, "a record is not older than its decision");
             self.sequential(&record);
             self.journal.push(Entry { at, record, decided });
         }
@@ -362,7 +375,7 @@ fn describe(input: &Input) -> String {
     match input {
         Input::Command(envelope) => format!("the command {}", envelope.command.transaction.id),
         Input::Commands(envelopes) => format!("{} commands", envelopes.len()),
-        Input::Open { no, .. } => format!("the opening of {}", no.0),
+        Input::Open { opening, .. } => format!("the opening of {}", opening.address),
         Input::Change { no, change, .. } => format!("a change of {}: {change:?}", no.0),
         Input::Decided { ticket, record } => {
             format!("the decision on {ticket:?}: {:?}", record.as_ref().map(|it| id_of(it)))

@@ -94,7 +94,10 @@ impl Clients {
             }
             Call::Read(id) => {
                 read = Some(id);
-                Box::pin(async move { Answer::Read(front.transaction(id).await.map(Box::new)) })
+                Box::pin(async move {
+                    let found = front.transaction(id).await.expect("no wait runs out here");
+                    Answer::Read(found.map(Box::new))
+                })
             }
         };
         for body in &bodies {
@@ -165,7 +168,11 @@ impl Clients {
                     | AccountError::BelowFloor
                     | AccountError::AboveCeiling,
                 ) => auditor.coverage.hit("change refused"),
-                Err(error @ (AccountError::Exists { .. } | AccountError::AssetUnknown)) => {
+                Err(
+                    error @ (AccountError::Exists { .. }
+                    | AccountError::AssetUnknown
+                    | AccountError::GroupsFull),
+                ) => {
                     panic!("a change is answered with {error}")
                 }
             },
@@ -301,6 +308,7 @@ fn opened(opening: &AccountOpening, result: Result<(AccountNo, bool), AccountErr
         Err(AccountError::Unavailable(_)) => auditor.coverage.hit("overloaded"),
         Err(
             error @ (AccountError::AssetUnknown
+            | AccountError::GroupsFull
             | AccountError::NotFound
             | AccountError::NotEmpty
             | AccountError::Closed

@@ -3,12 +3,13 @@
 //! Owns the scheduler, the simulated clock, and what survives a process. Invariant: at most one thing happens at a
 //! time, and chance chooses it.
 
-use std::{fs, path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use super::{
     Options, Report, STEP,
     audit::{Auditor, Decided},
     clients::{Call, Clients},
+    folder,
     random::Random,
     workload::Workload,
     world::{Remains, World},
@@ -244,7 +245,7 @@ impl Life {
             self.report.crashes += 1;
             self.auditor.step += 1;
             self.damage(&remains.image);
-            self.disturb_index();
+            folder::disturb_index(&self.config.data, &mut self.random, &mut self.auditor.coverage);
             if self.random.once_in(8) {
                 self.now = self.now.plus_nanos(-self.random.between(1, 3_600 * SECOND));
             } else if let Some((due, _)) = self.auditor.model.live.first()
@@ -264,8 +265,10 @@ impl Life {
                 absorb(&mut self.auditor, &journal, remains.failed.take());
                 Ok(journal)
             });
-            let (shared, mut assembled) =
-                opened.unwrap_or_else(|error| panic!("a sound directory is refused: {error}"));
+            let (shared, mut assembled) = opened.unwrap_or_else(|error| {
+                let files = folder::file_names(&self.config.data.join("index"));
+                panic!("a sound directory is refused: {error}; the index's folder has {files:?}")
+            });
             self.auditor.restart(self.config.shards);
             let expiry = self.auditor.model.live.first().is_some_and(|(due, _)| *due <= self.now);
             if expiry && self.random.once_in(4) {
@@ -316,32 +319,6 @@ impl Life {
         self.auditor.coverage.hit("damage refused");
     }
 
-    /// The index may be gone, or as it was some crashes ago.
-    fn disturb_index(&mut self) {
-        let (index, older) = (self.config.data.join("index"), self.config.data.join("older"));
-        match self.random.below(24) {
-            0 => {
-                remove(&index);
-                self.auditor.coverage.hit("index deleted");
-            }
-            1 if older.exists() => {
-                remove(&index);
-                fs::rename(&older, &index).expect("a folder is renamed");
-                self.auditor.coverage.hit("index older");
-            }
-            2 | 3 if index.exists() => {
-                remove(&older);
-                fs::create_dir_all(&older).expect("a folder");
-                for file in fs::read_dir(&index).expect("the index's files") {
-                    let file: PathBuf = file.expect("a file").path();
-                    let name = file.file_name().expect("a file has a name").to_owned();
-                    fs::copy(&file, older.join(name)).expect("a file is copied");
-                }
-            }
-            _ => {}
-        }
-    }
-
     /// Everything that was asked gets its answer; then the last audit.
     fn finish(mut self, mut world: World) -> Report {
         let (mut left, mut rounds) = (usize::MAX, 0);
@@ -372,12 +349,6 @@ impl Life {
         self.report.coverage = std::mem::take(&mut self.auditor.coverage);
         drop(Arc::clone(&world.front));
         self.report
-    }
-}
-
-fn remove(folder: &std::path::Path) {
-    if folder.exists() {
-        fs::remove_dir_all(folder).expect("a folder is removed");
     }
 }
 

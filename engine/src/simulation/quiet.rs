@@ -91,6 +91,7 @@ impl Life {
             .history(&address, query)
             .now_or_never()
             .expect("nothing to wait for")
+            .expect("the index is there")
             .expect("an account");
         let found = page.items.iter().rev().map(|it| {
             let credit = it.direction == Direction::Credit;
@@ -111,7 +112,8 @@ impl Life {
                 .front
                 .balance_at(&address, Point::Position(position))
                 .now_or_never()
-                .expect("nothing to wait for");
+                .expect("nothing to wait for")
+                .expect("the index is there");
             let last = rows.iter().rev().find(|row| row.position <= position);
             if let Some(row) = last {
                 let found = at.map(|at| (at.posted, at.position));
@@ -140,8 +142,8 @@ impl Life {
         let chosen: Vec<usize> = (0..count.min(20)).map(|_| self.random.below(count)).collect();
         for index in chosen {
             let (&id, hold) = model.holds.iter().nth(index).expect("below the count");
-            let view =
-                world.front.hold_view(id).now_or_never().expect("nothing to wait for").expect("a hold");
+            let view = world.front.hold_view(id).now_or_never().expect("nothing to wait for");
+            let view = view.expect("the index is there").expect("a hold");
             let found = (view.ended, view.amount.0, view.captured.0, view.expires_at);
             assert_eq!(found, (hold.ended, hold.amount, hold.captured, hold.expires_at), "hold {id}");
             assert!(hold.ended != Some(HoldEnd::Captured) || hold.captured <= hold.amount, "hold {id}");

@@ -23,7 +23,7 @@ use crate::{
     },
     model::{Position, Timestamp, TransactionId},
     recovery::Assembled,
-    shard::{Batch, Envelope, Flushed, Input, Shard, ShardNo, Synced},
+    shard::{Batch, Envelope, Input, Outgoing, Shard, ShardNo, Synced},
     threads::{Shared, forget_sealed},
 };
 
@@ -122,10 +122,11 @@ impl World {
                 Err(_) => return false,
             },
         };
+        let is_command = matches!(input, Input::Command(_));
         let counters = &self.front.counters;
         let before = (counters.in_flight(), counters.snapshot().unavailable, station.shard.batch_records());
         station.step(input, now, auditor);
-        let left = before.0 > counters.in_flight();
+        let left = is_command && before.0 > counters.in_flight();
         if left && before.1 == counters.snapshot().unavailable && before.2 == station.shard.batch_records() {
             auditor.coverage.hit("stale");
         }
@@ -163,23 +164,30 @@ impl World {
         {
             return false;
         }
-        let Flushed { batch, messages } = station.shard.flush();
-        let records = batch.as_ref().map(|batch| decode(&batch.records)).unwrap_or_default();
-        let decided = auditor.flushed(station.no, records, &messages);
-        station.sending.extend(batch.map(|batch| FromShard::Batch(batch, decided)));
-        station.sending.extend(messages.into_iter().map(|(to, input)| FromShard::Message(to, input)));
+        let flushed = station.shard.flush();
+        let records = flushed.batch().map(|batch| decode(&batch.records)).unwrap_or_default();
+        let mut decided = auditor.flushed(station.no, records, flushed.messages());
+        station.sending.extend(flushed.outgoing().map(|outgoing| match outgoing {
+            Outgoing::Batch(batch) => FromShard::Batch(batch, std::mem::take(&mut decided)),
+            Outgoing::Message(to, input) => FromShard::Message(to, input),
+        }));
         true
     }
 
-    /// One of a shard's messages, the batch first.
+    /// The next one of the things that a shard has to send.
     pub(super) fn send(&mut self, shard: usize) -> bool {
         let is_batch = matches!(self.stations[shard].sending.front(), Some(FromShard::Batch(..)));
         if is_batch && self.batches.len() >= BATCHES_WAITING_MAX {
             return false;
         }
-        match self.stations[shard].sending.pop_front() {
+        let next = self.stations[shard].sending.pop_front();
+        let batch_waits = self.stations[shard].sending.iter().any(|it| matches!(it, FromShard::Batch(..)));
+        match next {
             Some(FromShard::Batch(batch, decided)) => self.batches.push_back((batch, decided)),
-            Some(FromShard::Message(to, input)) => self.stations[to.index()].control.push_back(input),
+            Some(FromShard::Message(to, input)) => {
+                assert!(!batch_waits, "a message leaves after the batch that was decided with it is queued");
+                self.stations[to.index()].control.push_back(input);
+            }
             None => return false,
         }
         true

@@ -4,7 +4,7 @@
 
 use crate::{
     model::{Position, RejectionCode},
-    view::{SubmitError, Unavailable},
+    view::{AccountError, SubmitError, Unavailable},
 };
 
 /// A stable code of the wallet's contract, beside the ledger's own.
@@ -16,6 +16,8 @@ pub enum WalletCode {
     NotFound,
     /// The address or id belongs to something that was opened otherwise.
     AccountExists,
+    /// A wallet with money can't be closed.
+    AccountNotEmpty,
     /// Not six digits, or a trivial row of them.
     PasswordInvalid,
     /// The password is wrong.
@@ -50,9 +52,10 @@ pub enum WalletCode {
 
 impl WalletCode {
     /// The wallet's own codes, in the order of the documentation.
-    pub const OWN: [Self; 17] = [
+    pub const OWN: [Self; 18] = [
         Self::NotFound,
         Self::AccountExists,
+        Self::AccountNotEmpty,
         Self::PasswordInvalid,
         Self::PasswordWrong,
         Self::PasswordLocked,
@@ -77,6 +80,7 @@ impl WalletCode {
             Self::Ledger(code) => code.as_str(),
             Self::NotFound => "not_found",
             Self::AccountExists => "account_exists",
+            Self::AccountNotEmpty => "account_not_empty",
             Self::PasswordInvalid => "password_invalid",
             Self::PasswordWrong => "password_wrong",
             Self::PasswordLocked => "password_locked",
@@ -102,6 +106,7 @@ impl WalletCode {
             Self::Ledger(_) => "A rule of the ledger",
             Self::NotFound => "Not found",
             Self::AccountExists => "It was opened with another body",
+            Self::AccountNotEmpty => "The wallet has a balance, wealth or money set aside",
             Self::PasswordInvalid => "A payment password is six digits that are not trivial",
             Self::PasswordWrong => "The payment password is wrong",
             Self::PasswordLocked => "The payment password is locked",
@@ -126,6 +131,8 @@ impl WalletCode {
 pub struct Refusal {
     /// Why.
     pub code: WalletCode,
+    /// What is to be said of this case, beside the code's title.
+    pub detail: Option<&'static str>,
     /// JSON Pointer of the field that is to blame, where there is one.
     pub field: Option<String>,
     /// Wrong passwords that are left before the lock.
@@ -148,7 +155,7 @@ pub enum WalletError {
         field: String,
     },
     /// A rule.
-    #[error("{}", .0.code.title())]
+    #[error("{}", .0.detail.unwrap_or(.0.code.title()))]
     Refused(Box<Refusal>),
     /// Nothing was applied; try again.
     #[error(transparent)]
@@ -165,6 +172,12 @@ impl WalletError {
         Self::Refused(Box::new(Refusal::new(code)))
     }
 
+    /// A refusal that its code's title does not tell enough of.
+    #[must_use]
+    pub fn detailed(code: WalletCode, detail: &'static str) -> Self {
+        Self::Refused(Box::new(Refusal { detail: Some(detail), ..Refusal::new(code) }))
+    }
+
     /// A refusal that blames a field.
     #[must_use]
     pub fn field(code: WalletCode, field: impl Into<String>) -> Self {
@@ -176,7 +189,31 @@ impl Refusal {
     /// A refusal of which there is no more to say.
     #[must_use]
     pub const fn new(code: WalletCode) -> Self {
-        Self { code, field: None, attempts_left: None, retry_after_s: None, position: None, replayed: false }
+        Self {
+            code,
+            detail: None,
+            field: None,
+            attempts_left: None,
+            retry_after_s: None,
+            position: None,
+            replayed: false,
+        }
+    }
+}
+
+impl From<AccountError> for WalletError {
+    fn from(error: AccountError) -> Self {
+        let code = match error {
+            AccountError::Unavailable(why) => return why.into(),
+            AccountError::Exists { .. } | AccountError::AssetUnknown => WalletCode::AccountExists,
+            AccountError::NotFound => WalletCode::NotFound,
+            AccountError::NotEmpty => WalletCode::AccountNotEmpty,
+            AccountError::Closed => WalletCode::Ledger(RejectionCode::AccountClosed),
+            AccountError::BelowFloor => WalletCode::Ledger(RejectionCode::InsufficientFunds),
+            AccountError::AboveCeiling => WalletCode::Ledger(RejectionCode::CeilingExceeded),
+            AccountError::GroupsFull => WalletCode::Ledger(RejectionCode::Overflow),
+        };
+        Self::refused(code)
     }
 }
 

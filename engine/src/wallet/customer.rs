@@ -1,4 +1,4 @@
-//! Users' wallets: opening, showing, changing.
+//! Users' wallets: opening, showing.
 //!
 //! A wallet is its accounts and its profile cell; it is there once the cell is. Opening resumes after a crash: each part
 //! is opened once.
@@ -6,13 +6,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AccountKind, Part, Wallet, WalletCode, WalletError,
+    AccountKind, DeviceView, Part, SmallPayments, Wallet, WalletCode, WalletError, WealthView,
+    device::Devices,
     document::{CellContent, Document, Held},
     names,
+    password::PasswordCell,
+    small_payment::SmallCell,
     step::Draft,
+    wealth_settings::WealthSettings,
 };
 use crate::{
-    model::{AccountOpening, AccountStatus, Amount, CellKind, Metadata},
+    model::{AccountOpening, AccountStatus, Amount, CellKind, Metadata, Timestamp},
     view::{AccountError, LimitView},
 };
 
@@ -40,9 +44,9 @@ impl CellContent for Profile {
 
 /// The record of a wallet's opening or change.
 #[derive(Serialize, Deserialize)]
-struct ProfileSet {
-    user: Part,
-    class: Class,
+pub(super) struct ProfileSet {
+    pub(super) user: Part,
+    pub(super) class: Class,
 }
 
 impl Document for ProfileSet {
@@ -66,8 +70,20 @@ pub struct CustomerView {
     pub available: i128,
     /// Fen in the wealth product.
     pub wealth: i128,
+    /// Fen that the wealth product has ever earned.
+    pub income_total: u128,
+    /// What the owner chose of the wealth product.
+    pub wealth_settings: WealthView,
     /// Carbon points.
     pub carbon: i128,
+    /// Whether there is a payment password.
+    pub password_set: bool,
+    /// When the payment password can be tried again, if it is locked.
+    pub locked_until: Option<Timestamp>,
+    /// What may be paid without a password.
+    pub small_payments: SmallPayments,
+    /// Devices that may spend.
+    pub devices: Vec<DeviceView>,
     /// Spending limits with what is used.
     pub limits: Vec<LimitView>,
 }
@@ -136,14 +152,27 @@ impl Wallet {
     /// # Errors
     /// There is none, or overload.
     pub async fn customer(&self, user: &Part) -> Result<CustomerView, WalletError> {
+        const KINDS: &[CellKind] =
+            &[Profile::KIND, PasswordCell::KIND, Devices::KIND, SmallCell::KIND, WealthSettings::KIND];
         let addresses = vec![names::customer(user), names::wealth(user), names::carbon(user)];
-        let address = names::customer(user);
-        let moment = self.engine().moment(addresses, &[Profile::KIND]).await?;
-        let profile: Held<Profile> = Held::read(address, moment.cells.first().and_then(Option::as_ref));
-        let (true, [Some(own), Some(wealth), Some(carbon)]) = (profile.exists(), moment.accounts.as_slice())
+        let moment = self.engine().moment(addresses, KINDS).await?;
+        let ([Some(own), Some(wealth), Some(carbon)], [profile, password, devices, small, settings]) =
+            (moment.accounts.as_slice(), moment.cells.as_slice())
         else {
             return Err(WalletError::refused(WalletCode::NotFound));
         };
+        let address = || names::customer(user);
+        let profile: Held<Profile> = Held::read(address(), profile.as_ref());
+        if !profile.exists() {
+            return Err(WalletError::refused(WalletCode::NotFound));
+        }
+        let password: Held<PasswordCell> = Held::read(address(), password.as_ref());
+        let devices: Held<Devices> = Held::read(address(), devices.as_ref());
+        let small: Held<SmallCell> = Held::read(address(), small.as_ref());
+        let settings: Held<WealthSettings> = Held::read(address(), settings.as_ref());
+        let WealthSettings { enabled, keep } = settings.content;
+        // Who never had wealth has no income.
+        let income_total = if settings.exists() { self.income_total(user).await? } else { 0 };
         Ok(CustomerView {
             user: user.clone(),
             class: profile.content.class,
@@ -152,7 +181,13 @@ impl Wallet {
             held: own.held,
             available: own.available,
             wealth: wealth.posted,
+            income_total,
+            wealth_settings: WealthView { enabled, keep: Amount(keep) },
             carbon: carbon.posted,
+            password_set: password.exists(),
+            locked_until: password.content.locked_until(self.engine().now()),
+            small_payments: small.content.allowed(),
+            devices: devices.content.view(),
             limits: own.limits.clone(),
         })
     }

@@ -142,6 +142,12 @@ pub(super) fn derive(verb: &str, id: &[u8], step: u32) -> TransactionId {
     TransactionId(derived(verb, id, step))
 }
 
+/// The id of the record that writes a user's cell from a revision: of those who write it at the same time, the second
+/// one waits until the first one's is on disk.
+pub(super) fn derive_revision(verb: &str, user: &Part, revision: u64) -> TransactionId {
+    derive(verb, format_compact!("{user}\n{revision}").as_bytes(), 0)
+}
+
 /// The id of a verb's hold, likewise.
 pub(super) fn derive_hold(verb: &str, id: &[u8], piece: u32) -> HoldId {
     HoldId(derived(verb, id, piece))

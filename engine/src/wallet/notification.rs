@@ -32,7 +32,7 @@ impl Wallet {
     /// Overload, or a channel's account that refuses.
     pub async fn notified(&self, result: &ChannelResult) -> Result<Notified, WalletError> {
         for _ in 0..Self::TRIES_MAX {
-            let round = match self.recharge_order(result.order).await {
+            let round = match self.recharge_order(result.order).await? {
                 Some(order) => self.recharge_notified(result, &order.document).await?,
                 None => match self.payment_notified(result).await? {
                     Some(notified) => Some(notified),
@@ -68,7 +68,7 @@ impl Wallet {
                 Ok(Some(Notified::Unchanged(Some(SuspenseReason::OtherChannel))))
             };
         }
-        match (self.recharge_decision(result.order).await, result.paid) {
+        match (self.recharge_decision(result.order).await?, result.paid) {
             (Decision::Open, true) => self.recharge_paid(result, order).await,
             (Decision::Open, false) => {
                 self.fail_recharge(result.order, &result.reference).await?;
@@ -109,7 +109,7 @@ impl Wallet {
     ) -> Result<Option<Notified>, WalletError> {
         let money = Money::of(result);
         let fits = result.amount == order.amount();
-        match self.suspended(result.channel, &result.reference).await {
+        match self.suspended(result.channel, &result.reference).await? {
             Some(suspended) => {
                 let early = suspended.reason.is_only_early();
                 if !(early

@@ -176,10 +176,10 @@ impl Wallet {
         let mut next = attempt::Next::first(request);
         for _ in 0..Self::TRIES_MAX {
             let step = step_id(id, step_no::attempt(next.no));
-            let settled: Settled<Placed> = match self.find(step).await {
+            let settled: Settled<Placed> = match self.find(step).await? {
                 Some(found) => found,
                 None => {
-                    let draft = self.attempt(id, step, next, request, auth).await?;
+                    let draft = self.compose_attempt(id, step, next, request, auth).await?;
                     // Overtaken: composed again, under the same id.
                     let Some(settled) = self.submit(draft).await? else { continue };
                     settled
@@ -197,28 +197,31 @@ impl Wallet {
     }
 
     /// A payment that was not refused, with the id of the step that placed it.
-    async fn placed(&self, payment: TransactionId) -> Option<(TransactionId, Settled<Placed>)> {
+    async fn placed(
+        &self,
+        payment: TransactionId,
+    ) -> Result<Option<(TransactionId, Settled<Placed>)>, WalletError> {
         let mut no = 0;
         loop {
             let step = step_id(payment, step_no::attempt(no));
-            let settled: Settled<Placed> = self.find(step).await?;
+            let Some(settled) = self.find::<Placed>(step).await? else { return Ok(None) };
             match settled.document.after(no, &settled.verdict) {
                 Some(further) => no = further.no,
-                None if settled.verdict.is_ok() => return Some((step, settled)),
-                None => return None,
+                None if settled.verdict.is_ok() => return Ok(Some((step, settled))),
+                None => return Ok(None),
             }
         }
     }
 
     /// A payment that was paid: the transaction that its pieces are operations of, its composition, and when.
     pub(super) async fn paid(&self, payment: TransactionId) -> Result<Paid, WalletError> {
-        let Some((step, placed)) = self.placed(payment).await else {
+        let Some((step, placed)) = self.placed(payment).await? else {
             return Err(WalletError::refused(WalletCode::NotFound));
         };
         let (transaction, at) = if placed.document.waits_for().is_none() {
             (step, Some(placed.decided_at))
         } else {
-            (step_id(payment, step_no::END), self.captured_at(payment).await)
+            (step_id(payment, step_no::END), self.captured_at(payment).await?)
         };
         Ok(Paid { transaction, at, document: placed.document })
     }

@@ -162,7 +162,7 @@ impl Wallet {
     pub async fn recharge(&self, request: RechargeRequest) -> Result<OrderedRecharge, WalletError> {
         let id = Self::recharge_step(request.id, Self::ORDERED);
         for _ in 0..Self::TRIES_MAX {
-            let settled = match self.find::<RechargeOrdered>(id).await {
+            let settled = match self.find::<RechargeOrdered>(id).await? {
                 Some(settled) => settled,
                 None => {
                     self.profile(&request.user)?;
@@ -187,17 +187,20 @@ impl Wallet {
     }
 
     /// A recharge as it is; `None` if there is none.
-    pub async fn recharge_view(&self, id: TransactionId) -> Option<RechargeView> {
-        let settled = self.recharge_order(id).await?;
+    ///
+    /// # Errors
+    /// Overload.
+    pub async fn recharge_view(&self, id: TransactionId) -> Result<Option<RechargeView>, WalletError> {
+        let Some(settled) = self.recharge_order(id).await? else { return Ok(None) };
         let RechargeOrdered { user, channel, units, promotion } = settled.document.clone();
         let request = RechargeRequest { id, user, channel, amount: Amount(units), promotion };
         let mut view = pending(request, &settled);
-        let decision = self.recharge_decision(id).await;
+        let decision = self.recharge_decision(id).await?;
         let suspended = match &decision {
             Decision::Credited { .. } => None,
-            Decision::Refused { money, .. } => self.suspended(money.channel, &money.reference).await,
+            Decision::Refused { money, .. } => self.suspended(money.channel, &money.reference).await?,
             Decision::Open | Decision::Failed { .. } | Decision::BonusRefused { .. } => {
-                self.order_suspended(&super::suspense::order_text(id)).await
+                self.order_suspended(&super::suspense::order_text(id)).await?
             }
         };
         if let Some(suspended) = suspended {
@@ -212,7 +215,7 @@ impl Wallet {
             });
             view.paid_at = Some(suspended.money.paid_at());
             view.reference = Some(suspended.money.reference);
-            return Some(view);
+            return Ok(Some(view));
         }
         match decision {
             Decision::Open | Decision::BonusRefused { .. } | Decision::Refused { .. } => {}
@@ -227,37 +230,40 @@ impl Wallet {
                 view.reference = Some(money.reference);
             }
         }
-        Some(view)
+        Ok(Some(view))
     }
 
     /// The record of an order, if it is there or on its way.
-    pub(super) async fn recharge_order(&self, id: TransactionId) -> Option<Settled<RechargeOrdered>> {
+    pub(super) async fn recharge_order(
+        &self,
+        id: TransactionId,
+    ) -> Result<Option<Settled<RechargeOrdered>>, WalletError> {
         self.find(Self::recharge_step(id, Self::ORDERED)).await
     }
 
     /// Where an order is.
-    pub(super) async fn recharge_decision(&self, order: TransactionId) -> Decision {
-        let Some(first) = self.find(Self::recharge_step(order, Self::DECIDED)).await else {
-            return Decision::Open;
+    pub(super) async fn recharge_decision(&self, order: TransactionId) -> Result<Decision, WalletError> {
+        let Some(first) = self.find(Self::recharge_step(order, Self::DECIDED)).await? else {
+            return Ok(Decision::Open);
         };
         let (money, bonus, from_suspense) = match first.document {
-            RechargeDecided::Failed { reference } => return Decision::Failed { reference },
+            RechargeDecided::Failed { reference } => return Ok(Decision::Failed { reference }),
             RechargeDecided::Credited { money, bonus, from_suspense } => (money, bonus, from_suspense),
         };
         let code = match first.verdict {
-            Ok(()) => return Decision::Credited { money, bonus },
+            Ok(()) => return Ok(Decision::Credited { money, bonus }),
             Err(rejection) if rejection.operation == 0 => rejection.code,
             // One of the bonus's operations, which come after the money's.
             Err(_) => {
                 let second = Self::recharge_step(order, Self::WITHOUT_BONUS);
-                match self.find::<RechargeDecided>(second).await.map(|second| second.verdict) {
-                    None => return Decision::BonusRefused { money, from_suspense },
-                    Some(Ok(())) => return Decision::Credited { money, bonus: None },
+                match self.find::<RechargeDecided>(second).await?.map(|second| second.verdict) {
+                    None => return Ok(Decision::BonusRefused { money, from_suspense }),
+                    Some(Ok(())) => return Ok(Decision::Credited { money, bonus: None }),
                     Some(Err(rejection)) => rejection.code,
                 }
             }
         };
-        Decision::Refused { money, code }
+        Ok(Decision::Refused { money, code })
     }
 
     /// Writes down that no money comes. What was decided is to be read again.

@@ -99,7 +99,7 @@ impl Wallet {
     ) -> Result<RefundView, WalletError> {
         let step = names::derive("refund", &id.0.to_be_bytes(), 0);
         for _ in 0..Self::TRIES_MAX {
-            let settled: Settled<Refunded> = match self.find(step).await {
+            let settled: Settled<Refunded> = match self.find(step).await? {
                 Some(found) => found,
                 None => {
                     let draft = self.compose_refund(id, step, request).await?;
@@ -118,32 +118,36 @@ impl Wallet {
     }
 
     /// The refunds of a payment, in order.
-    pub(super) async fn refunds(&self, payment: TransactionId) -> Vec<RefundView> {
+    pub(super) async fn refunds(&self, payment: TransactionId) -> Result<Vec<RefundView>, WalletError> {
         let mut refunds = Vec::new();
         for no in 1.. {
-            let Some(found) = self.numbered(payment, no).await else { break };
+            let Some(found) = self.numbered(payment, no).await? else { break };
             refunds.push(view(found));
         }
-        refunds
+        Ok(refunds)
     }
 
     /// A payment's refund by number, from 1.
-    async fn numbered(&self, payment: TransactionId, no: u32) -> Option<Settled<Refunded>> {
+    async fn numbered(
+        &self,
+        payment: TransactionId,
+        no: u32,
+    ) -> Result<Option<Settled<Refunded>>, WalletError> {
         self.find(number(payment, no)).await
     }
 
     /// A payment's last refund. The numbers have no gap, so that their end is found by halving.
-    async fn last_refund(&self, payment: TransactionId) -> Option<Settled<Refunded>> {
-        let mut last = self.numbered(payment, 1).await?;
+    async fn last_refund(&self, payment: TransactionId) -> Result<Option<Settled<Refunded>>, WalletError> {
+        let Some(mut last) = self.numbered(payment, 1).await? else { return Ok(None) };
         let mut beyond = self.settings().refunds_max.saturating_add(1);
         while last.document.no + 1 < beyond {
             let middle = last.document.no + (beyond - last.document.no) / 2;
-            match self.numbered(payment, middle).await {
+            match self.numbered(payment, middle).await? {
                 Some(found) => last = found,
                 None => beyond = middle,
             }
         }
-        Some(last)
+        Ok(Some(last))
     }
 
     async fn compose_refund(
@@ -158,7 +162,7 @@ impl Wallet {
         if self.engine().now() >= ends {
             return Err(WalletError::refused(WalletCode::RefundWindowClosed));
         }
-        let last = self.last_refund(request.payment).await.map(|settled| settled.document);
+        let last = self.last_refund(request.payment).await?.map(|settled| settled.document);
         let no = last.as_ref().map_or(0, |last| last.no).saturating_add(1);
         if no > self.settings().refunds_max {
             return Err(WalletError::refused(WalletCode::RefundCountExceeded));

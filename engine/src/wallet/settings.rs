@@ -50,6 +50,7 @@ pub struct Settings {
     pub signature_skew_s: u64,
 }
 
+#[expect(clippy::inconsistent_digit_grouping, reason = "amounts are fen: the last two digits stand apart")]
 impl Default for Settings {
     fn default() -> Self {
         let limit = |window, amount| {

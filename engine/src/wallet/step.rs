@@ -2,6 +2,8 @@
 //!
 //! Owns the way from a draft to an outcome. Never composes: the verbs do.
 
+use std::time::Duration;
+
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
@@ -140,6 +142,8 @@ impl<D: Document> Draft<D> {
 impl Wallet {
     /// Times that a verb is composed anew when others come first; then it is refused as overloaded.
     pub(super) const TRIES_MAX: usize = 64;
+    /// How long an overtaken verb waits at the most for what came first to be shown: about a group of the journal.
+    const CONFLICT_WAIT_MAX: Duration = Duration::from_millis(5);
 
     /// A cell as it is on disk.
     pub(super) fn cell<C: CellContent>(&self, account: Address) -> Held<C> {
@@ -148,8 +152,14 @@ impl Wallet {
     }
 
     /// The step of an id, if it is on disk or on its way there.
-    pub(super) async fn find<D: Document>(&self, id: TransactionId) -> Option<Settled<D>> {
-        self.engine().transaction(id).await.map(settled)
+    ///
+    /// # Errors
+    /// The index is too far behind to tell.
+    pub(super) async fn find<D: Document>(
+        &self,
+        id: TransactionId,
+    ) -> Result<Option<Settled<D>>, WalletError> {
+        Ok(self.engine().transaction(id).await?.map(settled))
     }
 
     /// Submits a draft; `None` if something that it was made from has changed meanwhile: make it anew.
@@ -168,7 +178,7 @@ impl Wallet {
         let transaction = Transaction { id, operations, code, reference, metadata, attachment };
         match self.engine().submit(transaction).await {
             // Somebody else's copy came first: what is on disk is its document.
-            Ok(outcome) if outcome.replayed => Ok(self.find(id).await),
+            Ok(outcome) if outcome.replayed => self.find(id).await,
             Ok(outcome) => Ok(Some(Settled {
                 document,
                 verdict: outcome.verdict,
@@ -177,7 +187,12 @@ impl Wallet {
                 decided_at: outcome.decided_at,
                 replayed: false,
             })),
-            Err(SubmitError::Conflict) => Ok(None),
+            Err(SubmitError::Conflict) => {
+                // What came first may not be on disk yet, and what is read is what is on disk.
+                let mut head = self.engine().head();
+                let _ = tokio::time::timeout(Self::CONFLICT_WAIT_MAX, head.changed()).await;
+                Ok(None)
+            }
             Err(error) => Err(error.into()),
         }
     }

@@ -127,13 +127,17 @@ impl Wallet {
     pub(super) const SUSPENSE: &str = "suspense";
 
     /// The record of a reference's money in suspense, if it is there.
-    pub(super) async fn suspended(&self, channel: Channel, reference: &str) -> Option<Suspended> {
-        self.find(suspense_id(channel, reference)).await.map(|settled| settled.document)
+    pub(super) async fn suspended(
+        &self,
+        channel: Channel,
+        reference: &str,
+    ) -> Result<Option<Suspended>, WalletError> {
+        Ok(self.find(suspense_id(channel, reference)).await?.map(|settled| settled.document))
     }
 
     /// The first money of an order that went to suspense.
-    pub(super) async fn order_suspended(&self, order: &str) -> Option<Suspended> {
-        self.find(order_alias(order)).await.map(|settled| settled.document)
+    pub(super) async fn order_suspended(&self, order: &str) -> Result<Option<Suspended>, WalletError> {
+        Ok(self.find(order_alias(order)).await?.map(|settled| settled.document))
     }
 
     /// Brings money to suspense, unless its reference's is there: then the first reason counts. `None` if an order was
@@ -147,18 +151,18 @@ impl Wallet {
         self.ensure_channel(money.channel).await?;
         let id = suspense_id(money.channel, &money.reference);
         for _ in 0..Self::TRIES_MAX {
-            if let Some(first) = self.find::<Suspended>(id).await {
+            if let Some(first) = self.find::<Suspended>(id).await? {
                 first.posted()?;
                 return Ok(Some(first.document.reason));
             }
-            if self.engine().transaction(money.alias()).await.is_some() {
+            if self.engine().transaction(money.alias()).await?.is_some() {
                 return Ok(None);
             }
             let mut draft = Draft::new(id, Suspended { money: money.clone(), reason, statement });
             let (channel, suspense) = (names::channel(money.channel), names::suspense(money.channel));
             draft.transfer(&channel, &suspense, money.amount(), Self::SUSPENSE);
             draft.alias(money.alias());
-            if self.order_suspended(&money.order).await.is_none() {
+            if self.order_suspended(&money.order).await?.is_none() {
                 draft.alias(order_alias(&money.order));
             }
             if let Some(settled) = self.submit(draft).await? {

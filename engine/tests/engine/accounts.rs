@@ -5,10 +5,10 @@ use std::sync::{
 
 use yue_engine::{
     model::{AccountChange, AccountStatus, Limit, LimitWindow, Patch, RejectionCode},
-    view::AccountError,
+    view::{AccountError, Unavailable},
 };
 
-use crate::support::{Yue, address, code, hold, hold_id, one, opening, transfer};
+use crate::support::{Yue, address, code, config, hold, hold_id, one, opening, transfer};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn opening_twice_compares_with_the_first_body() {
@@ -115,4 +115,85 @@ async fn limits_show_what_is_used() {
     let yue = yue.restart(1).await;
     let view = yue.engine.account(&address("customers:1")).unwrap();
     assert_eq!((view.limits[0].used_amount, view.limits[0].used_count), (100, 2));
+}
+
+/// A stop answers what it took, and what it did not take is not there afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_drains_openings_and_changes() {
+    for round in 0..12_u64 {
+        let yue = Yue::new(2);
+        for no in 0..20 {
+            yue.open(&format!("old:{no}")).await;
+        }
+        let stopping = Arc::new(AtomicBool::new(false));
+        let mut calls = tokio::task::JoinSet::new();
+        for no in 0..20 {
+            let (engine, stopping) = (yue.engine.clone(), Arc::clone(&stopping));
+            calls.spawn(async move {
+                let mut done = Vec::new();
+                for count in 0.. {
+                    let name = format!("new:{no}-{count}");
+                    let opened = engine.open_account(opening(&name)).await.map(|_| ());
+                    let change = AccountChange {
+                        ceiling: Patch::Set(Some(i128::from(count) + 1)),
+                        ..AccountChange::default()
+                    };
+                    let changed = engine.change_account(&address(&format!("old:{no}")), change).await;
+                    let ended = opened.is_err() || changed.is_err();
+                    done.push((name, opened, changed.map(|view| view.ceiling)));
+                    if ended {
+                        assert!(stopping.load(Ordering::SeqCst), "{:?}", done.last());
+                        break;
+                    }
+                }
+                (no, done)
+            });
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(3 * round)).await;
+        stopping.store(true, Ordering::SeqCst);
+        let Yue { engine, data } = yue;
+        tokio::task::spawn_blocking(move || engine.close()).await.unwrap();
+        let calls = calls.join_all().await;
+        let yue = Yue::start(data, 2);
+        let stopped = AccountError::Unavailable(Unavailable::Stopping);
+        for (no, done) in calls {
+            let mut ceiling = None;
+            for (name, opened, changed) in done {
+                let there = yue.engine.account(&address(&name)).is_some();
+                assert_eq!(there, opened.is_ok(), "{name} was answered with {opened:?}");
+                assert!(opened.is_ok() || opened == Err(stopped.clone()), "{opened:?}");
+                match changed {
+                    Ok(told) => ceiling = told,
+                    Err(error) => assert_eq!(error, stopped),
+                }
+            }
+            assert_eq!(yue.engine.account(&address(&format!("old:{no}"))).unwrap().ceiling, ceiling);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn first_parts_of_addresses_are_bounded() {
+    let data = tempfile::tempdir().unwrap();
+    let mut config = config(&data, 2);
+    config.address_groups_max = 3;
+    let start = |config: &yue_engine::Config| yue_engine::Engine::open(config.clone()).unwrap();
+    let open = async |engine: &yue_engine::Engine, name: &str| {
+        engine.open_account(opening(name)).await.map(|(_, opened)| opened)
+    };
+    let engine = start(&config);
+    let names: Vec<_> = (0..40).map(|no| format!("group{}:{no}", no % 8)).collect();
+    let opened = futures_util::future::join_all(names.iter().map(|name| open(&engine, name))).await;
+    let refused = opened.iter().filter(|opened| **opened == Err(AccountError::GroupsFull)).count();
+    assert_eq!(refused, 25, "five accounts in each of three groups: {opened:?}");
+    assert_eq!(engine.trial_balance().await.unwrap().groups.len(), 3);
+    // What is there goes on, also after a start, and with a smaller bound.
+    config.address_groups_max = 1;
+    tokio::task::spawn_blocking(move || engine.close()).await.unwrap();
+    let engine = start(&config);
+    let (full, first) = (Err(AccountError::GroupsFull), &names[0]);
+    assert_eq!(open(&engine, first).await, Ok(false));
+    assert_eq!(open(&engine, "group0:new").await, Ok(true));
+    assert_eq!(open(&engine, "group7:new").await, full);
+    assert_eq!(engine.trial_balance().await.unwrap().groups.len(), 3);
 }

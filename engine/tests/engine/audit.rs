@@ -1,8 +1,10 @@
-use std::os::unix::fs::FileExt;
+use std::{os::unix::fs::FileExt, path::Path, sync::Arc};
 
 use yue_engine::{
     audit::{AuditError, verify},
-    model::{OperationKind, Position},
+    index::{self, IndexOptions},
+    journal::{Group, JournalOptions, PostedTransaction, Record, rocks::JournalReader},
+    model::{OperationKind, Position, PostedKind},
 };
 
 use crate::support::{Yue, amount, hold, hold_id, many, one, transfer};
@@ -77,4 +79,122 @@ async fn a_damaged_index_does_not_pass() {
         tables.len()
     );
     assert!(verify(data.path(), &mut |_| ()).unwrap().is_sound());
+}
+
+/// Builds the index anew from the journal, some records of which are told otherwise, under the hashes of the true ones.
+fn tell_otherwise(data: &Path, tell: &mut dyn FnMut(Position, &mut Record)) {
+    std::fs::remove_dir_all(data.join("index")).unwrap();
+    let options = IndexOptions { segment_records_max: 256, ..IndexOptions::default() };
+    let mut opened = index::open(&data.join("index"), &options, &mut |_| ()).unwrap();
+    read(data, &mut |group| {
+        let mut told = Group { records: Vec::new(), ..group.clone() };
+        for (offset, frame) in (0..).zip(group.frames()) {
+            let mut record = Record::decode(frame.unwrap()).unwrap();
+            tell(group.first.plus(offset), &mut record);
+            Group::frame(&mut told.records, &record);
+        }
+        if let Some(frozen) = opened.follower.step(Arc::new(told)).unwrap() {
+            opened.sealer.seal(frozen).unwrap();
+        }
+    });
+    drop(opened.sealer.seal(opened.follower.freeze().unwrap()).unwrap());
+}
+
+fn read(data: &Path, visit: &mut dyn FnMut(Group)) {
+    let journal = JournalReader::open(data, &JournalOptions::default()).unwrap();
+    let read = journal.read(Position::ZERO, &mut |group| {
+        visit(group);
+        Ok(())
+    });
+    read.unwrap();
+}
+
+/// All that a transfer or a capture moves, and the positions of payments that nothing refers to.
+fn legs_and_payments(data: &Path) -> (u64, Vec<(Position, PostedTransaction)>) {
+    let (mut legs, mut payments) = (0, Vec::new());
+    read(data, &mut |group| {
+        for (offset, frame) in (0..).zip(group.frames()) {
+            let Record::Posted(posted) = Record::decode(frame.unwrap()).unwrap() else { continue };
+            let moved = posted.operations.iter().filter(|operation| operation.kind.moved().is_some());
+            legs += 2 * moved.count() as u64;
+            if posted.operations.len() == 2 {
+                payments.push((group.first.plus(offset), posted));
+            }
+        }
+    });
+    // Every third one is reversed in part.
+    let kept = payments.into_iter().enumerate().filter(|(index, _)| index % 3 != 2);
+    (legs, kept.map(|(_, payment)| payment).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_of_another_past_does_not_pass() {
+    let yue = Yue::new(1);
+    some_business(&yue).await;
+    let Yue { engine, data } = yue;
+    tokio::task::spawn_blocking(move || engine.close()).await.unwrap();
+    let data = data.path();
+    let (legs, payments) = legs_and_payments(data);
+    let [(first, one), (second, other)] = [&payments[20], &payments[90]];
+    let findings = |tell: &mut dyn FnMut(Position, &mut PostedTransaction)| {
+        tell_otherwise(data, &mut |position, record| {
+            if let Record::Posted(posted) = record {
+                tell(position, posted);
+            }
+        });
+        let report = verify(data, &mut |_| ()).unwrap();
+        assert_eq!((report.indexed, report.history_rows), (report.position, legs));
+        report.findings
+    };
+
+    assert_eq!(findings(&mut |_, _| ()), Vec::<String>::new(), "what is told truly is found sound");
+
+    let found = findings(&mut |position, posted| match position {
+        it if it == *first => posted.code = Some("other".into()),
+        _ => {}
+    });
+    assert_eq!(found, [format!("index: record {first} is another one than the journal's")]);
+
+    let found = findings(&mut |position, posted| match position {
+        it if it == *first => posted.id = other.id,
+        it if it == *second => posted.id = one.id,
+        _ => {}
+    });
+    for (id, position, there) in [(one.id, first, second), (other.id, second, first)] {
+        let finding = format!("index: transaction {id} is at {position}, and is found {there}");
+        assert!(found.contains(&finding), "{found:?}");
+    }
+
+    // The balances before the one and after the other are as they were.
+    let found = findings(&mut |position, posted| match position {
+        it if it == *first => posted.operations = other.operations.clone(),
+        it if it == *second => posted.operations = one.operations.clone(),
+        _ => {}
+    });
+    let rows = found.iter().filter(|finding| finding.contains("StoredPosting")).count();
+    assert!(rows > 70, "{found:?}");
+
+    // The first hold is captured, the second one released.
+    let mut holds = 0;
+    let found = findings(&mut |_, posted| {
+        for operation in &mut posted.operations {
+            if let PostedKind::Hold { expires_in, .. } = &mut operation.kind {
+                holds += 1;
+                *expires_in += u32::from(holds == 2);
+            }
+        }
+    });
+    assert!(found.contains(&"index: its 134 ended holds are not the journal's 134".into()), "{found:?}");
+
+    let mut is_first = true;
+    let found = findings(&mut |_, posted| {
+        for operation in &mut posted.operations {
+            if let PostedKind::Reverse { transaction, .. } = &mut operation.kind
+                && std::mem::take(&mut is_first)
+            {
+                *transaction = one.id;
+            }
+        }
+    });
+    assert!(found.contains(&"index: its 66 reversed totals are not the journal's 66".into()), "{found:?}");
 }

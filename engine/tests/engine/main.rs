@@ -5,5 +5,6 @@ mod accounts;
 mod audit;
 mod contention;
 mod product;
+mod reads;
 mod restart;
 mod support;

@@ -55,7 +55,7 @@ async fn a_cell_is_written_with_the_money_or_not_at_all() {
         // One of them was written since: nothing happens, and the id stays free.
         let stale = pay(&[("customers:2", 2, "d"), ("customers:3", 1, "e")], 100);
         assert_eq!(yue.engine.submit(stale.clone()).await, Err(SubmitError::Conflict));
-        assert!(yue.engine.transaction(stale.id).await.is_none());
+        assert!(yue.engine.transaction(stale.id).await.unwrap().is_none());
         let again =
             Transaction { id: stale.id, ..pay(&[("customers:2", 2, "d"), ("customers:3", 2, "e")], 100) };
         yue.engine.submit(again).await.unwrap().verdict.unwrap();
@@ -63,7 +63,7 @@ async fn a_cell_is_written_with_the_money_or_not_at_all() {
         let poor = pay(&[("customers:2", 3, "f")], 5_000);
         let refused = yue.engine.submit(poor.clone()).await.unwrap().verdict.unwrap_err();
         assert_eq!(refused, Rejection { code: RejectionCode::InsufficientFunds, operation: 0 });
-        let view = yue.engine.transaction(poor.id).await.unwrap();
+        let view = yue.engine.transaction(poor.id).await.unwrap().unwrap();
         assert_eq!(&*view.request.attachment.unwrap().document, b"document");
         let check = |yue: &Yue| {
             assert_eq!(cell(yue, "customers:1"), Some((1, "a".into())));
@@ -114,11 +114,11 @@ async fn an_alias_leads_to_one_transaction_for_ever() {
     // A refusal takes none.
     let poor = pay(5_000);
     yue.engine.submit(poor.clone()).await.unwrap().verdict.unwrap_err();
-    assert!(yue.engine.transaction(alias).await.is_none());
+    assert!(yue.engine.transaction(alias).await.unwrap().is_none());
     let first = pay(1);
     yue.engine.submit(first.clone()).await.unwrap().verdict.unwrap();
     let check = async |yue: &Yue| {
-        assert_eq!(yue.engine.transaction(alias).await.unwrap().request.id, first.id);
+        assert_eq!(yue.engine.transaction(alias).await.unwrap().unwrap().request.id, first.id);
         assert_eq!(yue.engine.submit(pay(1)).await, Err(SubmitError::Conflict));
         let replay = yue.engine.submit(first.clone()).await.unwrap();
         assert!(replay.replayed && replay.verdict.is_ok());
@@ -162,7 +162,7 @@ async fn a_verb_without_money_is_a_record_that_tells_nothing() {
     let bare = attach(many([]), &[], &[]);
     yue.engine.submit(bare.clone()).await.unwrap().verdict.unwrap();
     assert!(yue.engine.submit(bare).await.unwrap().replayed);
-    let events = yue.engine.events(before, 10).await;
+    let events = yue.engine.events(before, 10).await.unwrap();
     assert_eq!(events.len(), 2);
     assert!(events.iter().all(|event| matches!(event.event, Event::WalletChanged)));
     yue.assert_balanced().await;

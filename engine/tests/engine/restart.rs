@@ -45,7 +45,7 @@ async fn everything_is_there_after_a_restart_whatever_the_shards() {
         let mut rows = Vec::new();
         loop {
             let query = HistoryQuery { cursor, limit: 7, ..HistoryQuery::default() };
-            let page = yue.engine.history(&address("customers:1"), query).await.unwrap();
+            let page = yue.engine.history(&address("customers:1"), query).await.unwrap().unwrap();
             rows.extend(page.items);
             cursor = page.next;
             if cursor.is_none() {
@@ -70,8 +70,12 @@ async fn everything_is_there_after_a_restart_whatever_the_shards() {
         assert!(yue.engine.submit(other).await.is_err());
     }
     for row in &before.1 {
-        let point =
-            yue.engine.balance_at(&address("customers:1"), Point::Position(row.position)).await.unwrap();
+        let point = yue
+            .engine
+            .balance_at(&address("customers:1"), Point::Position(row.position))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!((point.posted, point.position), (row.balance, row.position));
     }
 }
@@ -107,11 +111,11 @@ async fn holds_that_ran_out_while_it_was_down_are_expired_before_traffic() {
         tokio::time::sleep(Duration::from_millis(1_100)).await;
         let yue = Yue::start(data, shards);
         assert_eq!(yue.available("customers:1"), 80);
-        assert_eq!(yue.engine.hold(short).await.unwrap().ended, Some(HoldEnd::Expired));
-        assert_eq!(yue.engine.hold(long).await.unwrap().ended, None);
+        assert_eq!(yue.engine.hold(short).await.unwrap().unwrap().ended, Some(HoldEnd::Expired));
+        assert_eq!(yue.engine.hold(long).await.unwrap().unwrap().ended, None);
         let late = yue.engine.submit(one(OperationKind::Capture { hold: short, amount: None })).await;
         assert_eq!(code(&late), Some(RejectionCode::HoldExpired));
-        let events = yue.engine.events(Position(5), 100).await;
+        let events = yue.engine.events(Position(5), 100).await.unwrap();
         assert_eq!(events[0].position, Position(6));
         let captured = yue.engine.submit(one(OperationKind::Capture { hold: long, amount: None })).await;
         assert_eq!(code(&captured), None);
@@ -138,7 +142,7 @@ async fn events_are_gap_free_and_read_back_all_that_was_acknowledged() {
     let mut after = Position::ZERO;
     let mut seen = 0;
     loop {
-        let events = yue.engine.events(after, 64).await;
+        let events = yue.engine.events(after, 64).await.unwrap();
         for event in &events {
             assert_eq!(event.position, after.next());
             after = event.position;

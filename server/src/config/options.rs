@@ -84,7 +84,7 @@ pub struct Options {
     /// Records by which the index may lag behind the journal before writes are refused [default: 1000000].
     #[arg(long, env = "YUE_INDEX_LAG_RECORDS_MAX", value_name = "N")]
     pub index_lag_records_max: Option<u64>,
-    /// Records in a segment of the index: what a start replays at the most [default: 524288].
+    /// Records in a segment of the index: what a start replays at the most [default: 131072].
     #[arg(long, env = "YUE_SEGMENT_RECORDS", value_name = "N")]
     pub segment_records: Option<u32>,
     /// Bytes of the index's block cache [default: 268435456].
@@ -102,6 +102,14 @@ pub struct Options {
     /// Milliseconds that a command waits for a change of its account before it is refused [default: 5000].
     #[arg(long, env = "YUE_CHANGE_WAIT_MS_MAX", value_name = "MS")]
     pub change_wait_ms_max: Option<u64>,
+    /// Milliseconds that a read waits for the index to show what is acknowledged before it is refused with 503
+    /// [default: 5000].
+    #[arg(long, env = "YUE_READ_WAIT_MS_MAX", value_name = "MS")]
+    pub read_wait_ms_max: Option<u64>,
+    /// First parts of addresses, which are rows of the trial balance; an opening with one more is refused with 422
+    /// [default: 4096].
+    #[arg(long, env = "YUE_ADDRESS_GROUPS_MAX", value_name = "N")]
+    pub address_groups_max: Option<usize>,
 }
 
 /// One asset, as `CODE=SCALE`.
@@ -167,7 +175,8 @@ impl Options {
             batch_bytes_max, body_memory_bytes_max, header_read_timeout_ms, body_read_timeout_ms, write_timeout_ms, idle_timeout_ms,
             drain_timeout_ms, mailbox_commands_max, parked_commands_max, in_flight_commands_max, group_records_max,
             group_bytes_max, index_lag_records_max, segment_records, index_cache_bytes, full_check_bytes_max,
-            storage_reserve_percent, expiry_interval_ms, change_wait_ms_max, wallet_secret,
+            storage_reserve_percent, expiry_interval_ms, change_wait_ms_max, read_wait_ms_max, address_groups_max,
+            wallet_secret,
         })
     }
 
@@ -204,6 +213,8 @@ impl Options {
         set(&mut engine.storage_reserve_percent, self.storage_reserve_percent);
         set(&mut engine.expiry_interval_ms, self.expiry_interval_ms);
         set(&mut engine.change_wait_ms_max, self.change_wait_ms_max);
+        set(&mut engine.read_wait_ms_max, self.read_wait_ms_max);
+        set(&mut engine.address_groups_max, self.address_groups_max);
     }
 }
 
@@ -242,6 +253,8 @@ impl From<&Settings> for Options {
             storage_reserve_percent: Some(engine.storage_reserve_percent),
             expiry_interval_ms: Some(engine.expiry_interval_ms),
             change_wait_ms_max: Some(engine.change_wait_ms_max),
+            read_wait_ms_max: Some(engine.read_wait_ms_max),
+            address_groups_max: Some(engine.address_groups_max),
         }
     }
 }

@@ -161,6 +161,7 @@ const fn wallet_status(code: WalletCode) -> StatusCode {
         WalletCode::PasswordLocked => StatusCode::LOCKED,
         WalletCode::SignatureInvalid => StatusCode::UNAUTHORIZED,
         WalletCode::Ledger(_)
+        | WalletCode::AccountNotEmpty
         | WalletCode::PasswordInvalid
         | WalletCode::ClassNotAllowed
         | WalletCode::CategoryNotPayable

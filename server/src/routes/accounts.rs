@@ -37,7 +37,9 @@ use crate::{
         (status = 200, description = "Opened before, by the same request.", body = AccountOut),
         (status = 409, description = "`account_exists`: opened before by another request; `field` differs.",
             body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "`asset_unknown`, or `amount_invalid` for a floor, ceiling or limit.",
+        (status = 422, description = "`asset_unknown`, `amount_invalid` for a floor, ceiling or limit, `insufficient_funds` \
+            or `ceiling_exceeded` for a floor or ceiling that an empty account breaks, or `overflow` if the first part of \
+            the address is a new one and there are as many as there may be.",
             body = ProblemBody, content_type = "application/problem+json"),
         BodyProblems,
     ),

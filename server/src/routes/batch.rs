@@ -17,6 +17,9 @@ use crate::{
 /// connections for more than about a millisecond.
 const PARSE_INLINE_BYTES_MAX: usize = 256 << 10;
 
+/// Results that are written where the batch was submitted: about as many bytes.
+const WRITE_INLINE_RESULTS_MAX: usize = 2_000;
+
 /// Submit many transactions
 ///
 /// Each one is a transaction of its own, as if sent alone; there is no order between them. One malformed element
@@ -38,18 +41,27 @@ pub(crate) async fn submit(app: App, request: Request) -> Result<Response, Probl
     let engine = app.engine().await?;
     let bytes = app.read_batch(request).await?;
     engine.admission()?;
-    let transactions = if bytes.len() <= PARSE_INLINE_BYTES_MAX {
-        read(&bytes)?
-    } else {
-        // Joining fails only if the process is ending.
-        spawn_blocking(move || read(&bytes))
-            .await
-            .map_err(|_| Problem::new(Code::Overloaded, "the server is stopping"))??
-    };
+    let small = bytes.len() <= PARSE_INLINE_BYTES_MAX;
+    let transactions = beside(small, move || read(&bytes)).await??;
     let ids: Vec<_> = transactions.iter().map(|transaction| transaction.id).collect();
     let results = engine.submit_batch(transactions).await;
-    let results = ids.into_iter().zip(results).map(|(id, result)| ResultOut::new(id, result)).collect();
-    Ok(json(StatusCode::OK, &ResultsOut { results }))
+    let few = results.len() <= WRITE_INLINE_RESULTS_MAX;
+    let write = move || {
+        let results = ids.into_iter().zip(results).map(|(id, result)| ResultOut::new(id, result)).collect();
+        json(StatusCode::OK, &ResultsOut { results })
+    };
+    beside(few, write).await.map_err(Problem::unknown)
+}
+
+/// Runs here what is small, and beside the connection threads what is not. Fails only if the process is ending.
+async fn beside<T: Send + 'static>(
+    small: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    if small {
+        return Ok(work());
+    }
+    spawn_blocking(work).await.map_err(|_| Problem::new(Code::Overloaded, "the server is stopping"))
 }
 
 fn read(bytes: &[u8]) -> Result<Vec<Transaction>, Problem> {

@@ -95,7 +95,8 @@ impl Follower {
             }
             // Marked as seen before the look: what comes after the look wakes the wait below.
             self.head.borrow_and_update();
-            let events = self.engine.events(self.after, CHUNK_EVENTS_MAX).await;
+            // While the index is too far behind there is nothing to tell, as if nothing had happened.
+            let events = self.engine.events(self.after, CHUNK_EVENTS_MAX).await.unwrap_or_default();
             if let Some(last) = events.last() {
                 self.after = last.position;
                 let mut chunk = Vec::with_capacity(events.len() * 512);

@@ -44,7 +44,7 @@ pub(crate) async fn history(app: App, mut request: Request) -> Result<Response, 
     };
     let not_found = || Problem::not_found("account");
     let scale = engine.account(&address).ok_or_else(not_found)?.asset.scale;
-    let page = engine.history(&address, query).await.ok_or_else(not_found)?;
+    let page = engine.history(&address, query).await?.ok_or_else(not_found)?;
     Ok(json(StatusCode::OK, &List::new(&page, |entry| HistoryOut::new(entry, scale))))
 }
 
@@ -72,6 +72,6 @@ pub(crate) async fn balance(app: App, mut request: Request) -> Result<Response, 
         }
     };
     let no_balance = || Problem::new(Code::NotFound, "no such account, or it was not open yet");
-    let view = engine.balance_at(&address, point).await.ok_or_else(no_balance)?;
+    let view = engine.balance_at(&address, point).await?.ok_or_else(no_balance)?;
     Ok(json(StatusCode::OK, &BalanceOut::new(address, &view)))
 }

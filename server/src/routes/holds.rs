@@ -16,6 +16,6 @@ pub(crate) async fn get(app: App, mut request: Request) -> Result<Response, Prob
     let engine = app.engine().await?;
     Query::parse(request.uri().query(), &[])?;
     let id: HoldId = path_parameter(&mut request, "id").await?;
-    let view = engine.hold(id).await.ok_or_else(|| Problem::not_found("hold"))?;
+    let view = engine.hold(id).await?.ok_or_else(|| Problem::not_found("hold"))?;
     Ok(json(StatusCode::OK, &HoldOut::new(&view)))
 }

@@ -1,11 +1,15 @@
 //! The wallet's routes, one file a resource; each names its own.
 
 pub(crate) mod channels;
+pub(crate) mod choices;
 pub(crate) mod customers;
+pub(crate) mod devices;
 pub(crate) mod merchants;
+pub(crate) mod passwords;
 pub(crate) mod payments;
 pub(crate) mod promotions;
 pub(crate) mod recharges;
+pub(crate) mod transfers;
 
 use axum::Router;
 
@@ -20,4 +24,8 @@ pub(crate) fn routes() -> Router<App> {
         .merge(merchants::routes())
         .merge(promotions::routes())
         .merge(payments::routes())
+        .merge(passwords::routes())
+        .merge(devices::routes())
+        .merge(choices::routes())
+        .merge(transfers::routes())
 }

@@ -1,14 +1,18 @@
 //! The JSON shapes of the wallet.
 
 pub(crate) mod auth;
+pub(crate) mod choices;
 pub(crate) mod customer;
+pub(crate) mod device;
 pub(crate) mod list;
 pub(crate) mod merchant;
 pub(crate) mod notification;
+pub(crate) mod password;
 pub(crate) mod payment;
 pub(crate) mod promotion;
 pub(crate) mod recharge;
 pub(crate) mod refund;
+pub(crate) mod transfer;
 
 use yue_engine::{
     model::{Amount, RejectionCode, RequestedAmount},

@@ -94,6 +94,29 @@ async fn events_follow_the_journal_without_a_gap() {
     assert_eq!(data["state"], "expired");
 }
 
+/// An opening is shown as it was, whatever became of the account.
+#[tokio::test]
+async fn an_opening_is_told_as_it_was() {
+    let ledger = Ledger::with_accounts().await;
+    let limit = json!({"window": "day", "code": null, "amount": "50.00", "count": null});
+    let opening = json!({
+        "address": "customers:9", "asset": "CNY", "floor": "-5", "ceiling": "100", "limits": [limit],
+        "metadata": {"tier": "gold"}
+    });
+    let opened = ledger.post("/v1/accounts", &opening).await.expect(201).body;
+    let position = opened["position"].as_u64().unwrap();
+    ledger.submit("a1", &[transfer("customers:1", "customers:9", "9")]).await.expect(201);
+    ledger.submit("a2", &[hold("c1", "customers:9", "merchants:7", "3")]).await.expect(201);
+    ledger
+        .patch("/v1/accounts/customers:9", &json!({"status": "frozen", "floor": "0", "limits": []}))
+        .await
+        .expect(200);
+    let now = ledger.get("/v1/accounts/customers:9").await.expect(200).body;
+    assert_ne!(now, opened);
+    let mut stream = Stream::open(&ledger, &format!("/v1/events?after={}", position - 1), None).await;
+    assert_eq!(stream.next().await, (position, "account_opened".to_owned(), opened));
+}
+
 #[tokio::test]
 async fn a_stream_resumes_after_a_position() {
     let ledger = Ledger::with_accounts().await;

@@ -177,3 +177,18 @@ async fn a_ledger_that_still_recovers_is_alive_and_not_ready() {
     assert_eq!(started.elapsed().as_secs(), 5);
     assert!(String::from_utf8_lossy(&get("/metrics").await.0).contains("yue_http_connections"));
 }
+
+#[tokio::test]
+async fn one_first_part_too_many_is_refused_for_good() {
+    let ledger = Ledger::with(|config| config.address_groups_max = 2, HttpLimits::default());
+    let open = |address: &str| json!({"address": address, "asset": "CNY"});
+    for address in ["customers:1", "merchants:1", "customers:2"] {
+        ledger.post("/v1/accounts", &open(address)).await.expect(201);
+    }
+    let refused = ledger.post("/v1/accounts", &open("channels:1")).await;
+    assert_eq!((&refused.body["retryable"], &refused.body["field"]), (&json!(false), &json!("/address")));
+    refused.expect_problem(422, "overflow");
+    ledger.get("/v1/accounts/channels:1").await.expect_problem(404, "not_found");
+    ledger.post("/v1/accounts", &open("customers:1")).await.expect(200);
+    ledger.post("/v1/accounts", &open("merchants:2")).await.expect(201);
+}

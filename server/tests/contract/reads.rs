@@ -80,6 +80,8 @@ async fn history_comes_in_pages_and_between_times() {
     assert_eq!(between(&at(12), &at(4)).await, all[6..14]);
     assert_eq!(between(&at(4), &at(4)).await, [] as [Value; 0]);
     assert_eq!(between(&at(4), &at(12)).await, [] as [Value; 0]);
+    let now = ledger.get(uri).await.expect(200).body["items"].as_array().unwrap().clone();
+    assert_eq!(between("0000-01-01T00:00:00Z", "9999-12-31T23:59:59Z").await, now);
     let shanghai: jiff::Timestamp = at(12).parse().unwrap();
     let shanghai = jiff::fmt::temporal::DateTimePrinter::new()
         .timestamp_with_offset_to_string(&shanghai, jiff::tz::offset(8));

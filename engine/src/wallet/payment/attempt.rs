@@ -12,12 +12,13 @@ use super::{
 use crate::{
     model::{Address, Amount, HoldId, Rejection, RejectionCode, TransactionId},
     wallet::{
-        AccountKind, Auth, Channel, Wallet, WalletCode, WalletError,
+        AccountKind, Auth, Channel, Part, Wallet, WalletCode, WalletError,
         auth::Demand,
-        document::Document,
+        document::{Document, Held},
         names,
         promotion::PromotionTerms,
         step::{Draft, Settled},
+        wealth_settings::WealthSettings,
     },
 };
 
@@ -171,7 +172,7 @@ fn is_spent(code: RejectionCode) -> bool {
 
 impl Wallet {
     /// Composes an attempt from what is on disk now.
-    pub(super) async fn attempt(
+    pub(super) async fn compose_attempt(
         &self,
         payment: TransactionId,
         step: TransactionId,
@@ -255,13 +256,17 @@ impl Wallet {
     }
 
     /// Fen of the wealth product that can be redeemed for a payment.
-    fn redeemable(&self, user: &crate::wallet::Part) -> Amount {
+    fn redeemable(&self, user: &Part) -> Amount {
+        let settings: Held<WealthSettings> = self.cell(names::customer(user));
+        if !settings.content.enabled {
+            return Amount::ZERO;
+        }
         let account = self.engine().account(&names::wealth(user));
         let units = account.map_or(0, |account| account.available.max(0));
         Amount(u64::try_from(units).unwrap_or(u64::MAX))
     }
 
-    fn profile_exists(&self, user: &crate::wallet::Part) -> bool {
+    fn profile_exists(&self, user: &Part) -> bool {
         self.profile(user).is_ok()
     }
 }

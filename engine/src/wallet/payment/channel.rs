@@ -112,7 +112,7 @@ impl Wallet {
         &self,
         result: &ChannelResult,
     ) -> Result<Option<Notified>, WalletError> {
-        let Some(waiting) = self.waiting(result.order).await else { return Ok(None) };
+        let Some(waiting) = self.waiting(result.order).await? else { return Ok(None) };
         if waiting.channel != result.channel {
             let reason = SuspenseReason::OtherChannel;
             return if result.paid {
@@ -122,7 +122,7 @@ impl Wallet {
             };
         }
         for _ in 0..Self::TRIES_MAX {
-            let round = match (self.ended(waiting.id).await, result.paid) {
+            let round = match (self.ended(waiting.id).await?, result.paid) {
                 (None, true) => self.take(&waiting, result).await?,
                 (None, false) => {
                     self.end(&waiting, End::Failed).await?;
@@ -143,7 +143,7 @@ impl Wallet {
     async fn take(&self, waiting: &Waiting, result: &ChannelResult) -> Result<Option<Notified>, WalletError> {
         let money = Money::of(result);
         let fits = result.amount == waiting.placed.plan.sum(Source::Channel);
-        let from_suspense = match self.suspended(result.channel, &result.reference).await {
+        let from_suspense = match self.suspended(result.channel, &result.reference).await? {
             // The channel was quicker than the payment.
             Some(early) if early.reason.is_only_early() && fits && early.money == money => true,
             Some(other) => return Ok(Some(Notified::Suspended(other.reason))),
@@ -211,7 +211,7 @@ impl Wallet {
         let Some(reason) = self.suspend(&money, SuspenseReason::PaidLate, None).await? else {
             return Ok(Notified::Unchanged(None));
         };
-        let held = self.suspended(money.channel, &money.reference).await;
+        let held = self.suspended(money.channel, &money.reference).await?;
         if held.is_some_and(|held| held.money.units == money.units) {
             let original = (suspense::suspense_id(money.channel, &money.reference), 0);
             let document = Returned { payment: waiting.id };
@@ -228,8 +228,8 @@ impl Wallet {
     /// There is no such payment, it does not wait any more, or overload.
     pub async fn cancel_payment(&self, id: TransactionId) -> Result<super::PaymentView, WalletError> {
         let not_cancellable = || WalletError::refused(WalletCode::PaymentNotCancellable);
-        let Some(waiting) = self.waiting(id).await else {
-            let there = self.placed(id).await.is_some();
+        let Some(waiting) = self.waiting(id).await? else {
+            let there = self.placed(id).await?.is_some();
             let not_found = || WalletError::refused(WalletCode::NotFound);
             return Err(if there { not_cancellable() } else { not_found() });
         };
@@ -242,37 +242,37 @@ impl Wallet {
     }
 
     /// When a payment's wait ended with its capture.
-    pub(super) async fn captured_at(&self, payment: TransactionId) -> Option<Timestamp> {
-        let ended = self.ended(payment).await?;
+    pub(super) async fn captured_at(&self, payment: TransactionId) -> Result<Option<Timestamp>, WalletError> {
+        let Some(ended) = self.ended(payment).await? else { return Ok(None) };
         let captured = matches!(ended.document.end, End::Captured(_)) && ended.verdict.is_ok();
-        captured.then_some(ended.decided_at)
+        Ok(captured.then_some(ended.decided_at))
     }
 
     /// How a payment's wait ended, if it was not by time alone.
-    pub(super) async fn ended(&self, payment: TransactionId) -> Option<Settled<Ended>> {
+    pub(super) async fn ended(&self, payment: TransactionId) -> Result<Option<Settled<Ended>>, WalletError> {
         self.find(step_id(payment, step_no::END)).await
     }
 
     /// Whether money came too late, and whether it went back.
-    pub(super) async fn late(&self, payment: TransactionId) -> (bool, bool) {
-        let late: Option<Settled<Late>> = self.find(step_id(payment, step_no::LATE)).await;
+    pub(super) async fn late(&self, payment: TransactionId) -> Result<(bool, bool), WalletError> {
+        let late: Option<Settled<Late>> = self.find(step_id(payment, step_no::LATE)).await?;
         if late.is_none() {
-            return (false, false);
+            return Ok((false, false));
         }
-        let returned: Option<Settled<Returned>> = self.find(step_id(payment, step_no::RETURN)).await;
-        (true, returned.is_some_and(|settled| settled.verdict.is_ok()))
+        let returned: Option<Settled<Returned>> = self.find(step_id(payment, step_no::RETURN)).await?;
+        Ok((true, returned.is_some_and(|settled| settled.verdict.is_ok())))
     }
 
-    async fn waiting(&self, payment: TransactionId) -> Option<Waiting> {
-        let (attempt, settled) = self.placed(payment).await?;
-        let channel = settled.document.waits_for()?;
-        Some(Waiting { id: payment, attempt, placed: settled.document, channel })
+    async fn waiting(&self, payment: TransactionId) -> Result<Option<Waiting>, WalletError> {
+        let Some((attempt, settled)) = self.placed(payment).await? else { return Ok(None) };
+        let Some(channel) = settled.document.waits_for() else { return Ok(None) };
+        Ok(Some(Waiting { id: payment, attempt, placed: settled.document, channel }))
     }
 
     /// Gives back what a payment has set aside, unless something has ended its wait before.
     async fn end(&self, waiting: &Waiting, end: End) -> Result<Settled<Ended>, WalletError> {
         let step = step_id(waiting.id, step_no::END);
-        if let Some(found) = self.find(step).await {
+        if let Some(found) = self.find(step).await? {
             return Ok(found);
         }
         let mut draft = Draft::new(step, Ended { payment: waiting.id, end });

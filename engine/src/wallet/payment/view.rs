@@ -161,13 +161,13 @@ impl Wallet {
     /// # Errors
     /// There is no such payment.
     pub async fn payment(&self, id: TransactionId) -> Result<PaymentView, WalletError> {
-        let Some((_, settled)) = self.placed(id).await else {
+        let Some((_, settled)) = self.placed(id).await? else {
             return Err(WalletError::refused(WalletCode::NotFound));
         };
         let placed = &settled.document;
         let expires_at = expires_at(placed, settled.decided_at);
-        let status = self.status(id, expires_at).await;
-        let refunds = if status == PaymentStatus::Paid { self.refunds(id).await } else { Vec::new() };
+        let status = self.status(id, expires_at).await?;
+        let refunds = if status == PaymentStatus::Paid { self.refunds(id).await? } else { Vec::new() };
         let pieces = &placed.plan.pieces;
         // The last refund knows what all of them have moved, piece by piece.
         let refunded = refunds.last().map(|refund| refund.refunded.clone()).unwrap_or_default();
@@ -208,22 +208,30 @@ impl Wallet {
         })
     }
 
-    async fn status(&self, id: TransactionId, expires_at: Option<Timestamp>) -> PaymentStatus {
-        let Some(expires_at) = expires_at else { return PaymentStatus::Paid };
+    async fn status(
+        &self,
+        id: TransactionId,
+        expires_at: Option<Timestamp>,
+    ) -> Result<PaymentStatus, WalletError> {
+        let Some(expires_at) = expires_at else { return Ok(PaymentStatus::Paid) };
         // Before the look at the steps: a capture that is not on disk then is decided after this instant.
         let now = self.engine().now();
-        let Some(ended) = self.ended(id).await else {
-            return if now < expires_at { PaymentStatus::AwaitingChannel } else { PaymentStatus::Expired };
+        let Some(ended) = self.ended(id).await? else {
+            return Ok(if now < expires_at {
+                PaymentStatus::AwaitingChannel
+            } else {
+                PaymentStatus::Expired
+            });
         };
         let without_money = match (&ended.document.end, &ended.verdict) {
-            (End::Captured(_), Ok(())) => return PaymentStatus::Paid,
+            (End::Captured(_), Ok(())) => return Ok(PaymentStatus::Paid),
             (_, Err(refused)) if refused.code == RejectionCode::HoldExpired => PaymentStatus::Expired,
             (End::Captured(_) | End::Failed | End::Cancelled, Ok(()) | Err(_)) => PaymentStatus::Cancelled,
         };
-        match self.late(id).await {
+        Ok(match self.late(id).await? {
             (false, _) => without_money,
             (true, false) => PaymentStatus::Returning,
             (true, true) => PaymentStatus::Returned,
-        }
+        })
     }
 }

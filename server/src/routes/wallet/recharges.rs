@@ -74,6 +74,6 @@ pub(crate) async fn get_one(app: App, mut request: Request) -> Result<Response, 
     let wallet = app.wallet().await?;
     Query::parse(request.uri().query(), &[])?;
     let id: TransactionId = path_parameter(&mut request, "id").await?;
-    let view = wallet.recharge_view(id).await.ok_or_else(|| Problem::not_found("recharge"))?;
+    let view = wallet.recharge_view(id).await?.ok_or_else(|| Problem::not_found("recharge"))?;
     Ok(json(StatusCode::OK, &RechargeOut::new(&view)))
 }

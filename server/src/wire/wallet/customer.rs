@@ -3,12 +3,16 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use yue_engine::{
-    model::format_units,
-    wallet::{Class, CustomerView, Part},
+    model::{AccountStatus, format_units},
+    view::LimitView,
+    wallet::{Class, CustomerChange, CustomerView, Part},
 };
 
-use super::class;
-use crate::{json::Text, wire::limit::LimitOut, wire::texts::account_status};
+use super::{choices::SmallOut, class, device::DeviceOut};
+use crate::{
+    json::Text,
+    wire::texts::{account_status, limit_window, unsigned_units},
+};
 
 /// The decimals of yuan.
 pub(crate) const CNY_SCALE: u8 = 2;
@@ -35,7 +39,27 @@ pub(crate) enum WalletClass {
     /// 100,000 yuan of payments a year.
     II,
     /// 200,000 yuan of payments a year, and wealth products.
+    #[expect(clippy::upper_case_acronyms, reason = "the contract's name")]
     III,
+}
+
+/// A change to a wallet; what is not mentioned stays as it is.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = WalletChange)]
+pub(crate) struct CustomerChangeIn {
+    /// Whether it takes part; a closed wallet stays closed.
+    #[schema(value_type = Option<crate::wire::account::Status>)]
+    status: Option<Text<AccountStatus>>,
+    /// How well the owner is known.
+    #[schema(value_type = Option<WalletClass>)]
+    class: Option<Text<Class>>,
+}
+
+impl From<CustomerChangeIn> for CustomerChange {
+    fn from(CustomerChangeIn { status, class }: CustomerChangeIn) -> Self {
+        Self { status: status.map(|Text(status)| status), class: class.map(|Text(class)| class) }
+    }
 }
 
 /// What a balance is made of.
@@ -53,6 +77,49 @@ pub(crate) struct BalanceOut {
     available: String,
 }
 
+/// What is in the wealth product.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WalletWealth)]
+pub(crate) struct WealthOut {
+    /// The shares, one yuan each.
+    #[schema(example = "0.00")]
+    amount: String,
+    /// What they have ever earned.
+    #[schema(example = "0.00")]
+    income_total: String,
+    /// Whether idle balance moves there.
+    enabled: bool,
+    /// What stays in the balance.
+    #[schema(example = "0.00")]
+    keep: String,
+}
+
+/// Whether there is a payment password.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WalletPassword)]
+pub(crate) struct PasswordOut {
+    /// Whether one is set.
+    set: bool,
+    /// When it can be tried again, after too many wrong ones.
+    #[schema(required = true, format = DateTime)]
+    locked_until: Option<String>,
+}
+
+/// A spending limit of a wallet and what is used of it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WalletLimit)]
+pub(crate) struct WalletLimitOut {
+    /// The span over which it counts, in Asia/Shanghai.
+    #[schema(value_type = crate::wire::account::Window)]
+    window: &'static str,
+    /// Most that may be paid and transferred in a window; `null` if only the number counts.
+    #[schema(required = true, example = "200000.00")]
+    limit: Option<String>,
+    /// What is used of it in the window of now.
+    #[schema(example = "12.50")]
+    used: String,
+}
+
 /// A wallet at one moment.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Wallet)]
@@ -68,11 +135,19 @@ pub(crate) struct CustomerOut {
     status: &'static str,
     /// Money.
     balance: BalanceOut,
+    /// What is in the wealth product.
+    wealth: WealthOut,
     /// Carbon points.
     #[schema(example = "0")]
     carbon: String,
+    /// Whether there is a payment password.
+    password: PasswordOut,
+    /// What may be paid without a password.
+    small_payment: SmallOut,
+    /// Devices that may spend.
+    devices: Vec<DeviceOut>,
     /// Spending limits and what is used of them.
-    limits: Vec<LimitOut>,
+    limits: Vec<WalletLimitOut>,
 }
 
 impl CustomerOut {
@@ -88,8 +163,31 @@ impl CustomerOut {
                 held: yuan(view.held),
                 available: yuan(view.available),
             },
+            wealth: WealthOut {
+                amount: yuan(view.wealth),
+                income_total: unsigned_units(view.income_total, CNY_SCALE),
+                enabled: view.wealth_settings.enabled,
+                keep: yuan(view.wealth_settings.keep.0.into()),
+            },
             carbon: format_units(view.carbon, 0),
-            limits: view.limits.iter().map(|limit| LimitOut::new(limit, CNY_SCALE)).collect(),
+            password: PasswordOut {
+                set: view.password_set,
+                locked_until: view.locked_until.map(|until| until.to_string()),
+            },
+            small_payment: SmallOut::new(&view.small_payments),
+            devices: view.devices.iter().map(DeviceOut::new).collect(),
+            limits: view.limits.iter().map(WalletLimitOut::new).collect(),
+        }
+    }
+}
+
+impl WalletLimitOut {
+    fn new(view: &LimitView) -> Self {
+        let LimitView { limit, used_amount, .. } = view;
+        Self {
+            window: limit_window(limit.window),
+            limit: limit.amount.map(|units| format_units(units.into(), CNY_SCALE)),
+            used: unsigned_units(*used_amount, CNY_SCALE),
         }
     }
 }

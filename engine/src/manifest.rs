@@ -2,18 +2,32 @@
 //!
 //! Owns the knowledge of one flaw: RocksDB 11.8 reads for ever where one flipped bit turns a record of the manifest into a
 //! record of a recycled log (`log::Reader::ReadPhysicalRecord` returns without having taken it). A manifest is never a
-//! recycled log, so such a record is damage. Never judges anything else, and never writes.
+//! recycled log, so such a record is damage. Never judges anything else, and never writes. Invariant: each store, the
+//! journal's and the index's, is looked at before it is opened, for reading too.
 
-use std::{fs, io::ErrorKind, path::Path};
-
-use super::JournalError;
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    path::Path,
+};
 
 const BLOCK_BYTES: usize = 32 << 10;
 /// CRC, length, type.
 const HEADER_BYTES: usize = 4 + 2 + 1;
 
+/// Why a store must not be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ManifestError {
+    /// A file can't be read.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// RocksDB would hang.
+    #[error("{name} is damaged (a record has the type of a recycled log)")]
+    Damaged { name: String },
+}
+
 /// Refuses a manifest on which RocksDB would hang. Whatever else is wrong, RocksDB finds and names.
-pub(super) fn check_manifest(directory: &Path) -> Result<(), JournalError> {
+pub(crate) fn check_manifest(directory: &Path) -> Result<(), ManifestError> {
     let read = |name: &str| match fs::read(directory.join(name)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(Vec::new()),
         other => other,
@@ -24,10 +38,7 @@ pub(super) fn check_manifest(directory: &Path) -> Result<(), JournalError> {
         return Ok(());
     }
     if read(name)?.chunks(BLOCK_BYTES).any(has_recycled_record) {
-        return Err(JournalError::Storage(format!(
-            "{name} is damaged (a record has the type of a recycled log); nothing was written; restore the data \
-             directory from a copy"
-        )));
+        return Err(ManifestError::Damaged { name: name.to_owned() });
     }
     Ok(())
 }

@@ -1,0 +1,95 @@
+//! Whether a wallet's idle balance moves to the wealth product, and what it keeps.
+//!
+//! Owns the wealth settings' cell. Never moves money.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Class, Part, Wallet, WalletCode, WalletError,
+    document::{CellContent, Document, Held},
+    names,
+    step::Draft,
+};
+use crate::{
+    model::{Amount, CellKind},
+    view::HistoryQuery,
+};
+
+/// What an owner chose.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WealthSettings {
+    /// Whether idle balance moves.
+    pub(super) enabled: bool,
+    /// Fen that stay.
+    pub(super) keep: u64,
+}
+
+impl CellContent for WealthSettings {
+    const KIND: CellKind = CellKind(5);
+}
+
+/// The record of an owner's choice.
+#[derive(Serialize, Deserialize)]
+struct WealthSet {
+    user: Part,
+}
+
+impl Document for WealthSet {
+    const TAG: u8 = 13;
+}
+
+/// What an owner chose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WealthView {
+    /// Whether idle balance moves.
+    pub enabled: bool,
+    /// What stays.
+    pub keep: Amount,
+}
+
+impl Wallet {
+    /// Sets whether idle balance moves to the wealth product.
+    ///
+    /// # Errors
+    /// `class_not_allowed` below class III, unless it is switched off; no such wallet; overload.
+    pub async fn set_wealth(&self, user: &Part, wanted: WealthView) -> Result<(), WalletError> {
+        for _ in 0..Self::TRIES_MAX {
+            let profile = self.profile(user)?;
+            if wanted.enabled && profile.content.class != Class::III {
+                return Err(WalletError::refused(WalletCode::ClassNotAllowed));
+            }
+            let mut cell: Held<WealthSettings> = self.cell(names::customer(user));
+            let content = WealthSettings { enabled: wanted.enabled, keep: wanted.keep.0 };
+            if cell.content == content {
+                return Ok(());
+            }
+            cell.content = content;
+            let id = names::derive_revision("wealth-settings", user, cell.revision());
+            let mut draft = Draft::new(id, WealthSet { user: user.clone() });
+            // The profile too, as it is: else the class could be lowered in between.
+            draft.write(&cell).write(&profile);
+            if self.submit(draft).await?.is_some_and(|settled| !settled.replayed) {
+                return Ok(());
+            }
+        }
+        Err(Self::overtaken())
+    }
+
+    /// Fen of income that the wealth product has ever credited to a user: what the history of the user's shares says.
+    pub(super) async fn income_total(&self, user: &Part) -> Result<u128, WalletError> {
+        const CODE: &str = "wealth.income";
+        const PAGE_ROWS: usize = 1_000;
+        let address = names::wealth(user);
+        let mut query = HistoryQuery { limit: PAGE_ROWS, ..HistoryQuery::default() };
+        let mut total = 0_u128;
+        while let Some(page) = self.engine().history(&address, query).await? {
+            let income = page.items.iter().filter(|row| row.code.as_deref() == Some(CODE));
+            total = income.map(|row| u128::from(row.amount.0)).sum::<u128>().saturating_add(total);
+            match page.next {
+                Some(next) => query.cursor = Some(next),
+                None => break,
+            }
+        }
+        Ok(total)
+    }
+}
