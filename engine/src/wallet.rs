@@ -9,16 +9,24 @@ mod auth;
 mod code;
 mod customer;
 mod customer_change;
+mod date;
 mod device;
 mod device_key;
 mod document;
 mod hashing;
+mod merchant;
 mod names;
+mod notification;
 mod password;
 mod payment;
+mod promotion;
+mod recharge;
+mod refund;
 mod settings;
+mod signature;
 mod small_payment;
 mod step;
+mod suspense;
 mod token;
 mod transfer;
 mod wealth;
@@ -37,17 +45,28 @@ pub use auth::Auth;
 pub use code::{Refusal, WalletCode, WalletError};
 pub use customer::{Class, CustomerView, OpenedCustomer};
 pub use customer_change::CustomerChange;
+pub use date::Date;
 pub use device::{AddedDevice, DeviceView};
 pub use device_key::{DeviceKey, KeyAlgorithm};
 pub use hashing::Password;
+pub use merchant::{FeeRate, MerchantKind, MerchantTerms};
 pub use names::{Channel, Part};
-pub use payment::ChannelResult;
+pub use notification::Notified;
+pub use payment::{
+    ChannelResult, Item, ItemKind, ItemView, Leg, LegSource, LegState, OnExhausted, Payment, PaymentRequest,
+    PaymentStatus, PaymentView,
+};
+pub use promotion::{PromotionKind, PromotionRule, PromotionTerms, PromotionView};
+pub use recharge::{OrderedRecharge, RechargeRequest, RechargeStatus, RechargeView};
+pub use refund::{RefundLeg, RefundRequest, RefundView};
 pub use settings::{Secrets, Settings};
+pub use signature::sign_notification;
 pub use small_payment::SmallPayments;
+pub use suspense::SuspenseReason;
 pub use token::PaymentToken;
 pub use transfer::{TransferOrder, TransferView};
 pub use wealth::Redemption;
-pub use wealth_day::{Date, IncomeRate, WealthDay};
+pub use wealth_day::{IncomeRate, WealthDay};
 pub use wealth_settings::WealthView;
 
 /// A wallet on a ledger. Cheap to clone.

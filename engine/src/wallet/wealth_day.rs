@@ -10,7 +10,6 @@
 //! Never keeps more than a page of wallets. Invariant: funded = credited + remainder, to the fen.
 
 mod credits;
-mod date;
 mod income;
 mod step;
 mod sweep;
@@ -21,10 +20,9 @@ use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-pub use date::Date;
 pub use income::IncomeRate;
 
-use super::{AccountKind, Wallet, WalletCode, WalletError, document::Document, names, step::Draft};
+use super::{AccountKind, Date, Wallet, WalletCode, WalletError, document::Document, names, step::Draft};
 use crate::{
     fatal::fatal,
     model::{Amount, Lane, Position, RejectionCode, TransactionId},

@@ -1,9 +1,14 @@
 //! The wallet's routes, one file a resource; each names its own.
 
+pub(crate) mod channels;
 pub(crate) mod choices;
 pub(crate) mod customers;
 pub(crate) mod devices;
+pub(crate) mod merchants;
 pub(crate) mod passwords;
+pub(crate) mod payments;
+pub(crate) mod promotions;
+pub(crate) mod recharges;
 pub(crate) mod transfers;
 pub(crate) mod wealth;
 
@@ -15,6 +20,11 @@ use crate::app::App;
 pub(crate) fn routes() -> Router<App> {
     Router::new()
         .merge(customers::routes())
+        .merge(recharges::routes())
+        .merge(channels::routes())
+        .merge(merchants::routes())
+        .merge(promotions::routes())
+        .merge(payments::routes())
         .merge(passwords::routes())
         .merge(devices::routes())
         .merge(choices::routes())

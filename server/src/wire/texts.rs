@@ -6,10 +6,10 @@ use compact_str::CompactString;
 use serde::Serializer;
 use uuid::Uuid;
 use yue_engine::model::{
-    AccountStatus, Address, HoldId, LimitWindow, NormalSide, RequestedAmount, TransactionId,
+    AccountStatus, Address, HoldId, LimitWindow, NormalSide, RequestedAmount, Timestamp, TransactionId,
 };
 
-use crate::json::FromText;
+use crate::{json::FromText, query::parse_timestamp};
 
 /// Writes a value as the string that it displays.
 pub(crate) fn display<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
@@ -31,6 +31,14 @@ impl FromText for RequestedAmount {
     /// What is no amount is refused by the ledger, finally, and not here.
     fn from_text(text: &str) -> Option<Self> {
         Some(Self::parse(text))
+    }
+}
+
+impl FromText for Timestamp {
+    const EXPECTED: &'static str = "an RFC 3339 time with an offset, such as \"2026-06-18T00:00:00+08:00\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        parse_timestamp(text)
     }
 }
 

@@ -4,13 +4,34 @@ pub(crate) mod auth;
 pub(crate) mod choices;
 pub(crate) mod customer;
 pub(crate) mod device;
+pub(crate) mod list;
+pub(crate) mod merchant;
+pub(crate) mod notification;
 pub(crate) mod password;
+pub(crate) mod payment;
+pub(crate) mod promotion;
+pub(crate) mod recharge;
+pub(crate) mod refund;
 pub(crate) mod transfer;
 pub(crate) mod wealth;
 
-use yue_engine::wallet::{Channel, Class, Date, IncomeRate, Part};
+use yue_engine::{
+    model::{Amount, RejectionCode, RequestedAmount},
+    wallet::{Channel, Class, Date, IncomeRate, Part},
+};
 
-use crate::json::FromText;
+use crate::{
+    json::FromText,
+    problem::{Code, Problem},
+};
+
+/// The fen of an amount of yuan.
+pub(crate) fn yuan(amount: &RequestedAmount, field: &str) -> Result<Amount, Problem> {
+    amount.to_units(customer::CNY_SCALE).ok_or_else(|| {
+        let detail = "an amount is above zero, with at most 2 decimals";
+        Problem::new(Code::Refused(RejectionCode::AmountInvalid), detail).field(field)
+    })
+}
 
 impl FromText for Part {
     const EXPECTED: &'static str = "a name of one address part: [a-z0-9][a-z0-9._-]{0,31}";

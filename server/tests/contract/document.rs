@@ -6,7 +6,7 @@ use yue_server::problem::Code;
 
 use crate::{
     ledger::{Ledger, transfer},
-    wallet::wealth::give_shares,
+    wallet::{channel::notify, wealth::give_shares},
 };
 
 #[tokio::test]
@@ -108,6 +108,34 @@ async fn wallet_examples_work(ledger: &Ledger, document: &Value) {
             let uri = path.replace("{user}", "alice");
             let method = method.to_uppercase().parse().unwrap();
             ledger.send_json(method, &uri, example.to_string()).await.expect(status);
+        }
+    }
+    for example in examples(document, "/v1/recharges", "post") {
+        ledger.post("/v1/recharges", &example).await.expect(201);
+    }
+    for example in examples(document, "/v1/channels/{channel}/notifications", "post") {
+        let answer = notify(ledger, "wechat", &example).await.expect(200);
+        assert_eq!(answer.body["effect"], "credited", "{}", answer.text);
+    }
+    payment_examples_work(ledger, document).await;
+}
+
+async fn payment_examples_work(ledger: &Ledger, document: &Value) {
+    let mut paid = None;
+    for (method, path, status) in [
+        ("put", "/v1/merchants/{merchant}", 200),
+        ("post", "/v1/promotions", 201),
+        ("post", "/v1/payments", 201),
+        ("post", "/v1/payments/{id}/refunds", 201),
+    ] {
+        for example in examples(document, path, method) {
+            let uri = path.replace("{merchant}", "jd-self");
+            let uri = uri.replace("{id}", paid.as_deref().unwrap_or_default());
+            let answer = ledger.send_json(method.to_uppercase().parse().unwrap(), &uri, example.to_string());
+            answer.await.expect(status);
+            if path == "/v1/payments" {
+                paid = example["id"].as_str().map(str::to_owned);
+            }
         }
     }
 }

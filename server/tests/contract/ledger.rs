@@ -79,8 +79,14 @@ impl Ledger {
 
     /// Stops, and starts on the same directory.
     pub(crate) fn restart(self) -> Self {
+        self.restart_after(std::time::Duration::ZERO)
+    }
+
+    /// Stops for a while, and starts on the same directory.
+    pub(crate) fn restart_after(self, pause: std::time::Duration) -> Self {
         let Self { router, engine, wallet, directory } = self;
         drop((router, engine, wallet));
+        std::thread::sleep(pause);
         Self::start(directory, |_| (), settings(), HttpLimits::default())
     }
 

@@ -1,9 +1,18 @@
 //! The wallet's contract, one file a resource.
 
+pub(crate) mod channel;
 mod choices;
+mod combinations;
 mod customers;
 mod devices;
+mod merchants;
+mod notifications;
 mod passwords;
+mod payments;
+mod promotions;
+mod recharges;
+mod refunds;
+mod shop;
 mod tokens;
 mod transfers;
 mod user;
