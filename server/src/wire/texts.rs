@@ -148,7 +148,7 @@ words!(LimitWindow, "day, month, year or lifetime", limit_window, {
 });
 
 /// Minor units that are never negative, with the asset's decimals.
-pub(super) fn unsigned_units(units: u128, scale: u8) -> String {
+pub(crate) fn unsigned_units(units: u128, scale: u8) -> String {
     let scale = usize::from(scale);
     let digits = format!("{units:0>width$}", width = scale + 1);
     match digits.split_at(digits.len() - scale) {

@@ -4,3 +4,4 @@ pub(crate) mod channel;
 mod customers;
 mod notifications;
 mod recharges;
+mod sandbox;
