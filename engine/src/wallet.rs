@@ -10,10 +10,13 @@ mod code;
 mod customer;
 mod date;
 mod document;
+mod merchant;
 mod names;
 mod notification;
 mod payment;
+mod promotion;
 mod recharge;
+mod refund;
 mod settings;
 mod signature;
 mod step;
@@ -31,10 +34,16 @@ pub use auth::Auth;
 pub use code::{Refusal, WalletCode, WalletError};
 pub use customer::{Class, CustomerView, OpenedCustomer};
 pub use date::Date;
+pub use merchant::{FeeRate, MerchantKind, MerchantTerms};
 pub use names::{Channel, Part};
 pub use notification::Notified;
-pub use payment::ChannelResult;
+pub use payment::{
+    ChannelResult, Item, ItemKind, ItemView, Leg, LegSource, LegState, OnExhausted, Payment, PaymentRequest,
+    PaymentStatus, PaymentView,
+};
+pub use promotion::{PromotionKind, PromotionRule, PromotionTerms, PromotionView};
 pub use recharge::{OrderedRecharge, RechargeRequest, RechargeStatus, RechargeView};
+pub use refund::{RefundLeg, RefundRequest, RefundView};
 pub use settings::{Secrets, Settings};
 pub use signature::sign_notification;
 pub use suspense::SuspenseReason;

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A record's place in the journal, counted from 1; the ledger's only order. 0 stands for "before everything".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);
@@ -28,7 +30,7 @@ impl fmt::Display for Position {
 }
 
 /// Nanoseconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
@@ -41,6 +43,13 @@ impl Timestamp {
     #[must_use]
     pub fn plus_seconds(self, seconds: u32) -> Self {
         Self(self.0.saturating_add(i64::from(seconds).saturating_mul(Self::NANOS_PER_SECOND)))
+    }
+
+    /// This instant and `days` of 24 hours more; stays at the greatest instant instead of overflowing.
+    #[must_use]
+    pub fn plus_days(self, days: u32) -> Self {
+        const DAY_S: i64 = 86_400;
+        Self(self.0.saturating_add((i64::from(days) * DAY_S).saturating_mul(Self::NANOS_PER_SECOND)))
     }
 
     /// This instant and `nanos` more; stays at the greatest instant instead of overflowing.

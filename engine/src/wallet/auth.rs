@@ -3,11 +3,7 @@
 //! Owns what an authorisation costs: a token's alias, a device's counter, a small payment's count go into the record of
 //! the payment itself, so that none is used twice. Never stores an authorisation.
 
-use super::{
-    Part, Wallet, WalletCode, WalletError,
-    document::Document,
-    step::Draft,
-};
+use super::{Part, Wallet, WalletCode, WalletError, document::Document, step::Draft};
 use crate::model::{Address, Amount, CellWrite, TransactionId};
 
 /// What a caller shows to spend.

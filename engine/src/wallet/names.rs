@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Address, HoldId, TransactionId};
 
 /// The name of a user, merchant or promotion: exactly one part of an address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Part(CompactString);
 
 impl Part {
@@ -108,6 +108,29 @@ pub(super) fn promotion(promotion: &Part) -> Address {
     address(&format_compact!("promos:{promotion}"))
 }
 
+/// Where a promotion's grants to payers come from.
+pub(super) fn grants(promotion: &Part) -> Address {
+    address(&format_compact!("promos:{promotion}:slots"))
+}
+
+/// A payer's grants of a promotion. An address has room for 15 bytes of a promotion's name: a longer one has its hash
+/// there, which is longer than each name that is written out.
+pub(super) fn slots(user: &Part, promotion: &Part) -> Address {
+    const WRITTEN_BYTES_MAX: usize = 14;
+    const HASH_DIGITS: usize = 15;
+    if promotion.as_str().len() <= WRITTEN_BYTES_MAX {
+        return address(&format_compact!("customers:{user}:slots:{promotion}"));
+    }
+    let hash = blake3::hash(promotion.as_str().as_bytes()).to_hex();
+    let hash = hash.get(..HASH_DIGITS).unwrap_or_default();
+    address(&format_compact!("customers:{user}:slots:{hash}"))
+}
+
+/// A user's payments that wait for their channel alone.
+pub(super) fn tickets(user: &Part) -> Address {
+    address(&format_compact!("customers:{user}:tickets"))
+}
+
 /// An account of the platform's own.
 pub(super) fn platform(name: &'static str) -> Address {
     address(&format_compact!("platform:{name}"))
@@ -156,6 +179,12 @@ mod tests {
         assert_eq!(Part::parse("42").map(|part| customer(&part).to_string()), Some("customers:42".into()));
         let longest = "x".repeat(32);
         assert_eq!(wealth(&Part::parse(&longest).unwrap()).as_str().len(), 49);
+        assert_eq!(
+            slots(&Part::parse(&longest).unwrap(), &Part::parse(&longest).unwrap()).as_str().len(),
+            64
+        );
+        let (user, short) = (Part::parse("42").unwrap(), Part::parse("618-half-price").unwrap());
+        assert_eq!(slots(&user, &short).as_str(), "customers:42:slots:618-half-price");
         for wrong in ["", "a:b", "A", "-a", &"x".repeat(33), "a b"] {
             assert_eq!(Part::parse(wrong), None, "{wrong}");
         }

@@ -17,7 +17,7 @@ pub enum Notified {
     Credited,
     /// The payment took it.
     Settled,
-    /// The recharge has failed.
+    /// The recharge has failed, or the payment is off.
     Failed,
     /// The money is in suspense.
     Suspended(SuspenseReason),
@@ -34,12 +34,15 @@ impl Wallet {
         for _ in 0..Self::TRIES_MAX {
             let round = match self.recharge_order(result.order).await {
                 Some(order) => self.recharge_notified(result, &order.document).await?,
-                None if self.payment_notified(result).await? => Some(Notified::Settled),
-                None if result.paid => {
-                    let reason = self.suspend(&Money::of(result), SuspenseReason::UnknownOrder, None).await?;
-                    reason.map(Notified::Suspended)
-                }
-                None => Some(Notified::Unchanged(Some(SuspenseReason::UnknownOrder))),
+                None => match self.payment_notified(result).await? {
+                    Some(notified) => Some(notified),
+                    None if result.paid => {
+                        let reason =
+                            self.suspend(&Money::of(result), SuspenseReason::UnknownOrder, None).await?;
+                        reason.map(Notified::Suspended)
+                    }
+                    None => Some(Notified::Unchanged(Some(SuspenseReason::UnknownOrder))),
+                },
             };
             if let Some(notified) = round {
                 return Ok(notified);

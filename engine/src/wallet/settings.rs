@@ -35,6 +35,9 @@ pub struct Settings {
     pub channel_wait_s: u32,
     /// Most items of a payment.
     pub items_max: usize,
+    /// Attempts to compose a payment that another one was quicker than; the last one draws on the channel alone, if it
+    /// may.
+    pub payment_attempts_max: u32,
     /// Days in which a payment can be refunded.
     pub refund_days: u32,
     /// Most refunds of a payment.
@@ -70,6 +73,7 @@ impl Default for Settings {
             small_payment_count_max: 100,
             channel_wait_s: 900,
             items_max: 24,
+            payment_attempts_max: 4,
             refund_days: 365,
             refunds_max: 50,
             carbon_units_per_point: 1_00,

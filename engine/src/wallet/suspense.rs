@@ -34,6 +34,8 @@ pub enum SuspenseReason {
     NotInStatement,
     /// The channel's statement has it twice.
     ListedTwice,
+    /// The payment did not wait for it any more; it goes back to the channel.
+    PaidLate,
 }
 
 impl SuspenseReason {
@@ -50,6 +52,7 @@ impl SuspenseReason {
             Self::NotNotified => "not_notified",
             Self::NotInStatement => "not_in_statement",
             Self::ListedTwice => "listed_twice",
+            Self::PaidLate => "paid_late",
         }
     }
 
@@ -173,7 +176,8 @@ impl Wallet {
     }
 }
 
-fn suspense_id(channel: Channel, reference: &str) -> TransactionId {
+/// The id of the record of a reference's money in suspense.
+pub(super) fn suspense_id(channel: Channel, reference: &str) -> TransactionId {
     let name = format_compact!("{}\n{reference}", channel.as_str());
     names::derive("suspense", name.as_bytes(), 0)
 }
