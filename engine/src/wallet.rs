@@ -19,6 +19,7 @@ mod recharge;
 mod refund;
 mod settings;
 mod signature;
+mod statement;
 mod step;
 mod suspense;
 
@@ -46,6 +47,7 @@ pub use recharge::{OrderedRecharge, RechargeRequest, RechargeStatus, RechargeVie
 pub use refund::{RefundLeg, RefundRequest, RefundView};
 pub use settings::{Secrets, Settings};
 pub use signature::sign_notification;
+pub use statement::{Difference, DifferenceKind, Reconciliation, StatementLine, StatementView};
 pub use suspense::SuspenseReason;
 
 /// A wallet on a ledger. Cheap to clone.

@@ -37,6 +37,7 @@ use crate::{problem::ProblemBody, routes};
         routes::wallet::recharges::create,
         routes::wallet::recharges::get_one,
         routes::wallet::channels::notify,
+        routes::wallet::statements::reconcile,
         routes::health::alive,
         routes::health::ready,
         routes::metrics::page,

@@ -3,6 +3,7 @@
 pub(crate) mod channels;
 pub(crate) mod customers;
 pub(crate) mod recharges;
+pub(crate) mod statements;
 
 use axum::Router;
 
@@ -10,5 +11,9 @@ use crate::app::App;
 
 /// All of them.
 pub(crate) fn routes() -> Router<App> {
-    Router::new().merge(customers::routes()).merge(recharges::routes()).merge(channels::routes())
+    Router::new()
+        .merge(customers::routes())
+        .merge(recharges::routes())
+        .merge(channels::routes())
+        .merge(statements::routes())
 }

@@ -3,6 +3,7 @@
 pub(crate) mod customer;
 pub(crate) mod notification;
 pub(crate) mod recharge;
+pub(crate) mod statement;
 
 use yue_engine::{
     model::{Amount, RejectionCode, RequestedAmount},

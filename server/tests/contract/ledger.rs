@@ -27,6 +27,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(&docume
 pub(crate) struct Ledger {
     pub(crate) router: Router,
     pub(crate) engine: Engine,
+    pub(crate) wallet: Wallet,
     _directory: TempDir,
 }
 
@@ -66,7 +67,7 @@ impl Ledger {
         let secrets = Secrets { pepper: [1; 32], token_key: [2; 32], channel_keys: channel_keys() };
         let engine = Engine::open(config).unwrap();
         let wallet = Wallet::new(engine.clone(), Settings::default(), secrets);
-        Self { router: app(wallet, limits), engine, _directory: directory }
+        Self { router: app(wallet.clone(), limits), engine, wallet, _directory: directory }
     }
 
     /// A ledger with the accounts that most tests need.

@@ -5,3 +5,4 @@ mod customers;
 mod notifications;
 mod recharges;
 mod sandbox;
+mod statements;
