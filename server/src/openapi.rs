@@ -38,6 +38,7 @@ use crate::{problem::ProblemBody, routes};
         routes::wallet::recharges::get_one,
         routes::wallet::channels::notify,
         routes::wallet::statements::reconcile,
+        routes::wallet::days::close,
         routes::health::alive,
         routes::health::ready,
         routes::metrics::page,

@@ -2,6 +2,7 @@
 
 pub(crate) mod channels;
 pub(crate) mod customers;
+pub(crate) mod days;
 pub(crate) mod recharges;
 pub(crate) mod statements;
 
@@ -16,4 +17,5 @@ pub(crate) fn routes() -> Router<App> {
         .merge(recharges::routes())
         .merge(channels::routes())
         .merge(statements::routes())
+        .merge(days::routes())
 }

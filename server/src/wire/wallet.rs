@@ -1,6 +1,7 @@
 //! The JSON shapes of the wallet.
 
 pub(crate) mod customer;
+pub(crate) mod day;
 pub(crate) mod notification;
 pub(crate) mod recharge;
 pub(crate) mod statement;

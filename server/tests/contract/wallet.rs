@@ -2,6 +2,7 @@
 
 pub(crate) mod channel;
 mod customers;
+mod days;
 mod notifications;
 mod recharges;
 mod sandbox;

@@ -71,6 +71,7 @@ pub(crate) async fn reconcile(app: App, mut request: Request) -> Result<Response
         check_type(request.headers())?;
         Ok(date)
     });
+    let _turn = app.statement().await;
     let body = request.into_body();
     let spooled = match head {
         Ok(date) => spool(&app, wallet, body).await.map(|file| (date, file)),
