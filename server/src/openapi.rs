@@ -54,6 +54,8 @@ use crate::{problem::ProblemBody, routes};
         routes::wallet::transfers::transfer,
         routes::wallet::wealth::redeem,
         routes::wallet::wealth::pay_day,
+        routes::wallet::statements::reconcile,
+        routes::wallet::days::close,
         routes::health::alive,
         routes::health::ready,
         routes::metrics::page,

@@ -3,12 +3,14 @@
 pub(crate) mod channels;
 pub(crate) mod choices;
 pub(crate) mod customers;
+pub(crate) mod days;
 pub(crate) mod devices;
 pub(crate) mod merchants;
 pub(crate) mod passwords;
 pub(crate) mod payments;
 pub(crate) mod promotions;
 pub(crate) mod recharges;
+pub(crate) mod statements;
 pub(crate) mod transfers;
 pub(crate) mod wealth;
 
@@ -30,4 +32,6 @@ pub(crate) fn routes() -> Router<App> {
         .merge(choices::routes())
         .merge(transfers::routes())
         .merge(wealth::routes())
+        .merge(statements::routes())
+        .merge(days::routes())
 }

@@ -3,6 +3,7 @@
 pub(crate) mod auth;
 pub(crate) mod choices;
 pub(crate) mod customer;
+pub(crate) mod day;
 pub(crate) mod device;
 pub(crate) mod list;
 pub(crate) mod merchant;
@@ -12,12 +13,13 @@ pub(crate) mod payment;
 pub(crate) mod promotion;
 pub(crate) mod recharge;
 pub(crate) mod refund;
+pub(crate) mod statement;
 pub(crate) mod transfer;
 pub(crate) mod wealth;
 
 use yue_engine::{
     model::{Amount, RejectionCode, RequestedAmount},
-    wallet::{Channel, Class, Date, IncomeRate, Part},
+    wallet::{Channel, Class, IncomeRate, Part},
 };
 
 use crate::{
@@ -59,14 +61,6 @@ impl FromText for Class {
             "III" => Some(Self::III),
             _ => None,
         }
-    }
-}
-
-impl FromText for Date {
-    const EXPECTED: &'static str = "a date such as \"2026-06-18\"";
-
-    fn from_text(text: &str) -> Option<Self> {
-        Self::parse(text)
     }
 }
 
