@@ -36,7 +36,7 @@ pub enum WalletCode {
     CategoryNotPayable,
     /// The merchant does not take balance.
     MerchantNotEnabled,
-    /// The promotion's budget is spent.
+    /// The promotion's budget, or the payer's share of it, is spent.
     PromotionExhausted,
     /// The promotion is not for this payment or payer.
     PromotionNotApplicable,
@@ -120,7 +120,7 @@ impl WalletCode {
             Self::SignatureInvalid => "The signature is not valid",
             Self::CategoryNotPayable => "Balance does not pay this category",
             Self::MerchantNotEnabled => "The merchant does not take balance",
-            Self::PromotionExhausted => "The promotion's budget is spent",
+            Self::PromotionExhausted => "The promotion's budget, or the payer's share of it, is spent",
             Self::PromotionNotApplicable => "The promotion is not for this",
             Self::PaymentNotCancellable => "The payment can't be cancelled any more",
             Self::RefundExceedsPaid => "The refund exceeds what is left of the payment",

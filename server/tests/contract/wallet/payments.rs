@@ -214,13 +214,12 @@ async fn concurrent_payments_never_spend_more_than_there_is() {
     open_shops(&ledger).await;
     let alice = buyer(&ledger, "alice", 10_00).await;
     // Combined, so that who comes too late takes from the channel what the balance does not have any more.
-    let orders: Vec<_> = (0..12)
-        .map(|number| {
-            let digits = format!("e{number:02}");
-            with(order(&digits, &alice, "tp", &[("home", "4.00")]), json!({"combine_with": "wechat"}))
-        })
-        .collect();
-    let answers = join_all(orders.iter().map(|order| pay(&alice, order))).await;
+    let mut orders = Vec::new();
+    for number in 0..12 {
+        let body = order(&format!("e{number:02}"), &alice, "tp", &[("home", "4.00")]);
+        orders.push(with(body, json!({"combine_with": "wechat", "auth": alice.token("4.00").await})));
+    }
+    let answers = join_all(orders.iter().map(|order| ledger.post("/v1/payments", order))).await;
     let mut own = 0;
     for answer in answers {
         let answer = answer.expect(201);

@@ -204,3 +204,23 @@ async fn a_merchant_with_a_floor_may_be_short() {
     refund(&ledger, "e1", "f3", json!({"amount": "6.00"})).await.expect(201);
     assert_eq!(payment(&ledger, "e1").await["refunds"].as_array().unwrap().len(), 2);
 }
+
+#[tokio::test]
+async fn refunds_go_on_after_a_restart() {
+    let ledger = Ledger::new();
+    paid(&ledger, "e1").await;
+    let mut parts = Vec::new();
+    for number in 1..=7 {
+        let digits = format!("f{number}");
+        parts.push(refund(&ledger, "e1", &digits, json!({"amount": "1.11"})).await.expect(201).body);
+    }
+    let before = payment(&ledger, "e1").await;
+    let ledger = ledger.restart();
+    assert_eq!(payment(&ledger, "e1").await, before);
+    assert_eq!(before["refunds"], json!(parts));
+    assert_eq!(refund(&ledger, "e1", "f3", json!({"amount": "1.11"})).await.expect(200).body, parts[2]);
+    refund(&ledger, "e1", "f8", json!({"amount": "92.24"})).await.expect_problem(422, "refund_exceeds_paid");
+    refund(&ledger, "e1", "f8", json!({"amount": "92.23"})).await.expect(201);
+    assert_eq!(payment(&ledger, "e1").await["refundable"], "0.00");
+    ledger.position().await;
+}
