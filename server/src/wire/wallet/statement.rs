@@ -9,7 +9,7 @@ use yue_engine::{
     wallet::{Channel, Date, Difference, DifferenceKind, StatementView},
 };
 
-pub(crate) use self::reader::{BadLine, StatementReader};
+pub(crate) use self::reader::StatementReader;
 use super::{customer::CNY_SCALE, recharge::ChannelName};
 use crate::json::FromText;
 
