@@ -251,7 +251,7 @@ mod tests {
     async fn the_books_are_cut_at_any_record_later_on() {
         let data = tempfile::tempdir().unwrap();
         let wallet = wallet(data.path());
-        for (name, asset, normal) in [
+        let accounts = [
             ("channels:wechat", "CNY", NormalSide::Debit),
             ("customers:1", "CNY", NormalSide::Credit),
             ("customers:2", "CNY", NormalSide::Credit),
@@ -259,31 +259,25 @@ mod tests {
             ("platform:carbon", "CARBON", NormalSide::Debit),
             ("customers:1:carbon", "CARBON", NormalSide::Credit),
             ("odd:1", "CNY", NormalSide::Credit),
-        ] {
+        ];
+        for (name, asset, normal) in accounts {
             open(&wallet, name, asset, normal).await;
         }
-        let account = |name: &str| Address::parse(name).unwrap();
+        let accounts = accounts.map(|(name, ..)| Address::parse(name).unwrap());
         let mut seen = Vec::new();
         for number in 1..=120_u32 {
-            let (amount, units) = (Amount(number.into()), u64::from(number));
+            let amount = Amount(number.into());
             let mut draft =
                 Draft::new(TransactionId(number.into()), DayEnded { date: Date::of(Timestamp(0)) });
-            let hold = HoldId(number.into());
-            match number % 6 {
-                0 => draft.transfer(&account("channels:wechat"), &account("customers:1"), amount, "a"),
-                1 => draft.transfer(&account("customers:1"), &account("platform:fees"), amount, "b"),
-                2 => draft.transfer_whole(
-                    &account("platform:carbon"),
-                    &account("customers:1:carbon"),
-                    units,
-                    "c",
-                ),
-                3 => {
-                    let accounts = (account("customers:2"), account("odd:1"));
-                    draft.hold(hold, (&accounts.0, &accounts.1), (amount, 2), 900, "d")
-                }
-                4 => draft.capture(HoldId(u128::from(number) - 1), "e"),
-                _ => draft.reverse((TransactionId(u128::from(number) - 4), 0), (Amount(1), 2), "f"),
+            let (hold, before) = (HoldId(number.into()), u128::from(number) - 1);
+            let [channel, one, two, fees, carbon, points, odd] = &accounts;
+            let _ = match number % 6 {
+                0 => draft.transfer(channel, one, amount, "a"),
+                1 => draft.transfer(one, fees, amount, "b"),
+                2 => draft.transfer_whole(carbon, points, amount.units(), "c"),
+                3 => draft.hold(hold, (two, odd), (amount, 2), 900, "d"),
+                4 => draft.capture(HoldId(before), "e"),
+                _ => draft.reverse((TransactionId(before - 3), 0), (Amount(1), 2), "f"),
             };
             let Draft { id, operations, .. } = draft;
             let (code, reference, metadata) = (None, None, crate::model::Metadata::default());

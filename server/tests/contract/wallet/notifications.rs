@@ -194,7 +194,7 @@ async fn money_that_the_wallet_refuses_waits() {
     let change =
         async |change: AccountChange| drop(ledger.engine.change_account(&alice, change).await.unwrap());
     recharge(&ledger, "b1").await;
-    change(AccountChange { ceiling: Patch::Set(Some(50_00)), ..AccountChange::default() }).await;
+    change(AccountChange { ceiling: Patch::Set(Some(5_000)), ..AccountChange::default() }).await;
     means(&ledger, "wechat", &word("b1", "paid", "100.00", "r1"), "suspended", "ceiling_exceeded").await;
     // Final, though it would go through now.
     change(AccountChange { ceiling: Patch::Set(None), ..AccountChange::default() }).await;

@@ -107,8 +107,8 @@ async fn promotion(ledger: &Ledger, name: &str, change: impl FnOnce(&mut Promoti
     let mut terms = PromotionTerms {
         name: "spring".into(),
         kind: PromotionKind::RechargeBonus,
-        rule: PromotionRule::FullReduction { full: Amount(100_00), reduce: Amount(5_00) },
-        budget: Amount(8_00),
+        rule: PromotionRule::FullReduction { full: Amount(10_000), reduce: Amount(500) },
+        budget: Amount(800),
         per_user: None,
         starts_at: Timestamp(0),
         ends_at: Timestamp(i64::MAX),
@@ -151,7 +151,7 @@ async fn a_promotion_adds_to_it_while_its_budget_lasts() {
 #[tokio::test]
 async fn a_promotion_adds_as_often_as_a_user_may_have_it() {
     let ledger = Ledger::new();
-    promotion(&ledger, "twice", |terms| (terms.per_user, terms.budget) = (Some(2), Amount(1_000_00))).await;
+    promotion(&ledger, "twice", |terms| (terms.per_user, terms.budget) = (Some(2), Amount(100_000))).await;
     for (order, expected) in
         [("b1", json!("5.00")), ("b2", json!("5.00")), ("b3", Value::Null), ("b4", Value::Null)]
     {
