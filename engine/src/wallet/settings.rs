@@ -86,8 +86,8 @@ impl Default for Settings {
             carbon_units_per_point: 1_00,
             redemption_units_per_day: 10_000_00,
             wealth_credits_per_transaction: 60,
-            wealth_credits_in_flight: 8,
-            wealth_sweeps_in_flight: 64,
+            wealth_credits_in_flight: 4,
+            wealth_sweeps_in_flight: 32,
             wealth_patience_ms: 60_000,
             signature_skew_s: 300,
         }

@@ -16,8 +16,8 @@ impl Date {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let date = Self(text.parse().ok()?);
-        // The parser takes other forms too.
-        (date.to_string() == text).then_some(date)
+        // The parser takes other forms, and years of other lengths.
+        (text.len() == "YYYY-MM-DD".len() && date.to_string() == text).then_some(date)
     }
 
     /// The day that an instant is in.
