@@ -76,11 +76,15 @@ fn describe(report: &Report) -> String {
     );
     if let Some(Trimmed { begins_after, as_of, compared }) = report.trimmed {
         text.push_str(&format!(
-            "trimmed    not re-checked: what was decided up to {as_of}; of the records {begins_after} to {as_of} only the \
-             chain and the index's copy, of those before nothing but the index's own sums\n\
-             trimmed    the balances begin with the snapshot of {as_of}; {compared} of them compared with the index's at \
-             that position\n"
+            "trimmed    not re-checked: whether the records up to {begins_after} are those that were decided; only the \
+             index has them\n\
+             trimmed    the balances begin with the snapshot of {as_of}; "
         ));
+        text.push_str(&if compared > 0 {
+            format!("the index's records give the same {compared} accounts, its ids, holds and history\n")
+        } else {
+            "nothing tells how they came about\n".to_owned()
+        });
     }
     if report.snapshots > 0 {
         text.push_str(&format!("snapshots  {} compared with what was rebuilt\n", report.snapshots));

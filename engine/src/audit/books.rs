@@ -1,6 +1,6 @@
-//! The books as the journal alone tells them.
+//! The books as the journal tells them.
 //!
-//! Owns a ledger that is rebuilt record by record, and the turnover. Finds a broken promise where it happens.
+//! Owns a ledger that is rebuilt record by record, or begins with a snapshot, and the turnover. Finds a broken promise where it happens.
 
 use std::collections::BTreeMap;
 

@@ -89,3 +89,133 @@ impl Holds<'_> {
         (!fits).then(|| format!("ends hold {id}, which does not live like this"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ledger::Hold,
+        model::{
+            Address, Attachment, Cell, CellKind, CellWrite, Metadata, NormalSide, PostedOperation, Timestamp,
+        },
+    };
+
+    const ONE: AccountNo = AccountNo(0);
+    const OTHER: AccountNo = AccountNo(1);
+    const LIVE: HoldId = HoldId(7);
+
+    fn ledger() -> Ledger {
+        let mut ledger = Ledger::new();
+        for (no, name) in [(ONE, "one"), (OTHER, "other")] {
+            ledger.open(no, &opening(name));
+        }
+        let (held, captured, at) = (Amount(5), Amount::ZERO, Timestamp::ZERO);
+        let (debit, credit, placed_at, expires_at) = (ONE, OTHER, at, at);
+        let hold = Hold { debit, credit, held, captured, placed_at, expires_at, code: None, ended: None };
+        ledger.insert_hold(LIVE, hold);
+        ledger.insert_cell(ONE, CellKind(1), Cell { revision: 3, value: b"x".as_slice().into() });
+        ledger
+    }
+
+    fn opening(name: &str) -> crate::model::AccountOpening {
+        crate::model::AccountOpening {
+            address: Address::parse(name).unwrap(),
+            asset: "CNY".into(),
+            normal: NormalSide::Credit,
+            floor: None,
+            ceiling: None,
+            limits: Vec::new(),
+            metadata: Metadata::default(),
+            managed: false,
+        }
+    }
+
+    fn posted(operations: &[PostedKind], cells: &[(AccountNo, u8, u64)]) -> Record {
+        let cells = cells.iter().map(|&(account, kind, revision)| CellWrite {
+            account,
+            kind: CellKind(kind),
+            revision,
+            value: b"y".as_slice().into(),
+        });
+        let attachment = Attachment { document: Box::default(), aliases: Vec::new(), cells: cells.collect() };
+        let operations = operations.iter().map(|kind| PostedOperation { kind: kind.clone(), code: None });
+        Record::Posted(PostedTransaction {
+            id: TransactionId(1),
+            decided_at: Timestamp::ZERO,
+            operations: operations.collect(),
+            code: None,
+            reference: None,
+            metadata: Metadata::default(),
+            attachment: Some(Box::new(attachment)),
+        })
+    }
+
+    fn check(record: &Record, expected: Option<&str>) {
+        let found = misfit(&ledger(), record);
+        assert_eq!(found.is_some(), expected.is_some(), "{record:?}: {found:?}");
+        assert!(found.is_none_or(|found| expected.is_some_and(|part| found.contains(part))), "{record:?}");
+        if expected.is_none() {
+            ledger().apply(record);
+        }
+    }
+
+    #[test]
+    fn what_would_stop_the_engine_does_not_fit() {
+        let unknown = AccountNo(2);
+        let open = |no| {
+            let decided_at = Timestamp::ZERO;
+            Record::AccountOpened { no, opening: opening("new"), scale: 2, decided_at }
+        };
+        check(&open(ONE), Some("again"));
+        check(&open(unknown), None);
+        let transfer = |debit| PostedKind::Transfer { debit, credit: OTHER, amount: Amount(1) };
+        check(&posted(&[transfer(ONE)], &[]), None);
+        check(&posted(&[transfer(ONE), transfer(unknown)], &[]), Some("never opened"));
+
+        let place = |id| {
+            let (debit, credit, amount) = (ONE, OTHER, Amount(1));
+            PostedKind::Hold { id, debit, credit, amount, expires_in: 1 }
+        };
+        check(&posted(&[place(HoldId(8)), place(HoldId(9))], &[]), None);
+        check(&posted(&[place(HoldId(8)), place(HoldId(8))], &[]), Some("places hold"));
+        check(&posted(&[place(LIVE)], &[]), Some("places hold"));
+        let capture = |hold, credit, held, amount| {
+            let (held, amount, debit) = (Amount(held), Amount(amount), ONE);
+            PostedKind::Capture { hold, debit, credit, held, amount, explicit: true }
+        };
+        check(&posted(&[capture(HoldId(8), OTHER, 5, 5)], &[]), Some("ends hold"));
+        check(&posted(&[capture(LIVE, ONE, 5, 5)], &[]), Some("ends hold"));
+        check(&posted(&[capture(LIVE, OTHER, 4, 4)], &[]), Some("ends hold"));
+        check(&posted(&[capture(LIVE, OTHER, 5, 6)], &[]), Some("ends hold"));
+        let release = PostedKind::Release { hold: LIVE, debit: ONE, credit: OTHER, held: Amount(5) };
+        check(&posted(&[release.clone(), release], &[]), Some("ends hold"));
+        let expired = |hold| Record::HoldExpired {
+            hold,
+            debit: ONE,
+            credit: OTHER,
+            held: Amount(5),
+            decided_at: Timestamp::ZERO,
+        };
+        check(&expired(HoldId(8)), Some("ends hold"));
+
+        let reverse = |amount, total| PostedKind::Reverse {
+            transaction: TransactionId(2),
+            operation: 0,
+            debit: ONE,
+            credit: OTHER,
+            amount: Amount(amount),
+            explicit: true,
+            total: Amount(total),
+            original_at: Timestamp::ZERO,
+            original_code: None,
+        };
+        check(&posted(&[reverse(1, 4), reverse(2, 6)], &[]), None);
+        check(&posted(&[reverse(5, 4)], &[]), Some("beyond its total"));
+        check(&posted(&[reverse(1, 4), reverse(2, 5)], &[]), Some("beyond its total"));
+
+        check(&posted(&[], &[(ONE, 1, 4), (ONE, 2, 1), (OTHER, 1, 1)]), None);
+        for cells in [&[(ONE, 1, 5)][..], &[(ONE, 2, 2)], &[(unknown, 1, 1)], &[(ONE, 1, 4), (ONE, 1, 5)]] {
+            check(&posted(&[], cells), Some("out of order"));
+        }
+    }
+}

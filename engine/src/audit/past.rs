@@ -36,6 +36,9 @@ pub(super) struct Past<'a> {
     failed: Option<IndexError>,
 }
 
+/// Takes a record with its place.
+type Visit<'a> = &'a mut dyn FnMut((Position, Timestamp), &Record, &mut Report);
+
 impl<'a> Past<'a> {
     /// Ids that are compared between two reports of progress.
     const IDS_AT_ONCE: u64 = 1 << 16;
@@ -66,7 +69,7 @@ impl<'a> Past<'a> {
         &mut self,
         up_to: Position,
         report: &mut Report,
-        visit: &mut dyn FnMut((Position, Timestamp), &Record, &mut Report),
+        visit: Visit<'_>,
     ) -> Result<(), IndexError> {
         let mut records = self.index.scan_records()?;
         let mut last = (Position::ZERO, Timestamp(i64::MIN));

@@ -1,35 +1,11 @@
 //! What product verbs stand on: aliases, cells and documents in a transaction's record.
 
 use yue_engine::{
-    model::{Attachment, CellKind, CellWrite, Rejection, RejectionCode, Transaction, TransactionId},
+    model::{Rejection, RejectionCode, Transaction},
     view::{Event, SubmitError},
 };
 
-use crate::support::{Yue, address, id, many, one, transfer};
-
-const KIND: CellKind = CellKind(7);
-
-fn attach(
-    mut transaction: Transaction,
-    aliases: &[TransactionId],
-    cells: &[(&str, u64, &str)],
-) -> Transaction {
-    let cells = cells.iter().map(|(account, revision, value)| CellWrite {
-        account: address(account),
-        kind: KIND,
-        revision: *revision,
-        value: value.as_bytes().into(),
-    });
-    let document = b"document".as_slice().into();
-    transaction.attachment =
-        Some(Box::new(Attachment { document, aliases: aliases.to_vec(), cells: cells.collect() }));
-    transaction
-}
-
-fn cell(yue: &Yue, account: &str) -> Option<(u64, String)> {
-    let cell = yue.engine.cell(&address(account), KIND)?;
-    Some((cell.revision, String::from_utf8(cell.value.to_vec()).unwrap()))
-}
+use crate::support::{KIND, Yue, address, attach, cell, id, many, one, transfer};
 
 async fn opened(shards: u16) -> Yue {
     let yue = Yue::new(shards);

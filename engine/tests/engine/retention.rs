@@ -4,11 +4,11 @@ use yue_engine::{
     config::JournalRetention,
     engine::OpenError,
     journal::{JournalError, JournalOptions, rocks::JournalReader},
-    model::{OperationKind, Position, Transaction},
-    view::Event,
+    model::{OperationKind, Position, Transaction, TransactionId},
+    view::{Event, SubmitError},
 };
 
-use crate::support::{Yue, address, amount, config, hold, hold_id, many, one, transfer};
+use crate::support::{Yue, address, amount, attach, cell, config, hold, hold_id, id, many, one, transfer};
 
 const KEPT: u64 = 20;
 
@@ -41,7 +41,25 @@ async fn open_accounts(yue: &Yue) {
     for name in ["channels:bank", "customers:1", "customers:2", "merchants:1"] {
         yue.open(name).await;
     }
+    yue.open_with("wallets:1", |opening| opening.managed = true).await;
     yue.fund("customers:1", 100_000).await;
+}
+
+/// What a product verb writes: money of a managed account, a cell and an alias.
+async fn verb(yue: &Yue, account: &str) -> (TransactionId, Transaction) {
+    let (alias, revision) = (id(), cell(yue, account).map_or(1, |(revision, _)| revision + 1));
+    let moved = one(transfer("customers:1", "wallets:1", 1));
+    let verb = attach(moved, &[alias], &[(account, revision, &format!("content {revision}"))]);
+    yue.engine.submit(verb.clone()).await.unwrap().verdict.unwrap();
+    (alias, verb)
+}
+
+/// An alias leads to its verb for ever, and the verb's id to its outcome.
+async fn assert_known(yue: &Yue, (alias, verb): &(TransactionId, Transaction)) {
+    assert_eq!(yue.engine.transaction(*alias).await.unwrap().unwrap().request.id, verb.id);
+    let other = attach(one(transfer("customers:1", "wallets:1", 1)), &[*alias], &[]);
+    assert_eq!(yue.engine.submit(other).await, Err(SubmitError::Conflict));
+    assert!(yue.engine.submit(verb.clone()).await.unwrap().replayed);
 }
 
 /// Payments, holds, captures, reversals and refusals.
@@ -80,6 +98,7 @@ async fn until_trimmed(yue: &Yue, after: u64) -> Vec<Transaction> {
 async fn a_trimmed_journal_keeps_every_promise() {
     let mut yue = start();
     open_accounts(&yue).await;
+    let mut verbs = vec![verb(&yue, "customers:2").await, verb(&yue, "customers:1").await];
     let mut sent = until_trimmed(&yue, 0).await;
     let mut trimmed = 0;
     for _ in 0..3 {
@@ -93,10 +112,20 @@ async fn a_trimmed_journal_keeps_every_promise() {
         let report = verify(data.path(), &mut |_| ()).unwrap();
         assert_eq!(report.findings, Vec::<String>::new());
         let found = report.trimmed.unwrap();
-        assert_eq!((found.begins_after, found.compared), (Position(at), 4));
+        assert_eq!((found.begins_after, found.compared), (Position(at), 5));
         assert!(found.as_of.0 >= at + KEPT, "{found:?}");
         yue = Yue { engine: Engine::open(short(&data)).unwrap(), data };
         assert_eq!((state(&yue), yue.assert_balanced().await), (before, end));
+        // Cells, those of before the beginning too, and who may move an account.
+        let revision = u64::try_from(verbs.len() - 1).unwrap();
+        assert_eq!(cell(&yue, "customers:1"), Some((revision, format!("content {revision}"))));
+        assert_eq!(cell(&yue, "customers:2"), Some((1, "content 1".into())));
+        let plain = one(transfer("customers:1", "wallets:1", 1));
+        assert_eq!(yue.engine.submit(plain).await, Err(SubmitError::Managed { operation: 0 }));
+        for verb in &verbs {
+            assert_known(&yue, verb).await;
+        }
+        verbs.push(verb(&yue, "customers:1").await);
         // Ids from before the beginning are known for ever.
         for transaction in sent.iter().step_by(17) {
             assert!(yue.engine.submit(transaction.clone()).await.unwrap().replayed);
