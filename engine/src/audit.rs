@@ -3,9 +3,9 @@
 //! Owns no state of the engine. Walks the journal once, rebuilds every balance through the same `apply`, checks the
 //! promises that a stored journal can show, and reads the index along with it, each block once, to compare all of its
 //! records, ids and history with what was rebuilt. What a trimmed journal no longer has is retold by the index's own
-//! records, and must end in the state that the journal's snapshot says; [`Report::trimmed`] tells what could not be known.
-//! Never writes. Invariant: a directory that passes is one that the engine would start on, with the same balances and the
-//! same past.
+//! records, and must end in the state that the journal's snapshot says; [`Report::trimmed`] tells what could not be
+//! known. Never writes. Invariant: a directory that passes is one that the engine would start on, with the same
+//! balances and the same past.
 
 mod books;
 mod comparison;

@@ -1,6 +1,7 @@
 //! The books as the journal tells them.
 //!
-//! Owns a ledger that is rebuilt record by record, or begins with a snapshot, and the turnover. Finds a broken promise where it happens.
+//! Owns a ledger that is rebuilt record by record, or begins with a snapshot, and the turnover. Finds a broken
+//! promise where it happens.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The walk through what was decided: first what the index alone still tells, if the journal was trimmed, then the journal.
+//! The walk through what was decided: what the index alone still tells, if the journal was trimmed, then the journal.
 //!
 //! Owns the books, the index's past and the snapshots beside them, and the report. Never writes. Invariant: the books end
 //! with what the journal says; where only the index tells of a record, a snapshot in the journal has the last word.

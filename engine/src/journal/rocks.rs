@@ -1,8 +1,8 @@
 //! The journal in a RocksDB of its own, beside the witness file.
 //!
-//! Owns `<data>/journal` (one key a group: the first position, big-endian; key 0 says where a trimmed journal begins) and
-//! `<data>/witness`. Never repairs and never retries. Invariant: a directory that is refused is left as it was, byte for byte; one that is opened has been checked
-//! by a pass that can't write.
+//! Owns `<data>/journal` (one key a group: the first position, big-endian; key 0 says where a trimmed journal begins)
+//! and `<data>/witness`. Never repairs and never retries. Invariant: a directory that is refused is left as it was,
+//! byte for byte; one that is opened has been checked by a pass that can't write.
 //!
 //! Recovery mode `PointInTime` drops whatever follows the first damage in the write-ahead log without an error. The
 //! chain and the witness then tell whether something acknowledged was dropped; see
