@@ -145,7 +145,8 @@ async fn collect(body: &mut Body, bytes_max: usize) -> Result<Bytes, Cut> {
     Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
 
-fn discard(mut body: Body) {
+/// Takes what is left of a refused body off the wire.
+pub(crate) fn discard(mut body: Body) {
     tokio::spawn(timeout(DISCARD_TIME_MAX, async move {
         let mut left = DISCARD_BYTES_MAX;
         while let Some(Ok(frame)) = body.frame().await {

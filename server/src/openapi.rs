@@ -52,6 +52,8 @@ use crate::{problem::ProblemBody, routes};
         routes::wallet::choices::set_small_payments,
         routes::wallet::choices::set_wealth,
         routes::wallet::transfers::transfer,
+        routes::wallet::statements::reconcile,
+        routes::wallet::days::close,
         routes::health::alive,
         routes::health::ready,
         routes::metrics::page,

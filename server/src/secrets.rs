@@ -45,7 +45,7 @@ pub(crate) fn load(path: &Path) -> io::Result<Secrets> {
 }
 
 /// The keys of the environment: `YUE_CHANNEL_KEY_WECHAT` and so on.
-fn channel_keys() -> Vec<(Channel, Vec<u8>)> {
+pub(crate) fn channel_keys() -> Vec<(Channel, Vec<u8>)> {
     let key = |channel: Channel| {
         let name = format!("YUE_CHANNEL_KEY_{}", channel.as_str().to_uppercase().replace('-', "_"));
         let key = std::env::var(name).ok().filter(|key| !key.is_empty())?;

@@ -48,11 +48,13 @@ pub enum WalletCode {
     RefundWindowClosed,
     /// The payment has as many refunds as it may have.
     RefundCountExceeded,
+    /// The day is not over yet.
+    DayNotOver,
 }
 
 impl WalletCode {
     /// The wallet's own codes, in the order of the documentation.
-    pub const OWN: [Self; 18] = [
+    pub const OWN: [Self; 19] = [
         Self::NotFound,
         Self::AccountExists,
         Self::AccountNotEmpty,
@@ -71,6 +73,7 @@ impl WalletCode {
         Self::RefundExceedsPaid,
         Self::RefundWindowClosed,
         Self::RefundCountExceeded,
+        Self::DayNotOver,
     ];
 
     /// The stable name.
@@ -96,6 +99,7 @@ impl WalletCode {
             Self::RefundExceedsPaid => "refund_exceeds_paid",
             Self::RefundWindowClosed => "refund_window_closed",
             Self::RefundCountExceeded => "refund_count_exceeded",
+            Self::DayNotOver => "day_not_over",
         }
     }
 
@@ -122,6 +126,7 @@ impl WalletCode {
             Self::RefundExceedsPaid => "The refund exceeds what is left of the payment",
             Self::RefundWindowClosed => "The payment is too old for a refund",
             Self::RefundCountExceeded => "The payment has had all its refunds",
+            Self::DayNotOver => "The day is not over yet",
         }
     }
 }

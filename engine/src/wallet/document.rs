@@ -35,6 +35,11 @@ pub(super) fn decode<D: Document>(bytes: &[u8]) -> D {
         .unwrap_or_else(|| fatal(&format_args!("a wallet document of tag {} can't be read", D::TAG)))
 }
 
+/// The document, if it is of this kind.
+pub(super) fn peek<D: Document>(bytes: &[u8]) -> Option<D> {
+    (bytes.first() == Some(&D::TAG)).then(|| decode(bytes))
+}
+
 fn write(tag: u8, value: &impl Serialize) -> Box<[u8]> {
     let bytes = postcard::to_extend(value, vec![tag, VERSION]);
     bytes.unwrap_or_else(|error| fatal(&format_args!("a wallet document can't be written: {error}"))).into()

@@ -7,6 +7,7 @@
 use super::{
     ChannelResult, SuspenseReason, Wallet, WalletError,
     recharge::{Decision, RechargeOrdered},
+    step::Settled,
     suspense::Money,
 };
 
@@ -33,7 +34,7 @@ impl Wallet {
     pub async fn notified(&self, result: &ChannelResult) -> Result<Notified, WalletError> {
         for _ in 0..Self::TRIES_MAX {
             let round = match self.recharge_order(result.order).await? {
-                Some(order) => self.recharge_notified(result, &order.document).await?,
+                Some(order) => self.recharge_notified(result, &order).await?,
                 None => match self.payment_notified(result).await? {
                     Some(notified) => Some(notified),
                     None if result.paid => {
@@ -55,13 +56,13 @@ impl Wallet {
     async fn recharge_notified(
         &self,
         result: &ChannelResult,
-        order: &RechargeOrdered,
+        order: &Settled<RechargeOrdered>,
     ) -> Result<Option<Notified>, WalletError> {
         let suspend = async |reason| {
             let reason = self.suspend(&Money::of(result), reason, None).await?;
             Ok(reason.map(Notified::Suspended))
         };
-        if order.channel != result.channel {
+        if order.document.channel != result.channel {
             return if result.paid {
                 suspend(SuspenseReason::OtherChannel).await
             } else {
@@ -105,10 +106,10 @@ impl Wallet {
     async fn recharge_paid(
         &self,
         result: &ChannelResult,
-        order: &RechargeOrdered,
+        order: &Settled<RechargeOrdered>,
     ) -> Result<Option<Notified>, WalletError> {
         let money = Money::of(result);
-        let fits = result.amount == order.amount();
+        let fits = result.amount == order.document.amount();
         match self.suspended(result.channel, &result.reference).await? {
             Some(suspended) => {
                 let early = suspended.reason.is_only_early();

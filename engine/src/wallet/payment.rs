@@ -19,6 +19,7 @@ use crate::model::{Amount, Timestamp, TransactionId};
 
 pub(super) use attempt::Placed;
 pub use channel::ChannelResult;
+pub(super) use channel::captured_money;
 #[cfg(test)]
 pub(super) use compose::Piece;
 pub(super) use compose::{Plan, Source};

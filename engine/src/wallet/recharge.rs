@@ -98,7 +98,7 @@ pub(super) enum RechargeDecided {
         /// What came.
         money: Money,
         /// What the promotion adds.
-        bonus: Option<Bonus>,
+        bonus: Option<Given>,
         /// Whether the money waited in suspense.
         from_suspense: bool,
     },
@@ -110,9 +110,11 @@ impl Document for RechargeDecided {
 
 /// What a promotion adds to a recharge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Bonus {
+pub(super) struct Given {
     promotion: Part,
     units: u64,
+    /// Whether a slot of the user's goes with it.
+    slot: bool,
 }
 
 /// Where an order is.
@@ -122,7 +124,7 @@ pub(super) enum Decision {
     /// No money comes.
     Failed { reference: CompactString },
     /// The money is in the wallet.
-    Credited { money: Money, bonus: Option<Bonus> },
+    Credited { money: Money, bonus: Option<Given> },
     /// The bonus was refused; the money is to be credited without it.
     BonusRefused { money: Money, from_suspense: bool },
     /// The wallet refused the money.
@@ -158,7 +160,7 @@ impl Wallet {
     /// Orders a recharge; its money comes with the channel's notification.
     ///
     /// # Errors
-    /// The id belongs to another order, there is no such wallet, or overload.
+    /// The id belongs to another order, there is no such wallet, the promotion is not for this, or overload.
     pub async fn recharge(&self, request: RechargeRequest) -> Result<OrderedRecharge, WalletError> {
         let id = Self::recharge_step(request.id, Self::ORDERED);
         for _ in 0..Self::TRIES_MAX {
@@ -166,6 +168,10 @@ impl Wallet {
                 Some(settled) => settled,
                 None => {
                     self.profile(&request.user)?;
+                    if let Some(promotion) = &request.promotion {
+                        let now = self.engine().now();
+                        self.bonus_for(request.amount, promotion, request.channel, now)?;
+                    }
                     self.ensure_channel(request.channel).await?;
                     let document = RechargeOrdered {
                         user: request.user.clone(),
@@ -281,23 +287,26 @@ impl Wallet {
     pub(super) async fn credit_recharge(
         &self,
         id: TransactionId,
-        order: &RechargeOrdered,
+        order: &Settled<RechargeOrdered>,
         (money, from_suspense): (Money, bool),
         bonus_refused: bool,
     ) -> Result<(), WalletError> {
         let (bonus, step) = if bonus_refused {
             (None, Self::WITHOUT_BONUS)
         } else {
-            (self.bonus(order, &money).await?, Self::DECIDED)
+            (self.given(order).await?, Self::DECIDED)
         };
         let source =
             if from_suspense { names::suspense(money.channel) } else { names::channel(money.channel) };
-        let (user, amount, alias) = (names::customer(&order.user), money.amount(), money.alias());
+        let (user, amount, alias) = (&order.document.user, money.amount(), money.alias());
         let document = RechargeDecided::Credited { money, bonus: bonus.clone(), from_suspense };
         let mut draft = Draft::new(Self::recharge_step(id, step), document);
-        draft.transfer(&source, &user, amount, "recharge");
-        if let Some(Bonus { promotion, units }) = bonus {
-            draft.transfer(&names::promotion(&promotion), &user, Amount(units), "bonus");
+        draft.transfer(&source, &names::customer(user), amount, "recharge");
+        if let Some(Given { promotion, units, slot }) = bonus {
+            draft.transfer(&names::promotion(&promotion), &names::customer(user), Amount(units), "bonus");
+            if slot {
+                draft.transfer_whole(&names::slots(user, &promotion), &names::grants(&promotion), 1, "slot");
+            }
         }
         if !from_suspense {
             // What is in suspense took it.
@@ -306,10 +315,23 @@ impl Wallet {
         self.submit(draft).await.map(|_| ())
     }
 
-    /// What an order's promotion adds to its money, by the rules of the moment when it came.
-    async fn bonus(&self, order: &RechargeOrdered, money: &Money) -> Result<Option<Bonus>, WalletError> {
-        let _ = (&order.promotion, money);
-        Ok(None)
+    /// What an order's promotion adds, by the rules of the moment of the order: a channel that is late takes nothing from
+    /// the user.
+    async fn given(&self, order: &Settled<RechargeOrdered>) -> Result<Option<Given>, WalletError> {
+        let RechargeOrdered { user, channel, promotion, .. } = &order.document;
+        let Some(promotion) = promotion else { return Ok(None) };
+        let Ok(bonus) = self.bonus_for(order.document.amount(), promotion, *channel, order.at) else {
+            return Ok(None);
+        };
+        if bonus.slot {
+            match self.ensure_slots(user, promotion).await {
+                Ok(()) => {}
+                // Somebody else's account is where the user's grants were to be counted.
+                Err(WalletError::Refused(_)) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Some(Given { promotion: promotion.clone(), units: bonus.amount.units(), slot: bonus.slot }))
     }
 }
 

@@ -48,6 +48,10 @@ pub struct Settings {
     pub redemption_units_per_day: u64,
     /// Seconds by which a channel's signature may be off.
     pub signature_skew_s: u64,
+    /// Most lines of a channel's statement.
+    pub statement_lines_max: u64,
+    /// Differences of a statement that are answered; all are counted and booked.
+    pub differences_shown_max: usize,
 }
 
 #[expect(clippy::inconsistent_digit_grouping, reason = "amounts are fen: the last two digits stand apart")]
@@ -80,6 +84,8 @@ impl Default for Settings {
             carbon_units_per_point: 1_00,
             redemption_units_per_day: 10_000_00,
             signature_skew_s: 300,
+            statement_lines_max: 10_000_000,
+            differences_shown_max: 1_000,
         }
     }
 }

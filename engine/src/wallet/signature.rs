@@ -91,8 +91,8 @@ mod tests {
     #[test]
     fn a_header_has_one_form() {
         let hex = "0123456789abcdef".repeat(4);
-        let good = format!("ts=17,sig={hex}");
-        let (seconds, code) = parse(&good).unwrap();
+        let header = format!("ts=17,sig={hex}");
+        let (seconds, code) = parse(&header).unwrap();
         assert_eq!((seconds, code[0], code[7], code[31]), ("17", 0x01, 0xef, 0xef));
         for wrong in [
             String::new(),

@@ -38,8 +38,8 @@ pub enum Code {
 
 impl Code {
     /// All codes in the order of the contract.
-    pub const ALL: [Self; 46] = {
-        let mut all = [Self::Malformed; 46];
+    pub const ALL: [Self; 47] = {
+        let mut all = [Self::Malformed; 47];
         let [malformed, too_large, id_reused, rest @ ..] = &mut all;
         (*malformed, *too_large, *id_reused) = (Self::Malformed, Self::TooLarge, Self::IdReused);
         let (refusals, others) = rest.split_at_mut(RejectionCode::ALL.len());
@@ -77,6 +77,7 @@ impl Code {
             Self::Wallet(WalletCode::RefundExceedsPaid),
             Self::Wallet(WalletCode::RefundWindowClosed),
             Self::Wallet(WalletCode::RefundCountExceeded),
+            Self::Wallet(WalletCode::DayNotOver),
         ]);
         all
     };
@@ -171,7 +172,8 @@ const fn wallet_status(code: WalletCode) -> StatusCode {
         | WalletCode::PaymentNotCancellable
         | WalletCode::RefundExceedsPaid
         | WalletCode::RefundWindowClosed
-        | WalletCode::RefundCountExceeded => StatusCode::UNPROCESSABLE_ENTITY,
+        | WalletCode::RefundCountExceeded
+        | WalletCode::DayNotOver => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
 
@@ -216,7 +218,7 @@ mod tests {
              password_invalid password_wrong password_locked class_not_allowed auth_required auth_invalid \
              signature_invalid category_not_payable merchant_not_enabled promotion_exhausted \
              promotion_not_applicable payment_not_cancellable refund_exceeds_paid refund_window_closed \
-             refund_count_exceeded";
+             refund_count_exceeded day_not_over";
         assert_eq!(names, contract.split_whitespace().collect::<Vec<_>>());
     }
 }

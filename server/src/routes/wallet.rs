@@ -3,12 +3,14 @@
 pub(crate) mod channels;
 pub(crate) mod choices;
 pub(crate) mod customers;
+pub(crate) mod days;
 pub(crate) mod devices;
 pub(crate) mod merchants;
 pub(crate) mod passwords;
 pub(crate) mod payments;
 pub(crate) mod promotions;
 pub(crate) mod recharges;
+pub(crate) mod statements;
 pub(crate) mod transfers;
 
 use axum::Router;
@@ -28,4 +30,6 @@ pub(crate) fn routes() -> Router<App> {
         .merge(devices::routes())
         .merge(choices::routes())
         .merge(transfers::routes())
+        .merge(statements::routes())
+        .merge(days::routes())
 }

@@ -3,6 +3,7 @@
 pub(crate) mod auth;
 pub(crate) mod choices;
 pub(crate) mod customer;
+pub(crate) mod day;
 pub(crate) mod device;
 pub(crate) mod list;
 pub(crate) mod merchant;
@@ -12,6 +13,7 @@ pub(crate) mod payment;
 pub(crate) mod promotion;
 pub(crate) mod recharge;
 pub(crate) mod refund;
+pub(crate) mod statement;
 pub(crate) mod transfer;
 
 use yue_engine::{

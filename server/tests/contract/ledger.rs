@@ -30,6 +30,7 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(&docume
 pub(crate) struct Ledger {
     pub(crate) router: Router,
     pub(crate) engine: Engine,
+    pub(crate) wallet: Wallet,
     directory: TempDir,
 }
 
@@ -82,8 +83,8 @@ impl Ledger {
 
     /// Stops for a while, and starts on the same directory.
     pub(crate) fn restart_after(self, pause: std::time::Duration) -> Self {
-        let Self { router, engine, directory } = self;
-        drop((router, engine));
+        let Self { router, engine, wallet, directory } = self;
+        drop((router, engine, wallet));
         std::thread::sleep(pause);
         Self::start(directory, |_| (), settings(), HttpLimits::default())
     }
@@ -102,7 +103,7 @@ impl Ledger {
         let secrets = Secrets { pepper: [1; 32], token_key: [2; 32], channel_keys: channel_keys() };
         let engine = Engine::open(config).unwrap();
         let wallet = Wallet::new(engine.clone(), settings, secrets);
-        Self { router: app(wallet, limits), engine, directory }
+        Self { router: app(wallet.clone(), limits), engine, wallet, directory }
     }
 
     /// Gives a user's wallet money, as a product verb would.

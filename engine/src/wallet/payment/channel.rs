@@ -14,10 +14,10 @@ use super::{
     step_id, step_no,
 };
 use crate::{
-    model::{Amount, RejectionCode, Timestamp, TransactionId},
+    model::{Address, Amount, Attachment, RejectionCode, Timestamp, TransactionId},
     wallet::{
         Channel, Notified, SuspenseReason, Wallet, WalletCode, WalletError,
-        document::Document,
+        document::{Document, peek},
         names,
         step::{Draft, Settled},
         suspense::{self, Money},
@@ -311,6 +311,14 @@ impl Wallet {
     /// A step that nothing can overtake but a copy of itself.
     async fn once<D: Document>(&self, draft: Draft<D>) -> Result<Settled<D>, WalletError> {
         self.submit(draft).await?.ok_or_else(Self::overtaken)
+    }
+}
+
+/// The channel's money that a transaction has captured, if it is a payment's end.
+pub(in crate::wallet) fn captured_money(attachment: Option<&Attachment<Address>>) -> Option<Money> {
+    match peek::<Ended>(&attachment?.document)?.end {
+        End::Captured(money) => Some(money),
+        End::Failed | End::Cancelled => None,
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn routes() -> Router<App> {
         (status = 409, description = "`id_reused`: the id was used with another body; `field` differs. \
             `account_exists`: the channel's account belongs to the ledger's own callers, with other rules.",
             body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "`amount_invalid`",
+        (status = 422, description = "`amount_invalid`, `promotion_not_applicable`",
             body = ProblemBody, content_type = "application/problem+json"),
         BodyProblems,
     ),

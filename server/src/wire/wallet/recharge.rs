@@ -31,7 +31,7 @@ pub(crate) struct RechargeIn {
     /// How much.
     #[schema(value_type = String, example = "100.00")]
     amount: Text<RequestedAmount>,
-    /// A promotion that adds a bonus, if it runs when the money comes and its budget has it.
+    /// A promotion that adds a bonus: it must run now, and gives it when the money comes, if its budget has it then.
     #[schema(value_type = Option<String>)]
     promotion: Option<Text<Part>>,
 }

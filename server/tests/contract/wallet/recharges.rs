@@ -1,7 +1,13 @@
 //! Ordering a recharge, and showing it.
 
+use std::collections::BTreeSet;
+
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use yue_engine::{
+    model::{Amount, Timestamp},
+    wallet::{Channel, Part, PromotionKind, PromotionRule, PromotionTerms},
+};
 
 use super::channel::{balances, notify, recharge, shown, word};
 use crate::ledger::{Ledger, id};
@@ -94,4 +100,83 @@ async fn thirty_two_orders_at_once_are_one() {
     assert!(answers.iter().all(|answer| answer.body == answers[0].body));
     // The channel's two accounts, and the order.
     assert_eq!(ledger.position().await, position + 3);
+}
+
+/// A promotion that adds 5 yuan to recharges of 100 and more.
+async fn promotion(ledger: &Ledger, name: &str, change: impl FnOnce(&mut PromotionTerms)) {
+    let mut terms = PromotionTerms {
+        name: "spring".into(),
+        kind: PromotionKind::RechargeBonus,
+        rule: PromotionRule::FullReduction { full: Amount(100_00), reduce: Amount(5_00) },
+        budget: Amount(8_00),
+        per_user: None,
+        starts_at: Timestamp(0),
+        ends_at: Timestamp(i64::MAX),
+        merchants: BTreeSet::new(),
+        categories: BTreeSet::new(),
+        channels: BTreeSet::new(),
+    };
+    change(&mut terms);
+    assert!(ledger.wallet.make_promotion(&Part::parse(name).unwrap(), &terms).await.unwrap());
+}
+
+/// Orders a recharge with a promotion, pays it, and shows its bonus.
+async fn bonus(ledger: &Ledger, order: &str, amount: &str, promotion: &str) -> Value {
+    let user = json!({"user": "alice", "class": "III"});
+    ledger.post("/v1/wallets", &user).await;
+    let body = json!({"id": id(order), "user": "alice", "channel": "wechat", "amount": amount, "promotion": promotion});
+    ledger.post("/v1/recharges", &body).await.expect(201);
+    let word = word(order, "paid", amount, &format!("r-{order}"));
+    for answer in join_all((0..4).map(|_| notify(ledger, "wechat", &word))).await {
+        assert_eq!(answer.expect(200).body["effect"], "credited");
+    }
+    let shown = shown(ledger, order).await;
+    assert_eq!((&shown["status"], &shown["promotion"]), (&json!("paid"), &json!(promotion)));
+    shown["bonus"].clone()
+}
+
+#[tokio::test]
+async fn a_promotion_adds_to_it_while_its_budget_lasts() {
+    let ledger = Ledger::new();
+    promotion(&ledger, "spring", |_| ()).await;
+    assert_eq!(bonus(&ledger, "b1", "100.00", "spring").await, "5.00");
+    assert_eq!(balances(&ledger).await, ["105.00", "100.00", "0.00"]);
+    assert_eq!(ledger.balance("promos:spring").await.0, "3.00");
+    // The rest is too little: the money is credited without.
+    assert_eq!(bonus(&ledger, "b2", "100.00", "spring").await, Value::Null);
+    assert_eq!(balances(&ledger).await, ["205.00", "200.00", "0.00"]);
+    assert_eq!(ledger.balance("promos:spring").await.0, "3.00");
+}
+
+#[tokio::test]
+async fn a_promotion_adds_as_often_as_a_user_may_have_it() {
+    let ledger = Ledger::new();
+    promotion(&ledger, "twice", |terms| (terms.per_user, terms.budget) = (Some(2), Amount(1_000_00))).await;
+    for (order, expected) in
+        [("b1", json!("5.00")), ("b2", json!("5.00")), ("b3", Value::Null), ("b4", Value::Null)]
+    {
+        assert_eq!(bonus(&ledger, order, "100.00", "twice").await, expected, "{order}");
+    }
+    assert_eq!(balances(&ledger).await, ["410.00", "400.00", "0.00"]);
+}
+
+#[tokio::test]
+async fn a_promotion_that_is_not_for_it_is_refused_with_the_order() {
+    let ledger = Ledger::new();
+    ledger.post("/v1/wallets", &json!({"user": "alice", "class": "III"})).await.expect(201);
+    promotion(&ledger, "spring", |_| ()).await;
+    promotion(&ledger, "ecny", |terms| terms.channels = BTreeSet::from([Channel::Ecny])).await;
+    promotion(&ledger, "over", |terms| terms.ends_at = Timestamp(1)).await;
+    promotion(&ledger, "payments", |terms| terms.kind = PromotionKind::PaymentDiscount).await;
+    let position = ledger.position().await;
+    let check = async |promotion: &str, amount: &str| {
+        let body = json!({"id": id("b1"), "user": "alice", "channel": "wechat", "amount": amount, "promotion": promotion});
+        let refused = ledger.post("/v1/recharges", &body).await;
+        assert_eq!(refused.expect_problem(422, "promotion_not_applicable").field(), "/promotion");
+    };
+    for promotion in ["nothing", "ecny", "over", "payments"] {
+        check(promotion, "100.00").await;
+    }
+    check("spring", "99.99").await;
+    assert_eq!(ledger.position().await, position);
 }
