@@ -2,7 +2,8 @@
 //!
 //! Owns: a part of the arrivals, its connections, its book and its recorder; one poll loop sends and receives. Never
 //! waits for an answer before it sends what is due, and never blocks but in its poll. Invariant: each arrival is sent
-//! at its moment, or counted as dropped.
+//! at its moment, or counted as dropped. What users do sets the rate; channels' notifications and payment tokens come on
+//! top of it.
 
 mod ended;
 mod flight;
@@ -22,7 +23,10 @@ use slab::Slab;
 
 use crate::arrivals::{Arrival, Arrivals};
 use crate::book::Book;
-use crate::operation::{Builds, Operation};
+use crate::builds::{Builds, Built};
+use crate::mix::Kind;
+use crate::operation::{Operation, Spend};
+use crate::phases::PhaseName;
 use crate::recorder::{End, Recorder, Second, Totals};
 use crate::retry::{Retries, STATUS_QUERY_EVERY, Style, TIMEOUT};
 use crate::timer::Timer;
@@ -91,6 +95,8 @@ struct Worker {
     retries: Retries,
     rng: SmallRng,
     start: Instant,
+    /// Of the latest arrival.
+    phase: PhaseName,
     second: usize,
     seconds: Sender<(usize, Second)>,
     recorder: Recorder,
@@ -127,6 +133,7 @@ impl Worker {
             retries: Retries::new(assignment.retry),
             rng: SmallRng::seed_from_u64(assignment.seed),
             start: assignment.start,
+            phase: PhaseName::WarmUp,
             second: 0,
             seconds: assignment.seconds,
             recorder: Recorder::new(),
@@ -154,6 +161,8 @@ impl Worker {
                 if self.flights.is_empty() || now >= drained_by {
                     return Ok(());
                 }
+            } else {
+                self.send_notifications(now);
             }
             self.wait(&mut events, housekeeping_at)?;
             for event in &events {
@@ -169,7 +178,9 @@ impl Worker {
     fn wait(&mut self, events: &mut Events, housekeeping_at: Instant) -> io::Result<()> {
         let next_arrival = self.arrivals.peek().map(|arrival| self.start + arrival.after);
         let next_action = self.agenda.peek().map(|Reverse((due, _, _))| *due);
-        let due = [next_arrival, next_action].into_iter().flatten().fold(housekeeping_at, Instant::min);
+        // Without a connection a channel waits; what is left after the last arrival is the audit's.
+        let channel = self.book.next_due().filter(|_| next_arrival.is_some() && self.pool.has_idle());
+        let due = [next_arrival, next_action, channel].into_iter().flatten().fold(housekeeping_at, Instant::min);
         let now = Instant::now();
         let timeout = if due > now {
             self.timer.set(due, now)?;
@@ -196,29 +207,67 @@ impl Worker {
 
     fn start_flight(&mut self, arrival: Arrival, now: Instant) {
         let intended = self.start + arrival.after;
+        self.phase = arrival.phase;
         let intent = mix::intent(arrival.phase, &mut self.rng);
-        if !self.pool.has_idle() {
-            let kind = intent.kind();
-            self.recorder.offered(kind, arrival.phase, now - intended);
-            self.recorder.dropped(kind, arrival.phase);
-            return;
+        let built = if self.pool.has_idle() {
+            self.builds.build(intent, &mut self.book, now)
+        } else {
+            Built::NoPayer
+        };
+        let (operation, then) = match built {
+            Built::Operation(operation) => (operation, None),
+            Built::Token(operation, spend) => (operation, Some(spend)),
+            Built::NoPayer => {
+                let kind = intent.kind();
+                self.recorder.offered(kind, arrival.phase, now - intended);
+                self.recorder.dropped(kind, arrival.phase);
+                return;
+            }
+        };
+        let kind = then.as_ref().map_or(operation.kind, |spend| spend.kind);
+        if then.is_some() {
+            self.recorder.added(Kind::Token, arrival.phase);
         }
-        let operation = self.builds.build(intent, &mut self.book);
+        self.launch(operation, then, intended, arrival.phase, now);
+        self.recorder.offered(kind, arrival.phase, intended.elapsed());
+    }
+
+    /// Sends an operation for the first time, and perhaps its copy; `then` is what it fetches a token for.
+    fn launch(
+        &mut self,
+        operation: Operation,
+        then: Option<Spend>,
+        intended: Instant,
+        phase: PhaseName,
+        now: Instant,
+    ) {
         let kind = operation.kind;
         self.serial += 1;
-        let flight = Flight::new(self.serial, operation, intended, arrival.phase);
+        let flight = Flight::new(self.serial, operation, then, intended, phase);
         let key = FlightKey { serial: self.serial, slot: self.flights.insert(flight) };
         self.retries.first_try();
         self.send_try(key, now);
-        self.recorder.offered(kind, arrival.phase, intended.elapsed());
-        if kind.writes() {
-            if self.rng.random_bool(COPIES_SHARE) && self.pool.has_idle() {
-                self.recorder.totals.copies += 1;
-                self.send_copy(key, now);
-            }
-            if self.retries.style() == Style::Rude {
-                self.agenda.push(Reverse((now + STATUS_QUERY_EVERY, key, Action::AskStatus)));
-            }
+        if kind.writes() && self.rng.random_bool(COPIES_SHARE) && self.pool.has_idle() {
+            self.recorder.totals.copies += 1;
+            self.send_copy(key, now);
+        }
+        if kind.pays() && self.retries.style() == Style::Rude {
+            self.agenda.push(Reverse((now + STATUS_QUERY_EVERY, key, Action::AskStatus)));
+        }
+    }
+
+    /// What channels have to say now.
+    fn send_notifications(&mut self, now: Instant) {
+        for _ in 0..BURST_MAX {
+            let Some(due) = self.book.next_due().filter(|due| *due <= now && self.pool.has_idle()) else {
+                return;
+            };
+            let Some(notice) = self.book.take_due(now) else {
+                return;
+            };
+            let operation = self.builds.notify(&notice);
+            self.recorder.added(Kind::Notification, self.phase);
+            self.launch(operation, None, due, self.phase, now);
         }
     }
 
@@ -267,7 +316,7 @@ impl Worker {
                 }
                 (Action::AskStatus, Some(id)) => {
                     let mut request = Vec::new();
-                    self.endpoint.get(&mut request, &format!("/v1/transactions/{id}"));
+                    self.endpoint.get(&mut request, &format!("/v1/payments/{id}"));
                     let attempt = Attempt { flight: key, role: Role::StatusQuery };
                     if let Some(ticket) = self.pool.send(attempt, &request) {
                         self.deadlines.push_back((now + TIMEOUT, ticket));
@@ -304,12 +353,13 @@ impl Worker {
         let now = Instant::now();
         for mut flight in std::mem::take(&mut self.flights) {
             if !flight.1.ended {
+                self.not_asked(&flight.1, End::Unanswered, now);
                 let latency = now.saturating_duration_since(flight.1.intended);
                 self.recorder.ended(flight.1.operation.kind, flight.1.phase, End::Unanswered, latency);
             }
             if flight.1.outcome.is_none() {
                 flight.1.unknown = true;
-                self.set_aside(flight.1);
+                self.set_aside(flight.1, now);
             }
         }
         self.turn_second();
