@@ -184,7 +184,13 @@ mod tests {
         let token = Reply::Token("t".to_owned());
         check(201, r#"{"token":"t","expires_at":"x"}"#, Kind::Token, Effect::Nothing, &token);
         check(403, r#"{"code":"password_wrong"}"#, Kind::Guess, Effect::Guess(0), &refused("password_wrong"));
-        check(423, r#"{"code":"password_locked"}"#, Kind::Guess, Effect::Guess(0), &refused("password_locked"));
+        check(
+            423,
+            r#"{"code":"password_locked"}"#,
+            Kind::Guess,
+            Effect::Guess(0),
+            &refused("password_locked"),
+        );
         check(422, r#"{"code":"promotion_exhausted"}"#, Kind::Payment, pay(), &refused(PROMOTION_SPENT));
         check(503, "", Kind::Payment, pay(), &Reply::Overloaded(None));
         check(500, "", Kind::Payment, pay(), &Reply::Unknown);

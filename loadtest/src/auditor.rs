@@ -59,13 +59,21 @@ impl Audit {
             "none below its floor, no refund above what was paid",
             balances::guards(self, findings),
         ));
-        checks.push(or_failed("suspense", "what fits no order, to the fen", balances::suspense(self, findings)));
+        checks.push(or_failed(
+            "suspense",
+            "what fits no order, to the fen",
+            balances::suspense(self, findings),
+        ));
         checks.push(or_failed(
             "promotions",
             "spent ≤ budget, caps by payer kept",
             promotions::check(self, findings),
         ));
-        checks.push(or_failed("passwords", "locked by the fifth wrong one", passwords::check(self, findings)));
+        checks.push(or_failed(
+            "passwords",
+            "locked by the fifth wrong one",
+            passwords::check(self, findings),
+        ));
         checks.push(or_failed(
             "acknowledged writes",
             "each there, with its outcome",

@@ -75,7 +75,8 @@ impl Keys {
         for (slot, channel) in keys.iter_mut().zip(Channel::ALL) {
             let name = channel.variable();
             let key = std::env::var(name).ok().filter(|key| !key.is_empty());
-            *slot = key.ok_or_else(|| format!("{name} is not set: the server's own key of the channel"))?.into();
+            *slot =
+                key.ok_or_else(|| format!("{name} is not set: the server's own key of the channel"))?.into();
         }
         Ok(Self(keys))
     }

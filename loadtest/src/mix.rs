@@ -258,8 +258,7 @@ mod tests {
     #[test]
     fn weights_sum_to_a_hundred() {
         for table in [FESTIVAL, PREHEAT, REFUND_WAVE] {
-            let sum =
-                table.query + table.pay + table.recharge + table.refund + table.transfer + table.guess;
+            let sum = table.query + table.pay + table.recharge + table.refund + table.transfer + table.guess;
             assert!((sum - 100.0).abs() < 1e-9, "{sum}");
         }
     }

@@ -79,10 +79,7 @@ pub(crate) fn pay(chart: &Chart, payment: &Payment, number: PaymentNo, payer: Pa
     if let Some(promotion) = payment.promotion {
         let then = if payment.full_price { "full_price" } else { "refuse" };
         let promotion = chart.name(promotion);
-        push(
-            &mut body,
-            format_args!(r#","promotion":"{promotion}","on_promotion_exhausted":"{then}""#),
-        );
+        push(&mut body, format_args!(r#","promotion":"{promotion}","on_promotion_exhausted":"{then}""#));
     }
     if let Some((channel, _, _)) = payment.channel {
         push(&mut body, format_args!(r#","combine_with":"{}""#, channel.name()));

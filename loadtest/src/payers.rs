@@ -118,7 +118,8 @@ struct Group {
 impl Payers {
     /// The share of worker `number` of `workers`.
     pub(crate) fn new(mode: Mode, enrolled: &Arc<[Enrolled]>, number: usize, workers: usize) -> Self {
-        let mut payers = Self { mode, states: HashMap::new(), full: Group::default(), short: Group::default() };
+        let mut payers =
+            Self { mode, states: HashMap::new(), full: Group::default(), short: Group::default() };
         for (payer, enrolled) in (0..).map(Payer).zip(enrolled.iter()) {
             // By fours, so that each worker has payers of both purses.
             if (payer.0 / SHORT_EVERY) as usize % workers != number {
@@ -251,7 +252,8 @@ mod tests {
 
     #[test]
     fn workers_share_the_payers() {
-        let mut all: Vec<Payer> = (0..3).flat_map(|number| payers(Mode::Device, 50, number, 3).full.payers).collect();
+        let mut all: Vec<Payer> =
+            (0..3).flat_map(|number| payers(Mode::Device, 50, number, 3).full.payers).collect();
         all.sort();
         let expected: Vec<Payer> = (0..50).map(Payer).filter(|payer| payer.purse() == Purse::Full).collect();
         assert_eq!(all, expected);

@@ -150,7 +150,11 @@ pub(crate) fn promote(
         .map(|(promotion, fen)| (promotion, Fen(whole(fen).div_ceil(PROMOTION.0).max(1) * PROMOTION.0)))
         .collect();
     each(endpoint, &promotions, |(promotion, budget), out| {
-        let per_user = if *promotion == chart.calm_promotion(0) { format!(r#","per_user":{PER_USER}"#) } else { String::new() };
+        let per_user = if *promotion == chart.calm_promotion(0) {
+            format!(r#","per_user":{PER_USER}"#)
+        } else {
+            String::new()
+        };
         let body = format!(
             r#"{{"id":"{}","name":"618: five yuan off","kind":"payment_discount","rule":{{"amount_off":"{PROMOTION}"}},"budget":"{budget}"{per_user},"starts_at":"2020-01-01T00:00:00+08:00","ends_at":"2120-01-01T00:00:00+08:00"}}"#,
             chart.name(*promotion)

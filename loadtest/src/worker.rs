@@ -8,6 +8,7 @@
 mod ended;
 mod flight;
 mod pool;
+mod start;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -17,34 +18,29 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
+use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
 use slab::Slab;
 
-use crate::arrivals::{Arrival, Arrivals};
+use crate::arrivals::Arrivals;
 use crate::book::Book;
-use crate::builds::{Builds, Built};
-use crate::mix::Kind;
-use crate::operation::{Operation, Spend};
+use crate::builds::Builds;
+use crate::operation::Operation;
 use crate::phases::PhaseName;
+use crate::priority;
 use crate::recorder::{End, Recorder, Second, Totals};
 use crate::retry::{Retries, STATUS_QUERY_EVERY, Style, TIMEOUT};
 use crate::timer::Timer;
 use crate::wire::Endpoint;
-use crate::{mix, priority};
 use flight::{Attempt, Flight, FlightKey, Role};
 use pool::{Pool, Ticket};
 
-/// Sends in a row before answers are read, when the loop has fallen behind.
-const BURST_MAX: usize = 64;
 /// Answers in a row before what is due is sent.
 const EVENTS_MAX: usize = 64;
 /// Time-outs, repairs and the turn of seconds are looked after this often.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_millis(10);
 /// How long the loop waits for the last answers after the last arrival.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
-/// Of writes, the part that is sent twice at the same moment with the same id.
-const COPIES_SHARE: f64 = 0.05;
 
 /// What a worker needs.
 pub(crate) struct Assignment {
@@ -180,7 +176,8 @@ impl Worker {
         let next_action = self.agenda.peek().map(|Reverse((due, _, _))| *due);
         // Without a connection a channel waits; what is left after the last arrival is the audit's.
         let channel = self.book.next_due().filter(|_| next_arrival.is_some() && self.pool.has_idle());
-        let due = [next_arrival, next_action, channel].into_iter().flatten().fold(housekeeping_at, Instant::min);
+        let due =
+            [next_arrival, next_action, channel].into_iter().flatten().fold(housekeeping_at, Instant::min);
         let now = Instant::now();
         let timeout = if due > now {
             self.timer.set(due, now)?;
@@ -191,83 +188,6 @@ impl Worker {
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             other => other,
-        }
-    }
-
-    fn send_due(&mut self) {
-        for _ in 0..BURST_MAX {
-            let now = Instant::now();
-            let start = self.start;
-            let Some(arrival) = self.arrivals.next_if(|arrival| start + arrival.after <= now) else {
-                return;
-            };
-            self.start_flight(arrival, now);
-        }
-    }
-
-    fn start_flight(&mut self, arrival: Arrival, now: Instant) {
-        let intended = self.start + arrival.after;
-        self.phase = arrival.phase;
-        let intent = mix::intent(arrival.phase, &mut self.rng);
-        let built = if self.pool.has_idle() {
-            self.builds.build(intent, &mut self.book, now)
-        } else {
-            Built::NoPayer
-        };
-        let (operation, then) = match built {
-            Built::Operation(operation) => (operation, None),
-            Built::Token(operation, spend) => (operation, Some(spend)),
-            Built::NoPayer => {
-                let kind = intent.kind();
-                self.recorder.offered(kind, arrival.phase, now - intended);
-                self.recorder.dropped(kind, arrival.phase);
-                return;
-            }
-        };
-        let kind = then.as_ref().map_or(operation.kind, |spend| spend.kind);
-        if then.is_some() {
-            self.recorder.added(Kind::Token, arrival.phase);
-        }
-        self.launch(operation, then, intended, arrival.phase, now);
-        self.recorder.offered(kind, arrival.phase, intended.elapsed());
-    }
-
-    /// Sends an operation for the first time, and perhaps its copy; `then` is what it fetches a token for.
-    fn launch(
-        &mut self,
-        operation: Operation,
-        then: Option<Spend>,
-        intended: Instant,
-        phase: PhaseName,
-        now: Instant,
-    ) {
-        let kind = operation.kind;
-        self.serial += 1;
-        let flight = Flight::new(self.serial, operation, then, intended, phase);
-        let key = FlightKey { serial: self.serial, slot: self.flights.insert(flight) };
-        self.retries.first_try();
-        self.send_try(key, now);
-        if kind.writes() && self.rng.random_bool(COPIES_SHARE) && self.pool.has_idle() {
-            self.recorder.totals.copies += 1;
-            self.send_copy(key, now);
-        }
-        if kind.pays() && self.retries.style() == Style::Rude {
-            self.agenda.push(Reverse((now + STATUS_QUERY_EVERY, key, Action::AskStatus)));
-        }
-    }
-
-    /// What channels have to say now.
-    fn send_notifications(&mut self, now: Instant) {
-        for _ in 0..BURST_MAX {
-            let Some(due) = self.book.next_due().filter(|due| *due <= now && self.pool.has_idle()) else {
-                return;
-            };
-            let Some(notice) = self.book.take_due(now) else {
-                return;
-            };
-            let operation = self.builds.notify(&notice);
-            self.recorder.added(Kind::Notification, self.phase);
-            self.launch(operation, None, due, self.phase, now);
         }
     }
 

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{Audit, trial};
-use crate::book::{Leg, Transferred};
 use crate::accounts::Chart;
+use crate::book::{Leg, Transferred};
 use crate::verdict::Check;
 use crate::wire::Endpoint;
 use crate::worker::Findings;
@@ -46,7 +46,10 @@ impl Data<'_> {
         let amount = leg.amount.to_string();
         let wanted = [chart.address(leg.debit), chart.address(leg.credit), &amount];
         self.operations.iter().any(|Operation { debit, credit, amount }| {
-            [debit, credit, amount].into_iter().zip(wanted).all(|(one, wanted)| one.as_deref() == Some(wanted))
+            [debit, credit, amount]
+                .into_iter()
+                .zip(wanted)
+                .all(|(one, wanted)| one.as_deref() == Some(wanted))
         })
     }
 }
@@ -88,7 +91,8 @@ impl Watch<'_> {
         let measured = format!("{} to {} read", from + 1, self.last);
         let transactions = format!("{} transactions in the event stream", self.seen.len());
         let missing = self.expected.iter();
-        let missing = missing.map(|(position, transfer)| format!("{} is not there at {position}", transfer.id));
+        let missing =
+            missing.map(|(position, transfer)| format!("{} is not there at {position}", transfer.id));
         self.differing.extend(missing);
         self.differing.append(&mut self.doubled);
         [

@@ -56,8 +56,7 @@ pub(super) fn end(audit: &Audit, findings: &mut [Findings]) -> Result<(String, V
         })
         .collect();
     failures.extend(settle::send_again(audit, findings, &cancels)?);
-    let measured =
-        format!("{notified} settled at the end, {} cancelled, {expired} expired", cancels.len());
+    let measured = format!("{notified} settled at the end, {} cancelled, {expired} expired", cancels.len());
     Ok((measured, failures))
 }
 

@@ -22,9 +22,8 @@ struct Password {
 
 /// No victim's password was tried more than five times, and who was tried so often is locked.
 pub(super) fn check(audit: &Audit, findings: &[Findings]) -> Result<(String, Vec<String>), String> {
-    let tries = |victim: u32| -> u32 {
-        findings.iter().filter_map(|found| found.book.guesses().get(&victim)).sum()
-    };
+    let tries =
+        |victim: u32| -> u32 { findings.iter().filter_map(|found| found.book.guesses().get(&victim)).sum() };
     let victims: Vec<(u32, u32)> = (0..VICTIMS).map(|victim| (victim, tries(victim))).collect();
     let (mut failures, mut locked) = (Vec::new(), 0);
     closed::each(

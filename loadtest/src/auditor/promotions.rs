@@ -51,11 +51,16 @@ pub(super) fn check(audit: &Audit, findings: &[Findings]) -> Result<(String, Vec
             let adds_up = serde_json::from_slice::<Shown>(&answer.body).ok().is_some_and(|shown| {
                 let [budget, spent, shown] =
                     [&shown.budget, &shown.spent, &shown.left].map(|text| money::parse_signed(text));
-                shown == Some(*left) && budget.zip(spent).is_some_and(|(budget, spent)| budget - spent == *left)
+                shown == Some(*left)
+                    && budget.zip(spent).is_some_and(|(budget, spent)| budget - spent == *left)
             });
             if !adds_up {
                 let name = audit.chart.name(*number);
-                failures.push(format!("{name}: {} left by its grants, shown {}", Signed(*left), answer.excerpt()));
+                failures.push(format!(
+                    "{name}: {} left by its grants, shown {}",
+                    Signed(*left),
+                    answer.excerpt()
+                ));
             }
             Ok(After::Next)
         },

@@ -61,7 +61,8 @@ pub(super) fn check(
     findings: &[Findings],
     settled: &Settled,
 ) -> Result<(String, Vec<String>), String> {
-    let all: Vec<Entry<'_>> = findings.iter().enumerate().flat_map(|(worker, found)| entries(worker, found)).collect();
+    let all: Vec<Entry<'_>> =
+        findings.iter().enumerate().flat_map(|(worker, found)| entries(worker, found)).collect();
     let chosen: Vec<Entry<'_>> = if all.len() <= audit.sample {
         all.clone()
     } else {
@@ -158,7 +159,8 @@ fn is_recharge(recharge: &Recharge, answer: &Answer) -> Option<()> {
         RechargeState::Suspended => "suspended",
         RechargeState::Asked => return None,
     };
-    let shown = serde_json::from_slice::<ShownRecharge>(&answer.body).ok().filter(|_| answer.status == 200)?;
+    let shown =
+        serde_json::from_slice::<ShownRecharge>(&answer.body).ok().filter(|_| answer.status == 200)?;
     (shown.status == status && money::parse(&shown.amount)? == recharge.amount).then_some(())
 }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::{Audit, CLIENTS, Settled};
 use crate::answer::{self, Reply};
-use crate::closed::{self, After};
 use crate::book::Effect;
+use crate::closed::{self, After};
 use crate::operation::Operation;
 use crate::verdict::Check;
 use crate::worker::Findings;
@@ -22,10 +22,14 @@ pub(super) fn unknown_outcomes(audit: &Audit, findings: &mut [Findings]) -> (Set
         .flat_map(|(worker, found)| {
             let operations = std::mem::take(&mut found.unsettled);
             let builds = &found.builds;
-            let again = |operation: Operation| match &operation.effect {
+            let again = |operation: Operation| {
                 // A signature is good for minutes only.
-                Effect::Notify(notice) => (worker, builds.notify(notice)),
-                _ => (worker, operation),
+                let operation = if let Effect::Notify(notice) = &operation.effect {
+                    builds.notify(notice)
+                } else {
+                    operation
+                };
+                (worker, operation)
             };
             operations.into_iter().map(again).collect::<Vec<_>>()
         })

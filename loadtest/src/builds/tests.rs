@@ -65,6 +65,7 @@ fn a_token_comes_before_what_it_pays() {
 #[test]
 fn when_all_payers_are_busy_nobody_pays() {
     let (mut builds, mut book) = (builds(Mode::Device), Book::new(200));
-    let started = (0..100).filter(|_| !matches!(builds.build(PAY, &mut book, Instant::now()), Built::NoPayer));
+    let started =
+        (0..100).filter(|_| !matches!(builds.build(PAY, &mut book, Instant::now()), Built::NoPayer));
     assert_eq!(started.count(), 12);
 }

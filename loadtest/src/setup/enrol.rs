@@ -157,7 +157,13 @@ fn look_up(
             if let (After::Next, Some(slot)) = (&after, enrolled.get_mut(payer.0 as usize)) {
                 let wallet: Wallet =
                     serde_json::from_slice(&answer.body).map_err(|error| format!("a wallet: {error}"))?;
-                slot.spent = wallet.limits.iter().filter_map(|limit| money::parse(&limit.used)).map(|used| used.0).max().unwrap_or(0);
+                slot.spent = wallet
+                    .limits
+                    .iter()
+                    .filter_map(|limit| money::parse(&limit.used))
+                    .map(|used| used.0)
+                    .max()
+                    .unwrap_or(0);
                 if let Some((device, counter)) = &mut slot.device {
                     let known = wallet.devices.iter().find(|known| known.device == *device);
                     *counter = known.ok_or("a device is registered, and not shown")?.counter;
