@@ -53,7 +53,7 @@ const NOT_RUN: u8 = 3;
 /// The exit code of a wrong command line, as `sysexits.h` has it.
 const USAGE: u8 = 64;
 /// The peak of a quick run without `--peak`: for a demonstration on two cores.
-const QUICK_PEAK: Rate = Rate(5_000.0);
+const QUICK_PEAK: Rate = Rate(2_000.0);
 const SMOKE_RATE: Rate = Rate(200.0);
 
 /// Rehearses a shopping festival's first minute against a Yue server.
