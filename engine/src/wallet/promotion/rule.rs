@@ -59,9 +59,9 @@ mod tests {
         check(percent, 6_667, 1_000);
         check(percent, u64::MAX, 1_000);
         check(percent, 6, 0);
-        let full = PromotionRule::FullReduction { full: Amount(300_00), reduce: Amount(50_00) };
-        check(full, 299_99, 0);
-        check(full, 300_00, 50_00);
-        check(full, 900_00, 50_00);
+        let full = PromotionRule::FullReduction { full: Amount(30_000), reduce: Amount(5_000) };
+        check(full, 29_999, 0);
+        check(full, 30_000, 5_000);
+        check(full, 90_000, 5_000);
     }
 }
