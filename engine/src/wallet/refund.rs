@@ -99,15 +99,16 @@ impl Wallet {
     ) -> Result<RefundView, WalletError> {
         let step = names::derive("refund", &id.0.to_be_bytes(), 0);
         for _ in 0..Self::TRIES_MAX {
-            let settled: Settled<Refunded> = match self.find(step).await? {
-                Some(found) => found,
-                None => {
-                    let draft = self.compose_refund(id, step, request).await?;
-                    // Overtaken by another refund: composed again.
-                    let Some(settled) = self.submit(draft).await? else { continue };
-                    settled
+            let mut found: Option<Settled<Refunded>> = self.find(step).await?;
+            if found.is_none() {
+                match self.compose_refund(id, step, request).await {
+                    Ok(draft) => found = self.submit(draft).await?,
+                    // A copy of this very refund may have come first, and be what leaves too little for another one.
+                    Err(refused) => found = Some(self.find(step).await?.ok_or(refused)?),
                 }
-            };
+            }
+            // Overtaken by another refund: composed again.
+            let Some(settled) = found else { continue };
             if let Some(field) = settled.document.request.difference(request) {
                 return Err(WalletError::IdReused { field: field.into() });
             }

@@ -87,8 +87,8 @@ async fn a_promotion_is_for_whom_it_says() {
         ledger.post("/v1/promotions", &promotion(name, rule, "1000.00", fields)).await.expect(201);
     }
     let mixed: &[(&str, &str)] = &[("home", "3.00"), ("food", "30.00")];
-    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Option<&'a str>);
-    let cases: &[Case<'_>] = &[
+    type Items<'a> = &'a [(&'a str, &'a str)];
+    let cases: &[(&str, Items<'_>, Option<&str>)] = &[
         ("all", mixed, Some("5.00")),
         // No more than what it is for costs.
         ("home", mixed, Some("3.00")),
