@@ -13,6 +13,11 @@ run=$(mktemp -d "out/demo/$(date -u +%Y%m%dT%H%M%SZ)-XXXXXX")
 data=$PWD/$run/data
 report=$run/report
 
+# The harness plays the payment channels, so that it and the server need the channels' keys.
+for channel in WECHAT ALIPAY ECNY BANK_CARD; do
+  export "YUE_CHANNEL_KEY_$channel=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')"
+done
+
 mkdir "$data"
 server_start "$data" "$run/server.log"
 echo "demo: yue is ready at $server_url, data in $data"

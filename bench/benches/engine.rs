@@ -32,6 +32,7 @@ fn transfer(no: u128) -> Transaction {
         code: None,
         reference: None,
         metadata: Metadata::default(),
+        attachment: None,
     }
 }
 
@@ -54,6 +55,7 @@ fn benches(criterion: &mut Criterion) {
                 ceiling: None,
                 limits: Vec::new(),
                 metadata: Metadata::default(),
+                managed: false,
             };
             runtime.block_on(engine.open_account(opening)).unwrap();
         }

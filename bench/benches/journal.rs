@@ -20,6 +20,7 @@ fn record(id: u128) -> Record {
         code: None,
         reference: None,
         metadata: Metadata::default(),
+        attachment: None,
     })
 }
 

@@ -30,6 +30,7 @@ fn ledger(limits: &[Limit]) -> Ledger {
             ceiling: None,
             limits: limits.to_vec(),
             metadata: Metadata::default(),
+            managed: false,
         };
         ledger.open(AccountNo(no), &opening);
     }
@@ -46,9 +47,11 @@ fn command(no: u32) -> Command {
             code: None,
             reference: None,
             metadata: Metadata::default(),
+            attachment: None,
         },
         operations: smallvec![ResolvedOperation::Transfer { debit, credit, amount: Amount(1) }],
         refused: None,
+        cells: Vec::new(),
     }
 }
 
@@ -64,6 +67,7 @@ fn run(ledger: &mut Ledger, commands: &[Command]) {
             code: None,
             reference: None,
             metadata: Metadata::default(),
+            attachment: None,
         };
         ledger.apply(black_box(&Record::Posted(posted)));
     }

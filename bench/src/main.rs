@@ -5,6 +5,7 @@
 
 mod history;
 mod restart;
+mod wealth;
 mod workload;
 
 use std::path::{Path, PathBuf};
@@ -43,6 +44,8 @@ enum Command {
     History,
     /// Restart after kill -9, verification, and refusal of a damaged journal.
     Restart,
+    /// A day of the wealth product over many wallets, beside payments.
+    Wealth(wealth::Day),
     /// Used by `restart`: transfers until it is killed.
     #[command(hide = true)]
     Victim {
@@ -78,6 +81,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Command::Engine => engine(&arguments).await,
             Command::History => history::run(&arguments).await,
             Command::Restart => restart::run(&arguments).await,
+            Command::Wealth(day) => wealth::run(&arguments, *day).await,
             Command::Victim { data } => restart::victim(&arguments, data).await,
         }
     })

@@ -69,6 +69,7 @@ impl Workload {
             ceiling: None,
             limits: Vec::new(),
             metadata: Metadata::default(),
+            managed: false,
         };
         let channel = Address::parse("channels:bank-card").expect("a valid address");
         let mut openings = vec![
@@ -197,6 +198,7 @@ fn transfer(id: u128, debit: &Address, credit: &Address, amount: u64) -> Transac
         code: None,
         reference: None,
         metadata: Metadata::default(),
+        attachment: None,
     }
 }
 

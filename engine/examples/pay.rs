@@ -28,6 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             ceiling: None,
             limits: Vec::new(),
             metadata: Metadata::default(),
+            managed: false,
         };
         engine.open_account(opening).await?;
     }
@@ -47,6 +48,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             code: None,
             reference: None,
             metadata: Metadata::default(),
+            attachment: None,
         };
         engine.submit(transaction).await
     };

@@ -2,23 +2,30 @@
 //!
 //! Owns no state of the engine. Walks the journal once, rebuilds every balance through the same `apply`, checks the
 //! promises that a stored journal can show, and reads the index along with it, each block once, to compare all of its
-//! records, ids and history with what was rebuilt. Never writes. Invariant: a directory that passes is one that the engine
-//! would start on, with the same balances and the same past.
+//! records, ids and history with what was rebuilt. What a trimmed journal no longer has is retold by the index's own
+//! records, and must end in the state that the journal's snapshot says; [`Report::trimmed`] tells what could not be
+//! known. Never writes. Invariant: a directory that passes is one that the engine would start on, with the same
+//! balances and the same past.
 
 mod books;
 mod comparison;
 mod digest;
+mod fit;
 mod holds;
 mod past;
 mod postings;
+mod snapshots;
+mod walk;
 
 use std::{fs::File, path::Path};
 
-use self::{books::Books, comparison::Comparison};
+use self::{comparison::Comparison, walk::Walk};
 use crate::{
-    index::{IndexError, IndexOptions},
-    journal::{Checkpoint, Hash, JournalError, JournalOptions, Record, rocks::JournalReader},
+    engine::OpenError,
+    index::{IndexError, IndexOptions, has_index},
+    journal::{Hash, JournalError, JournalOptions, rocks::JournalReader},
     model::Position,
+    recovery::format_is_known,
 };
 
 /// What a check found. Sound if [`Report::findings`] is empty.
@@ -44,10 +51,27 @@ pub struct Report {
     pub turnover: Vec<(String, u128)>,
     /// The position up to which the index was compared; zero if there is none (a start rebuilds it).
     pub indexed: Position,
-    /// Rows of history that were compared with the journal: all accounts', up to `indexed`.
+    /// What a trimmed journal begins with.
+    pub trimmed: Option<Trimmed>,
+    /// Snapshots that were compared with the state that was rebuilt.
+    pub snapshots: u64,
+    /// Rows of history that were compared with what was rebuilt: all accounts', up to `indexed`.
     pub history_rows: u64,
     /// What is wrong, at most [`Report::FINDINGS_MAX`].
     pub findings: Vec<String>,
+}
+
+/// The beginning of a trimmed journal. What was before is in the index alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trimmed {
+    /// The last position that is gone. That the index's records up to here are those that were decided can't be known;
+    /// what was compared with them is that all else in the index follows from them, and the state as of the snapshot.
+    pub begins_after: Position,
+    /// The position as of which the state was taken from a snapshot.
+    pub as_of: Position,
+    /// Accounts of the snapshot that were compared with what the records up to there make of them; 0 if there is no index
+    /// to tell these records: then only the snapshot says what was before.
+    pub compared: u64,
 }
 
 impl Report {
@@ -81,6 +105,9 @@ pub enum AuditError {
     /// The index can't be read.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// The directory's format is newer, or unreadable.
+    #[error(transparent)]
+    Format(#[from] OpenError),
     /// The directory can't be read.
     #[error("the data directory: {0}")]
     Io(#[from] std::io::Error),
@@ -126,57 +153,17 @@ const PROGRESS_RECORDS: u64 = 1 << 16;
 pub fn verify(data: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, AuditError> {
     let _lock = lock(data)?;
     let index_options = IndexOptions::default();
+    format_is_known(data)?;
     let index = data.join("index");
-    let index = index.join("CURRENT").exists().then_some(index);
+    let index = has_index(&index)?.then_some(index);
     let comparison = index.map(|index| Comparison::open(&index, &index_options)).transpose()?;
-    let watermark = comparison.as_ref().map_or(Checkpoint::default(), Comparison::watermark);
-
-    let mut report = Report { indexed: watermark.position, ..Report::default() };
-    let mut past = comparison.as_ref().map(Comparison::past).transpose()?;
-    let mut books = Books::default();
     let journal = JournalReader::open(data, &JournalOptions::default())?;
-    let of = journal.witnessed().0;
-    let walked = journal.verify(&mut |group| {
-        for (index, frame) in (0_u32..).zip(group.frames()) {
-            let position = group.first.plus(u64::from(index));
-            let after = Position(position.0 - 1);
-            let broken = |reason: String| JournalError::Broken { after, reason };
-            let bytes = frame.map_err(|error| broken(error.to_string()))?;
-            let record = Record::decode(bytes).map_err(|error| broken(error.to_string()))?;
-            books.take(position, &record, &mut report);
-            if let Some(past) = &mut past {
-                past.take((position, group.at.plus_nanos(i64::from(index)), bytes), &record, &mut report);
-            }
-            if position.0.is_multiple_of(PROGRESS_RECORDS) {
-                progress(Progress::Journal { records: position.0, of });
-            }
-        }
-        let head = group.head();
-        if head.position == watermark.position && watermark.position > Position::ZERO {
-            if head.hash != watermark.hash {
-                report.find(|| {
-                    format!("the index was built from another journal, up to {}", watermark.position)
-                });
-            }
-            if let Some(comparison) = &comparison {
-                comparison.state(&books, &mut report);
-            }
-            if let Some(past) = &past {
-                past.ends(&books, &mut report);
-            }
-        }
-        Ok(())
-    })?;
-    if watermark.position > walked.head.position {
-        report.find(|| format!("the index is at {}, behind the journal's end", watermark.position));
+    let mut walk = Walk::new(&journal, comparison.as_ref())?;
+    if let Some(base) = journal.base() {
+        walk.begin(base, progress)?;
     }
-    (report.position, report.head) = (walked.head.position, walked.head.hash);
-    (report.witnessed, report.groups) = (walked.witnessed.position, walked.groups);
-    books.finish(&mut report);
-    if let Some(past) = past {
-        past.finish(&journal, &mut report, progress)?;
-    }
-    Ok(report)
+    let walked = journal.verify(&mut |group| walk.take(group, progress))?;
+    walk.finish(walked, progress)
 }
 
 /// Keeps an engine from starting meanwhile; `None` in a directory that never had one.

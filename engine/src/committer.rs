@@ -8,7 +8,7 @@
 use smallvec::SmallVec;
 
 use crate::{
-    journal::{Checkpoint, Group, Head, Journal, JournalError},
+    journal::{Checkpoint, Group, Head, Journal, JournalError, Trim},
     model::Timestamp,
     shard::{Batch, ForeignEffect, ShardNo, Synced},
 };
@@ -56,6 +56,23 @@ impl<J: Journal> Committer<J> {
         self.journal.append(&group, sealed)?;
         assert_eq!(self.journal.head(), group.head(), "the journal ends with the group that was appended");
         Ok(Committed { group, notices })
+    }
+
+    /// Deletes what a snapshot stands for. `sealed` is the index's newest checkpoint.
+    ///
+    /// # Errors
+    /// The journal's; the process must abort.
+    pub(crate) fn trim(&mut self, trim: Trim, sealed: Checkpoint) -> Result<(), JournalError> {
+        let before = self.journal.base();
+        self.journal.trim(trim, sealed)?;
+        if let Some(base) = self.journal.base().filter(|base| before.as_ref() != Some(base)) {
+            tracing::info!(
+                begins_after = base.head.position.0,
+                snapshot = base.snapshot.as_of.position.0,
+                "the journal is trimmed"
+            );
+        }
+        Ok(())
     }
 
     pub(crate) fn head(&self) -> Head {

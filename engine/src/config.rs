@@ -6,6 +6,17 @@ use std::path::PathBuf;
 
 use crate::model::Asset;
 
+/// How much of the journal is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JournalRetention {
+    /// All of it: the journal alone can rebuild everything.
+    #[default]
+    Forever,
+    /// So many records behind the state of the newest snapshot, and all that follows it. What is deleted is in the index
+    /// alone from then on.
+    Records(u64),
+}
+
 /// How an engine is set up. [`Config::new`] gives the defaults.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -15,9 +26,13 @@ pub struct Config {
     pub shards: u16,
     /// Assets beside the built-in ones.
     pub assets: Vec<Asset>,
-    /// Commands that may wait in one shard's mailbox; more are refused (`overloaded`). At 500,000 a second, 65,536
+    /// Commands that may wait in one shard's mailbox, in its lane of checkout; more are refused (`overloaded`). At 500,000 a second, 65,536
     /// are 0.13 s of work: a longer queue only adds latency.
     pub mailbox_commands_max: usize,
+    /// The same for the lane of recharges: they wait while payments do.
+    pub recharge_commands_max: usize,
+    /// The same for the lane of batch work.
+    pub batch_commands_max: usize,
     /// Commands that may wait in one shard for accounts that are reserved by others.
     pub parked_commands_max: usize,
     /// Commands that may be in flight in the whole engine, from admission to answer. Bounds memory.
@@ -35,6 +50,8 @@ pub struct Config {
     pub index_cache_bytes: usize,
     /// A journal up to this size is walked whole at each start; of a larger one, what follows the last checkpoint.
     pub full_check_bytes_max: u64,
+    /// How much of the journal is kept. May change between starts; what was deleted does not come back.
+    pub journal_retention: JournalRetention,
     /// Share of the file system, in percent, that is kept free: below it new writes are refused (`storage_low`).
     pub storage_reserve_percent: u8,
     /// Milliseconds between two looks at the clock for holds that ran out.
@@ -63,6 +80,8 @@ impl Config {
             shards: u16::try_from(cores / 2).unwrap_or(u16::MAX).clamp(1, Self::SHARDS_MAX),
             assets: Vec::new(),
             mailbox_commands_max: 65_536,
+            recharge_commands_max: 65_536,
+            batch_commands_max: 65_536,
             parked_commands_max: 16_384,
             in_flight_commands_max: 262_144,
             group_records_max: 16_384,
@@ -71,6 +90,7 @@ impl Config {
             segment_records: 1 << 17,
             index_cache_bytes: 256 << 20,
             full_check_bytes_max: 4 << 30,
+            journal_retention: JournalRetention::Forever,
             storage_reserve_percent: 5,
             expiry_interval_ms: 20,
             change_wait_ms_max: 5_000,

@@ -17,7 +17,7 @@ use crossbeam_skiplist::SkipMap;
 use dashmap::{DashMap, Entry};
 use tokio::sync::oneshot;
 
-pub(crate) use account::{AccountEntry, Flags, PublishedRules};
+pub(crate) use account::{AccountEntry, Flags, PublishedBalance, PublishedRules};
 pub(crate) use claims::{Claim, Claims, Found};
 use groups::Groups;
 

@@ -25,15 +25,15 @@ use crate::{
     journal::JournalError,
     metrics::Snapshot,
     model::{
-        AccountChange, AccountOpening, Address, AssetError, Assets, HoldId, Position, Transaction,
-        TransactionId,
+        AccountChange, AccountOpening, Address, AssetError, Assets, Cell, CellKind, HoldId, Lane, Position,
+        Timestamp, Transaction, TransactionId,
     },
     recovery,
     threads::Threads,
     view::{
         AccountError, AccountView, AssetTotals, BalanceView, EventView, GroupTotals, HistoryCursor,
-        HistoryEntry, HistoryQuery, HoldView, Outcome, Page, Point, SubmitError, TransactionView,
-        TrialBalance, Unavailable,
+        HistoryEntry, HistoryQuery, HoldView, Moment, Outcome, Page, PastBalance, Point, SubmitError,
+        TransactionView, TrialBalance, Unavailable,
     },
 };
 
@@ -81,6 +81,22 @@ pub enum OpenError {
         /// The newest format that is known here.
         known: u32,
     },
+    /// Its format is unreadable.
+    #[error(
+        "the data directory's file `format` is damaged: it says {found:?}, and this release writes {known}; nothing was \
+         written; restore the file from a copy"
+    )]
+    Format {
+        /// How what it says begins.
+        found: String,
+        /// The newest format that is known here.
+        known: u32,
+    },
+    /// The wall clock is not set.
+    #[error(
+        "the wall clock is before the year 2000 or after the year 2261: set it right and start again; nothing was written"
+    )]
+    Clock,
     /// The directory or a file in it.
     #[error("the data directory: {0}")]
     Io(#[from] std::io::Error),
@@ -193,12 +209,29 @@ impl Engine {
     /// # Errors
     /// The id belongs to another body, or the engine is overloaded or stopping: nothing was applied.
     pub async fn submit(&self, transaction: Transaction) -> Result<Outcome, SubmitError> {
-        self.0.front.submit(transaction).await
+        self.submit_in(Lane::Checkout, transaction).await
+    }
+
+    /// The same, in the order of a lane.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    pub async fn submit_in(&self, lane: Lane, transaction: Transaction) -> Result<Outcome, SubmitError> {
+        self.0.front.submit(lane, transaction).await
     }
 
     /// Submits transactions that have no order between them; one result each, in the order given.
     pub async fn submit_batch(&self, transactions: Vec<Transaction>) -> Vec<Result<Outcome, SubmitError>> {
-        self.0.front.submit_batch(transactions).await
+        self.submit_batch_in(Lane::Checkout, transactions).await
+    }
+
+    /// The same, in the order of a lane.
+    pub async fn submit_batch_in(
+        &self,
+        lane: Lane,
+        transactions: Vec<Transaction>,
+    ) -> Vec<Result<Outcome, SubmitError>> {
+        self.0.front.submit_batch(lane, transactions).await
     }
 
     /// A transaction or final refusal; waits for one in flight.
@@ -239,6 +272,34 @@ impl Engine {
         point: Point,
     ) -> Result<Option<BalanceView>, Unavailable> {
         self.0.front.balance_at(address, point).await
+    }
+
+    /// Looks at the next accounts by address whose address starts with `prefix`, from behind `after`, and gives those
+    /// that `take` wants and that were open at a position, with their balance there. A page has what is found among
+    /// [`Config::page_rows_max`] accounts, perhaps nothing; it is quick for accounts that have not changed since.
+    ///
+    /// # Errors
+    /// The index does not show the position in time.
+    pub async fn balances_at(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        position: Position,
+        take: impl Fn(&Address) -> bool + Send,
+    ) -> Result<Page<PastBalance, Address>, Unavailable> {
+        self.0.front.balances_at(prefix, after, position, take).await
+    }
+
+    /// Looks at the next accounts by address whose address starts with `prefix`, from behind `after`, and gives the
+    /// addresses that `take` makes something of. A page has what is found among [`Config::page_rows_max`] accounts,
+    /// perhaps nothing.
+    pub fn addresses<T>(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        take: impl Fn(&Address) -> Option<T>,
+    ) -> Page<T, Address> {
+        self.0.front.addresses(prefix, after, take)
     }
 
     /// The turnover of all accounts at one position that has everything acknowledged before this call.
@@ -290,13 +351,39 @@ impl Engine {
         Ok(TrialBalance { position: found.position, at: found.at, assets, groups })
     }
 
+    /// A cell of an account, as of its last synced write. Neither waits nor touches the disk.
+    #[must_use]
+    pub fn cell(&self, account: &Address, kind: CellKind) -> Option<Cell> {
+        let front = &self.0.front;
+        front.directory.find(account.as_str()).and_then(|no| front.directory.entry(no).cell(kind))
+    }
+
+    /// Accounts that share their first two address parts, `None` for one that is not open, with cells of the first one:
+    /// all as of one moment of the shard that owns them.
+    ///
+    /// # Errors
+    /// The shard's mailbox is full, or the engine stops.
+    pub async fn moment(
+        &self,
+        accounts: Vec<Address>,
+        kinds: &'static [CellKind],
+    ) -> Result<Moment, Unavailable> {
+        self.0.front.moment(&accounts, kinds, self.0.clock.now()).await
+    }
+
+    /// The engine's time: what a command would be stamped with now, but for what its shard has stamped before.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
     /// The journal's records after a position as events, in order and without a gap; at most `limit`. Empty at the end:
     /// [`Engine::head`] tells when there is more.
     ///
     /// # Errors
     /// The index does not show what is acknowledged in time.
     pub async fn events(&self, after: Position, limit: usize) -> Result<Vec<EventView>, Unavailable> {
-        self.0.front.events(after, limit, self.0.clock.now()).await
+        self.0.front.events(after, limit).await
     }
 
     /// The last position that [`Engine::events`] has; changes when there is more.
@@ -310,7 +397,11 @@ impl Engine {
     pub fn metrics(&self) -> Snapshot {
         let front = &self.0.front;
         Snapshot {
-            mailbox_depth: front.mailboxes.iter().map(crossbeam::channel::Sender::len).collect(),
+            mailbox_depth: front
+                .mailboxes
+                .iter()
+                .map(|shard| Lane::ALL.map(|lane| shard.depth(lane)))
+                .collect(),
             index_lag: front.index_lag(),
             position: front.state.synced().0,
             accounts: u64::try_from(front.directory.count()).unwrap_or(u64::MAX),

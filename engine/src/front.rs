@@ -10,6 +10,7 @@ mod resolve;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use std::sync::{
     Arc,
@@ -25,14 +26,17 @@ use crate::{
     journal::{PostedTransaction, Record},
     metrics::Counters,
     model::{
-        AccountNo, AccountStatus, Assets, Command, HoldId, Operation, OperationKind, Position, PostedKind,
-        Rejection, RequestedAmount, ResolvedOperation, Timestamp, Transaction,
+        AccountNo, AccountStatus, Assets, Attachment, CellWrite, Command, HoldId, Operation, OperationKind,
+        Position, PostedKind, Rejection, RequestedAmount, ResolvedOperation, Timestamp, Transaction,
+        TransactionId,
     },
     shard::{
-        Envelope, Input, ShardNo, ShardSet,
+        Envelope, ShardNo, ShardSet,
         completion::{Completion, Reply},
+        mailbox::Mailbox,
     },
-    view::Unavailable,
+    storage::Room,
+    view::{SubmitError, Unavailable},
 };
 use resolve::Pass;
 
@@ -44,7 +48,7 @@ pub(crate) struct Front {
     pub(crate) index: Arc<Index>,
     pub(crate) counters: Arc<Counters>,
     /// By shard.
-    pub(crate) mailboxes: Vec<crossbeam::channel::Sender<Input>>,
+    pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) state: Arc<State>,
 }
 
@@ -54,6 +58,7 @@ pub(crate) struct State {
     /// The last synced position.
     pub(crate) synced: AtomicU64,
     pub(crate) storage_low: AtomicBool,
+    pub(crate) room: Room,
     pub(crate) stopping: AtomicBool,
 }
 
@@ -71,6 +76,8 @@ pub(crate) enum Prepared {
     Known(Transaction, Position),
     /// Try again after a wait.
     Wait(Transaction, Wait),
+    /// It can't be submitted as it is; nothing is claimed.
+    Refused(SubmitError),
 }
 
 /// What a transaction waits for.
@@ -85,10 +92,21 @@ pub(crate) enum Wait {
     Indexed(Position),
 }
 
+/// What came of an attachment.
+enum Attached {
+    Cells(Vec<CellWrite<AccountNo>>),
+    Wait(Wait),
+    /// An alias is taken, or an account is not there.
+    Conflict,
+}
+
 /// What a transaction has claimed so far.
 #[derive(Default)]
 struct Claimed {
+    /// A product verb's: it may move managed accounts.
+    by_product: bool,
     holds: SmallVec<[HoldId; 1]>,
+    aliases: Vec<TransactionId>,
     accounts: SmallVec<[AccountNo; 4]>,
 }
 
@@ -108,6 +126,11 @@ impl Front {
             return Err(Unavailable::Overloaded("the engine"));
         }
         Ok(())
+    }
+
+    /// Takes room on the file system for what is about to be written.
+    pub(crate) fn take_room(&self, bytes: u64) -> Result<(), Unavailable> {
+        if self.state.room.take(bytes) { Ok(()) } else { Err(Unavailable::StorageLow) }
     }
 
     /// Records that the journal has and the index does not show yet.
@@ -130,7 +153,7 @@ impl Front {
             self.directory.transactions.abandon(transaction.id, Ok(()));
             return Ok(Prepared::Known(transaction, position));
         }
-        let mut claimed = Claimed::default();
+        let mut claimed = Claimed { by_product: transaction.attachment.is_some(), ..Claimed::default() };
         let mut operations = SmallVec::with_capacity(transaction.operations.len());
         let mut refused = None;
         for (index, operation) in (0_u8..).zip(&transaction.operations) {
@@ -145,16 +168,32 @@ impl Front {
                     self.withdraw(&transaction, &claimed);
                     return Ok(Prepared::Wait(transaction, wait));
                 }
+                Pass::Managed => {
+                    self.withdraw(&transaction, &claimed);
+                    return Ok(Prepared::Refused(SubmitError::Managed { operation: index }));
+                }
             }
         }
-        let (guards, guarded) = self.guards(&transaction, &operations, &claimed);
+        let cells = match self.attach(&transaction, &mut claimed)? {
+            Attached::Cells(cells) => cells,
+            Attached::Wait(wait) => {
+                self.withdraw(&transaction, &claimed);
+                return Ok(Prepared::Wait(transaction, wait));
+            }
+            Attached::Conflict => {
+                self.withdraw(&transaction, &claimed);
+                return Ok(Prepared::Refused(SubmitError::Conflict));
+            }
+        };
+        let (guards, guarded) = self.guards(&transaction, &operations, &cells, &claimed);
         let completion = Completion {
             id: transaction.id,
             holds: claimed.holds,
+            aliases: claimed.aliases,
             accounts: claimed.accounts,
             reply: reply(),
         };
-        let command = Command { transaction, operations, refused };
+        let command = Command { transaction, operations, cells, refused };
         Ok(Prepared::Ready(Box::new(Envelope { command, guards, guarded, completion, reserved: None })))
     }
 
@@ -163,21 +202,30 @@ impl Front {
         for &hold in &claimed.holds {
             self.directory.holds.abandon(hold, Ok(()));
         }
+        for &alias in &claimed.aliases {
+            self.directory.transactions.abandon(alias, Ok(()));
+        }
         for &account in &claimed.accounts {
             self.directory.entry(account).leave();
         }
         self.directory.transactions.abandon(transaction.id, Ok(()));
     }
 
-    /// The accounts that can refuse a command, or whose shard keeps a hold or a reversed total for it, and their
+    /// The accounts that can refuse a command, or whose shard keeps a hold, a reversed total or a cell for it, and their
     /// shards. A command that nobody can refuse goes to its first account's shard, one without accounts to its id's.
     fn guards(
         &self,
         transaction: &Transaction,
         operations: &[ResolvedOperation],
+        cells: &[CellWrite<AccountNo>],
         claimed: &Claimed,
     ) -> (ShardSet, SmallVec<[AccountNo; 2]>) {
         let mut guarded: SmallVec<[AccountNo; 2]> = SmallVec::new();
+        for write in cells {
+            if !guarded.contains(&write.account) {
+                guarded.push(write.account);
+            }
+        }
         for operation in operations {
             let (debit, credit) = operation.accounts();
             let (debit_guards, credit_guards) = match operation {
@@ -206,6 +254,37 @@ impl Front {
             shards.insert(first.map_or(ShardNo(by_id), |&account| self.directory.shard_of(account)));
         }
         (shards, guarded)
+    }
+
+    /// Claims the aliases of an attachment, and finds the accounts of its cells.
+    fn attach(&self, transaction: &Transaction, claimed: &mut Claimed) -> Result<Attached, IndexError> {
+        let Some(attachment) = transaction.attachment.as_deref() else {
+            return Ok(Attached::Cells(Vec::new()));
+        };
+        let Attachment { aliases, cells, .. } = attachment;
+        for &alias in aliases {
+            match self.directory.transactions.claim(alias) {
+                Claim::Claimed => claimed.aliases.push(alias),
+                Claim::InFlight(settled) => return Ok(Attached::Wait(Wait::Settled(settled))),
+                Claim::Known(_) => return Ok(Attached::Conflict),
+            }
+            if self.index.find_transaction(alias)?.is_some() {
+                return Ok(Attached::Conflict);
+            }
+        }
+        let mut resolved = Vec::with_capacity(cells.len());
+        for CellWrite { account, kind, revision, value } in cells {
+            let Some(account) = self.directory.find(account.as_str()) else { return Ok(Attached::Conflict) };
+            if !claimed.accounts.contains(&account) {
+                if !self.directory.entry(account).admit() {
+                    return Ok(Attached::Wait(Wait::Change(account)));
+                }
+                claimed.accounts.push(account);
+            }
+            let (kind, revision, value) = (*kind, *revision, value.clone());
+            resolved.push(CellWrite { account, kind, revision, value });
+        }
+        Ok(Attached::Cells(resolved))
     }
 
     fn flags(&self, account: AccountNo) -> crate::directory::Flags {
@@ -251,6 +330,10 @@ impl Front {
             code: posted.code.clone(),
             reference: posted.reference.clone(),
             metadata: posted.metadata.clone(),
+            attachment: posted.attachment.as_deref().map(|attachment| {
+                let Attachment { document, aliases, .. } = attachment.clone();
+                Box::new(Attachment { document, aliases, cells: Vec::new() })
+            }),
         }
     }
 

@@ -17,6 +17,7 @@
 mod account_page;
 mod account_walk;
 mod build;
+mod cell;
 mod filter;
 mod follower;
 mod history;
@@ -29,6 +30,7 @@ mod record_block;
 mod run_merge;
 mod scan;
 mod sealer;
+mod snapshot;
 mod store;
 mod tail;
 mod totals;
@@ -43,7 +45,7 @@ use crate::{
 };
 
 pub use follower::{Follower, Frozen};
-pub use open::{Opened, RecoveredAccount, open, open_read_only, watermark_of};
+pub use open::{Opened, RecoveredAccount, has_index, open, open_read_only, watermark_of};
 pub(crate) use posting_block::{PostingRun, StoredPosting};
 pub use reader::Index;
 pub(crate) use scan::{PostingScan, RecordScan, StoredRecord};
@@ -88,7 +90,8 @@ pub enum IndexError {
     Storage(String),
     /// What was read makes no sense.
     #[error(
-        "the index is damaged: {0}; stop the engine and delete the index folder: the journal rebuilds it"
+        "the index is damaged: {0}; stop the engine and delete the index folder: a journal that was never trimmed \
+         rebuilds it; otherwise restore the folder from a copy"
     )]
     Damaged(String),
     /// Written by a newer release.

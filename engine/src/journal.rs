@@ -4,18 +4,27 @@
 //! that [`Journal::append`] has returned `Ok` for is on disk, chained to all before it, and the witness names it; the
 //! first `Err` is the last call (the caller aborts the process).
 
+mod base;
 mod bytes;
 mod check;
 mod codec;
 pub mod faulty;
 mod group;
+mod reclaim;
 mod record;
 pub mod rocks;
+mod snapshot;
+mod walk;
 mod witness;
 
+pub use base::{Base, Trim};
 pub use check::Report;
 pub use group::{Checkpoint, Group, GroupError, GroupRef, Hash, Head};
 pub use record::{PostedTransaction, Record, RecordError, RefusedTransaction};
+pub use snapshot::{
+    PartHead, SnapshotAccount, SnapshotCell, SnapshotContent, SnapshotHold, SnapshotMark, SnapshotPart,
+    SnapshotReversed, SnapshotTracker, SnapshotTurnover,
+};
 
 use crate::model::Position;
 
@@ -61,6 +70,18 @@ pub enum JournalError {
         /// The index's watermark.
         index: Position,
     },
+    /// The journal was trimmed, and the index does not have what was before.
+    #[error(
+        "the journal begins after position {base}: what was before is in the index alone, and the index has followed \
+         only up to position {index} (0: it is missing). Without the index's ids a transaction could take effect twice. \
+         Restore the index folder, or the whole data directory, from a copy; nothing was written"
+    )]
+    Trimmed {
+        /// The last position that was trimmed.
+        base: Position,
+        /// The index's watermark.
+        index: Position,
+    },
     /// The index was made from another journal.
     #[error(
         "the index was made from another journal (the hash at position {at} differs); nothing was written"
@@ -98,6 +119,17 @@ pub trait Journal: Send + 'static {
 
     /// The last record's position, time and hash.
     fn head(&self) -> Head;
+
+    /// Where the journal begins; `None` if nothing was ever trimmed.
+    fn base(&self) -> Option<Base>;
+
+    /// Deletes whole groups from the beginning, in one step that a crash makes happen or not. `sealed` is the newest
+    /// checkpoint of the index; it lies at or behind the snapshot's last part, and the witness has it before anything is
+    /// deleted. Nothing happens if there is nothing to delete.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    fn trim(&mut self, trim: Trim, sealed: Checkpoint) -> Result<(), JournalError>;
 
     /// Calls `visit` with each group that has a record after `after`, in order.
     ///

@@ -13,6 +13,7 @@
 //!   reversal credits: so what a capture or a reversal can be refused for is in one place.
 
 mod account;
+mod cell;
 mod decide;
 mod effect;
 mod facts;
@@ -31,9 +32,10 @@ pub use limit::{LimitState, WindowStart};
 
 use crate::journal::{PostedTransaction, Record};
 use crate::model::{
-    AccountNo, AccountOpening, Amount, Command, HoldEnd, HoldId, HoldReference, Position, PostedKind,
-    ResolvedOperation, Timestamp, TransactionId,
+    AccountNo, AccountOpening, Amount, Cell, CellKind, Command, HoldEnd, HoldId, HoldReference, Position,
+    PostedKind, ResolvedOperation, Timestamp, TransactionId,
 };
+use cell::Cells;
 use compact_str::CompactString;
 use hold::Holds;
 use reverse::ReversedTotals;
@@ -46,12 +48,18 @@ pub struct Ledger {
     accounts: Vec<Account>,
     holds: Holds,
     reversed: ReversedTotals,
+    cells: Cells,
     forgotten: Position,
 }
 
-/// A command was resolved before this ledger forgot what the index had sealed: resolve it again.
+/// Why a command can't be decided on here; nothing has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stale;
+pub enum NotGathered {
+    /// It was resolved before this ledger forgot what the index had sealed: resolve it again.
+    Stale,
+    /// A cell has a newer revision than the one that the command was made from.
+    Conflict,
+}
 
 impl Ledger {
     const FOREIGN: u32 = u32::MAX;
@@ -65,8 +73,11 @@ impl Ledger {
     /// Copies what this ledger owns of the accounts, holds and totals that the command needs.
     ///
     /// # Errors
-    /// [`Stale`]; `facts` is of no use then.
-    pub fn gather(&self, command: &Command, facts: &mut Facts) -> Result<(), Stale> {
+    /// See [`NotGathered`]; `facts` is of no use then.
+    pub fn gather(&self, command: &Command, facts: &mut Facts) -> Result<(), NotGathered> {
+        if command.cells.iter().any(|write| self.owns(write.account) && !self.cells.follows(write)) {
+            return Err(NotGathered::Conflict);
+        }
         for operation in &command.operations {
             let (debit, credit) = operation.accounts();
             self.gather_account(debit, facts);
@@ -80,7 +91,7 @@ impl Ledger {
                     if self.owns(credit) {
                         let own = self.reversed(transaction, operation);
                         let sealed = (reversed_as_of >= self.forgotten).then_some(reversed);
-                        facts.set_reversed(transaction, operation, own.or(sealed).ok_or(Stale)?);
+                        facts.set_reversed(transaction, operation, own.or(sealed).ok_or(NotGathered::Stale)?);
                     }
                 }
             }
@@ -101,7 +112,7 @@ impl Ledger {
                 }
             }
             Record::Posted(posted) => self.apply_posted(posted),
-            Record::Refused(_) => (),
+            Record::Refused(_) | Record::Snapshot(_) => (),
             Record::HoldExpired { hold, debit, credit, held, .. } => {
                 self.add_both((*debit, *credit), effect::ending(*held, Amount::ZERO));
                 self.end_hold(*hold, *debit, HoldEnd::Expired, *held, Amount::ZERO);
@@ -150,6 +161,22 @@ impl Ledger {
     /// Takes a reversed total as a checkpoint has it. It is dropped with the last change that follows it.
     pub fn insert_reversed(&mut self, transaction: TransactionId, operation: u8, total: Amount) {
         self.reversed.insert(transaction, operation, total);
+    }
+
+    /// Takes a cell as a checkpoint has it.
+    pub fn insert_cell(&mut self, account: AccountNo, kind: CellKind, cell: Cell) {
+        self.cells.insert(account, kind, cell);
+    }
+
+    /// A cell of an account that lives here.
+    #[must_use]
+    pub fn cell(&self, account: AccountNo, kind: CellKind) -> Option<&Cell> {
+        self.cells.get(account, kind)
+    }
+
+    /// The cells of the accounts that live here, by account and kind.
+    pub fn cells(&self) -> impl Iterator<Item = (AccountNo, CellKind, &Cell)> {
+        self.cells.iter()
     }
 
     /// Whether the account lives here.
@@ -238,14 +265,14 @@ impl Ledger {
         }
     }
 
-    fn gather_hold(&self, reference: &HoldReference, facts: &mut Facts) -> Result<(), Stale> {
+    fn gather_hold(&self, reference: &HoldReference, facts: &mut Facts) -> Result<(), NotGathered> {
         if !self.owns(reference.debit) || facts.has_hold(reference.id) {
             return Ok(());
         }
         match self.hold(reference.id) {
             Some(hold) => facts.add_hold(reference.id, hold),
             None if reference.ended.is_some() => (),
-            None => return Err(Stale),
+            None => return Err(NotGathered::Stale),
         }
         Ok(())
     }
@@ -258,6 +285,11 @@ impl Ledger {
         for operation in &posted.operations {
             let code = operation.code.as_ref().or(posted.code.as_ref());
             self.apply_operation(&operation.kind, code, posted.decided_at);
+        }
+        for write in posted.attachment.iter().flat_map(|attachment| &attachment.cells) {
+            if self.owns(write.account) {
+                self.cells.apply(write);
+            }
         }
     }
 

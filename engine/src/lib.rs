@@ -16,11 +16,14 @@ mod manifest;
 pub mod metrics;
 pub mod model;
 mod recovery;
+mod retention;
 mod shard;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+mod storage;
 mod threads;
 pub mod view;
+pub mod wallet;
 
 pub use config::Config;
 pub use engine::Engine;

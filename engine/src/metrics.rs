@@ -10,7 +10,7 @@ use std::sync::{
     },
 };
 
-use crate::model::{Rejection, RejectionCode};
+use crate::model::{Lane, Rejection, RejectionCode};
 
 /// Powers of two: bucket `i` counts values of at most `2^i` units, the last one all above.
 pub const BUCKETS: usize = 16;
@@ -43,8 +43,8 @@ pub struct Snapshot {
     pub sync_time: [u64; BUCKETS],
     /// All append and sync times together, in nanoseconds.
     pub sync_nanos: u64,
-    /// Messages waiting in each shard's mailbox.
-    pub mailbox_depth: Vec<usize>,
+    /// Messages waiting in each shard's mailbox, by lane in the order of [`Lane::ALL`].
+    pub mailbox_depth: Vec<[usize; Lane::ALL.len()]>,
     /// Commands in flight.
     pub in_flight: usize,
     /// Records that the journal has and the index does not show yet.

@@ -6,6 +6,8 @@ mod account;
 mod address;
 mod amount;
 mod asset;
+mod attachment;
+mod lane;
 mod rejection;
 mod time;
 mod transaction;
@@ -16,6 +18,8 @@ pub use account::{
 pub use address::{Address, AddressError};
 pub use amount::{Amount, RequestedAmount, format_units, parse_signed_units};
 pub use asset::{Asset, AssetError, AssetNo, Assets};
+pub use attachment::{Attachment, Cell, CellKind, CellWrite};
+pub use lane::Lane;
 pub use rejection::{Rejection, RejectionCode};
 pub use time::{Position, Timestamp};
 pub use transaction::{

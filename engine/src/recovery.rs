@@ -13,7 +13,7 @@ use std::{
 use crossbeam::atomic::AtomicCell;
 
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     committer::{Committed, Committer},
     config::Config,
     directory::{Directory, HoldPlace},
@@ -23,12 +23,15 @@ use crate::{
     journal::{Checkpoint, Group, Journal, JournalError, JournalOptions, Record, rocks::RocksJournal},
     ledger::Ledger,
     model::{AccountNo, AccountOpening, Asset, Assets, Position, Timestamp, TransactionId},
+    retention::Retention,
     shard::{Input, Outgoing, Shard, ShardNo},
-    threads::{Shared, Threads, forget_sealed, watch_storage},
+    storage::{Sizes, Watch},
+    threads::{Shared, Threads, forget_sealed},
 };
 
 /// The format of a data directory as a whole, in its file `format`.
 const FORMAT: u32 = 1;
+const FORMAT_NAME: &str = "format";
 
 pub(crate) struct Recovered {
     pub(crate) front: Front,
@@ -41,6 +44,9 @@ pub(crate) fn lock(config: &Config) -> Result<File, OpenError> {
     if config.shards == 0 || config.shards > Config::SHARDS_MAX {
         return Err(OpenError::Config(format!("shards must be 1 to {}", Config::SHARDS_MAX)));
     }
+    if !clock::is_set() {
+        return Err(OpenError::Clock);
+    }
     fs::create_dir_all(&config.data)?;
     let lock = File::options().create(true).truncate(false).write(true).open(config.data.join("lock"))?;
     if fs4::fs_std::FileExt::try_lock_exclusive(&lock)? {
@@ -51,36 +57,59 @@ pub(crate) fn lock(config: &Config) -> Result<File, OpenError> {
     }
 }
 
+/// Checks the format of a data directory, or writes it into one that has none.
 fn check_format(data: &Path) -> Result<(), OpenError> {
-    let path = data.join("format");
-    match fs::read_to_string(&path) {
-        Ok(found) if found.trim() == FORMAT.to_string() => Ok(()),
-        Ok(found) => Err(OpenError::Version { found: found.trim().to_owned(), known: FORMAT }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            fs::write(&path, format!("{FORMAT}\n"))?;
-            File::open(&path)?.sync_all()?;
-            File::open(data)?.sync_all()?;
-            Ok(())
-        }
-        Err(error) => Err(error.into()),
+    if format_is_known(data)? {
+        return Ok(());
+    }
+    // Under its name it is whole, whenever the process ends.
+    let unfinished = data.join("format.new");
+    fs::write(&unfinished, format!("{FORMAT}\n"))?;
+    File::open(&unfinished)?.sync_all()?;
+    fs::rename(&unfinished, data.join(FORMAT_NAME))?;
+    File::open(data)?.sync_all()?;
+    Ok(())
+}
+
+/// Whether a data directory has this release's format; `false` if it has none yet. Writes nothing.
+pub(crate) fn format_is_known(data: &Path) -> Result<bool, OpenError> {
+    let found = match fs::read(data.join(FORMAT_NAME)) {
+        Ok(found) => found,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error.into()),
+    };
+    let found = String::from_utf8_lossy(&found).trim().to_owned();
+    match found.parse::<u32>() {
+        Ok(FORMAT) => Ok(true),
+        Ok(newer) if newer > FORMAT => Err(OpenError::Version { found, known: FORMAT }),
+        Ok(_) | Err(_) => Err(OpenError::Format { found: found.chars().take(16).collect(), known: FORMAT }),
     }
 }
 
 pub(crate) fn recover(config: &Config) -> Result<Recovered, OpenError> {
-    let journal_options =
-        JournalOptions { full_check_bytes_max: config.full_check_bytes_max, ..JournalOptions::default() };
+    let sizes = Sizes::of(config);
+    let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let config = &Config { group_bytes_max: size(sizes.group_bytes_max), ..config.clone() };
+    let journal_options = JournalOptions {
+        full_check_bytes_max: config.full_check_bytes_max,
+        write_buffer_bytes: size(sizes.write_buffer_bytes),
+    };
     let index_options = IndexOptions {
         segment_records_max: config.segment_records,
+        segment_bytes_max: sizes.segment_bytes_max,
         block_cache_bytes: config.index_cache_bytes,
+        write_buffer_bytes: size(sizes.write_buffer_bytes),
         ..IndexOptions::default()
     };
     let (shared, mut assembled) = open(config, &index_options, |checkpoint| {
         RocksJournal::open(&config.data, &journal_options, checkpoint)
     })?;
-    watch_storage(&shared);
+    Watch::default().look(&shared);
     settle_overdue(&shared, &mut assembled, shared.clock.now())?;
     let Assembled { assets, index, shards, committer, follower, sealer } = assembled;
-    let threads = Threads::start(&shared, shards, committer, follower, sealer);
+    let retention = Retention::new(config, index_options.segment_records_max, &index);
+    let retention = retention.map(|retention| (retention, Arc::clone(&index)));
+    let threads = Threads::start(&shared, shards, committer, follower, sealer, retention);
     let front = shared.front(assets, index, threads.mailboxes.clone());
     Ok(Recovered { front, clock: shared.clock, threads })
 }
@@ -101,7 +130,7 @@ pub(crate) fn open<J: Journal>(
         directory: Arc::new(Directory::new(config.shards)),
         counters: Arc::default(),
         state: Arc::default(),
-        clock: Arc::new(Clock::new()),
+        clock: Arc::new(Clock::new().ok_or(OpenError::Clock)?),
         sealed: Arc::new(AtomicCell::new(checkpoint)),
     };
     let assembled = assemble(&shared, journal, opened, openings)?;
@@ -209,18 +238,20 @@ fn replay(
         let record = record.map_err(|error| index::IndexError::Group { first, error })?;
         replayed.stamp = replayed.stamp.max(record.decided_at());
         let position = first.plus(index);
-        let id = match &record {
-            Record::Posted(posted) => posted.id,
-            Record::Refused(refused) => refused.transaction.id,
+        match &record {
+            Record::Posted(posted) => {
+                let aliases = posted.attachment.iter().flat_map(|attachment| &attachment.aliases);
+                let ids = std::iter::once(posted.id).chain(aliases.copied());
+                replayed.unsealed.extend(ids.map(|id| (id, position)));
+            }
+            Record::Refused(refused) => replayed.unsealed.push((refused.transaction.id, position)),
             Record::AccountOpened { no, opening, scale, .. } => {
                 let at = group.at.plus_nanos(i64::try_from(index).unwrap_or(i64::MAX));
                 let (no, opening, scale) = (*no, Arc::new(opening.clone()), *scale);
                 replayed.openings.push(Opening { no, opening, scale, opened: (position, at) });
-                continue;
             }
-            Record::AccountChanged { .. } | Record::HoldExpired { .. } => continue,
-        };
-        replayed.unsealed.push((id, position));
+            Record::AccountChanged { .. } | Record::HoldExpired { .. } | Record::Snapshot(_) => {}
+        }
     }
     if let Some(frozen) = follower.step(group)? {
         let sealed = sealer.seal(frozen)?;
@@ -246,6 +277,10 @@ fn recover_accounts(
         directory.recover(no, opening, asset);
         directory.entry(no).recover(&account, opened, follower.changed(no));
         shard_of(directory, ledgers, no).insert_account(no, account);
+    }
+    for (no, kind, cell) in follower.ledger().cells() {
+        directory.entry(no).set_cell(kind, cell.clone());
+        shard_of(directory, ledgers, no).insert_cell(no, kind, cell.clone());
     }
     for (id, hold) in follower.ledger().holds() {
         if hold.ended.is_none() {

@@ -8,6 +8,7 @@
 
 pub(crate) mod completion;
 mod decided;
+pub(crate) mod mailbox;
 mod message;
 pub(crate) mod reservation;
 mod synced;
@@ -16,6 +17,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::{SmallVec, smallvec};
+use tokio::sync::oneshot;
 
 use self::{
     completion::{Completion, Landing},
@@ -26,13 +28,13 @@ use self::{
 use crate::{
     directory::Directory,
     journal::Record,
-    ledger::{Delta, Facts, Ledger, Stale},
+    ledger::{Delta, Facts, Ledger, NotGathered},
     metrics::Counters,
-    model::{AccountNo, HoldId, Position, Timestamp},
+    model::{AccountNo, CellKind, HoldId, Position, Timestamp},
     view::Unavailable,
 };
 pub(crate) use message::{
-    AccountReply, Batch, Envelope, Foreign, ForeignEffect, Input, ShardNo, ShardSet, Synced,
+    AccountReply, Batch, Envelope, Foreign, ForeignEffect, Input, Look, ShardNo, ShardSet, Synced,
 };
 
 /// See the module.
@@ -148,6 +150,7 @@ impl Shard {
             Input::Open { opening, asset, scale, reply } => self.open(&opening, asset, scale, reply),
             Input::Change { no, change, reply } => self.change(no, change, reply),
             Input::Decided { ticket, record } => self.decided(ticket, record.as_deref()),
+            Input::Look { accounts, kinds, reply } => self.look(&accounts, kinds, reply),
             Input::Synced(synced) => self.synced(synced),
             Input::Sealed(position) => self.sealed(position),
         }
@@ -284,6 +287,20 @@ impl Shard {
         }
     }
 
+    /// Only this shard publishes its accounts, so that between two inputs they stand still.
+    fn look(&self, accounts: &[AccountNo], kinds: &[CellKind], reply: oneshot::Sender<Look>) {
+        let cells = accounts.first().map(|&first| {
+            let entry = self.directory.entry(first);
+            kinds.iter().map(|&kind| entry.cell(kind)).collect()
+        });
+        let look = Look {
+            accounts: accounts.iter().map(|&no| self.directory.entry(no).read()).collect(),
+            cells: cells.unwrap_or_default(),
+        };
+        // A reader that went away needs no answer.
+        drop(reply.send(look));
+    }
+
     fn own_guarded(&self, envelope: &Envelope) -> SmallVec<[AccountNo; 2]> {
         envelope.guarded.iter().copied().filter(|&account| self.ledger.owns(account)).collect()
     }
@@ -328,9 +345,12 @@ impl Shard {
     ) -> Option<Ticket> {
         let mut alone = Facts::default();
         let facts = envelope.reserved.as_deref_mut().map_or(&mut alone, |reserved| &mut reserved.facts);
-        if envelope.command.refused.is_none() && self.ledger.gather(&envelope.command, facts) == Err(Stale) {
-            self.withdraw(envelope, |completion, shard, command| {
-                completion.stale(&shard.directory, &shard.counters, Box::new(command));
+        if envelope.command.refused.is_none()
+            && let Err(why) = self.ledger.gather(&envelope.command, facts)
+        {
+            self.withdraw(envelope, |completion, shard, command| match why {
+                NotGathered::Stale => completion.stale(&shard.directory, &shard.counters, Box::new(command)),
+                NotGathered::Conflict => completion.conflict(&shard.directory, &shard.counters),
             });
             return ticket;
         }

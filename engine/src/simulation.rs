@@ -20,6 +20,7 @@ mod model;
 mod names;
 mod quiet;
 mod random;
+mod retained;
 mod shard_view;
 mod workload;
 mod world;

@@ -1,8 +1,10 @@
-//! The threads that drive the state machines in production: shards, committer, follower, sealer, timekeeper.
+//! The threads that drive the state machines in production: shards, committer, follower, sealer, retainer, timekeeper.
 //!
 //! Owns the channels between them. Never decides anything. Invariants: one queue leads to the one committer, and what a
 //! shard sends leaves in the order of [`crate::shard::Flushed::outgoing`], its batch before its messages; a thread that
 //! panics or meets an error of the journal or the index ends the process.
+
+mod retainer;
 
 use std::{
     sync::{
@@ -27,10 +29,15 @@ use crate::{
     fatal::{AbortOnPanic, fatal},
     front::{Front, State},
     index::{Follower, Frozen, Index, Sealed, Sealer, TrialBalance},
-    journal::{Checkpoint, Group, Journal},
+    journal::{Checkpoint, Group, Journal, Trim},
     metrics::Counters,
     model::{Assets, TransactionId},
-    shard::{Batch, Input, Outgoing, Shard, ShardNo},
+    retention::Retention,
+    shard::{
+        Batch, Input, Outgoing, Shard, ShardNo,
+        mailbox::{Inbox, Mailbox, mailbox},
+    },
+    storage::Watch,
 };
 
 /// Batches that may wait for the committer: a shard that is further ahead waits, and its mailbox fills.
@@ -47,6 +54,13 @@ pub(crate) enum Control {
     Input(Input),
     /// Nothing will follow: end.
     Stop,
+}
+
+/// What the committer's thread takes.
+pub(crate) enum Commit {
+    Records(Batch),
+    /// Delete the beginning.
+    Trim(Trim),
 }
 
 /// What the follower's thread takes.
@@ -70,7 +84,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// What callers' threads work with.
-    pub(crate) fn front(&self, assets: Assets, index: Arc<Index>, mailboxes: Vec<Sender<Input>>) -> Front {
+    pub(crate) fn front(&self, assets: Assets, index: Arc<Index>, mailboxes: Vec<Mailbox>) -> Front {
         Front {
             config: Config::clone(&self.config),
             assets: Arc::new(assets),
@@ -85,11 +99,13 @@ impl Shared {
 
 /// The running threads and the ways to them.
 pub(crate) struct Threads {
-    pub(crate) mailboxes: Vec<Sender<Input>>,
+    pub(crate) mailboxes: Vec<Mailbox>,
     pub(crate) questions: Sender<oneshot::Sender<TrialBalance>>,
     controls: Vec<Sender<Control>>,
     handles: Vec<JoinHandle<()>>,
-    timekeeper: (Arc<AtomicBool>, JoinHandle<()>),
+    /// Those that end when they are told, and not when their input does.
+    stop: Arc<AtomicBool>,
+    stopped: Vec<JoinHandle<()>>,
 }
 
 impl Threads {
@@ -99,29 +115,28 @@ impl Threads {
         committer: Committer<J>,
         follower: Follower,
         sealer: Sealer,
+        retention: Option<(Retention, Arc<Index>)>,
     ) -> Self {
         let (controls, control_ends): (Vec<_>, Vec<_>) =
             shards.iter().map(|_| unbounded::<Control>()).unzip();
-        let mailbox = |_: &Shard| bounded::<Input>(shared.config.mailbox_commands_max);
-        let (mailboxes, mailbox_ends): (Vec<_>, Vec<_>) = shards.iter().map(mailbox).unzip();
-        let (to_committer, batches) = bounded::<Batch>(BATCHES_WAITING_MAX);
+        let (mailboxes, inboxes): (Vec<_>, Vec<_>) = shards.iter().map(|_| mailbox(&shared.config)).unzip();
+        let (to_committer, batches) = bounded::<Commit>(BATCHES_WAITING_MAX);
         let (follow, groups) = bounded::<Follow>(GROUPS_WAITING_MAX);
         let (questions, asked) = bounded(QUESTIONS_WAITING_MAX);
         // One segment waits while another one is sealed; the follower waits with a third one.
         let (to_sealer, frozen) = bounded::<Frozen>(1);
         let mut handles = Vec::new();
-        for ((shard, control), mailbox) in shards.into_iter().zip(control_ends).zip(mailbox_ends) {
+        for ((shard, control), inbox) in shards.into_iter().zip(control_ends).zip(inboxes) {
             let thread = ShardThread {
                 shard,
                 control,
-                mailbox,
+                inbox,
                 peers: controls.clone(),
                 committer: to_committer.clone(),
                 shared: shared.clone(),
             };
             handles.push(spawn("shard", move || thread.run()));
         }
-        drop(to_committer);
         let (own, peers, to_follower) = (shared.clone(), controls.clone(), follow);
         handles.push(spawn("committer", move || commit(&own, committer, &batches, &peers, &to_follower)));
         handles.push(spawn("index", move || follow_journal(follower, &groups, &asked, &to_sealer)));
@@ -129,8 +144,13 @@ impl Threads {
         handles.push(spawn("sealer", move || seal(&own, sealer, &frozen, &peers)));
         let stop = Arc::new(AtomicBool::new(false));
         let (own, stopped) = (shared.clone(), Arc::clone(&stop));
-        let timekeeper = spawn("timekeeper", move || keep_time(&own, &stopped));
-        Self { mailboxes, questions, controls, handles, timekeeper: (stop, timekeeper) }
+        let mut stopping = vec![spawn("timekeeper", move || keep_time(&own, &stopped))];
+        if let Some((retention, index)) = retention {
+            let (own, stopped) = (shared.clone(), Arc::clone(&stop));
+            let retain = move || retainer::retain(&own, retention, &index, &to_committer, &stopped);
+            stopping.push(spawn("retainer", retain));
+        }
+        Self { mailboxes, questions, controls, handles, stop, stopped: stopping }
     }
 
     /// Ends the threads once nothing is in flight: shards first, and each next one when its input has ended.
@@ -140,10 +160,11 @@ impl Threads {
             let _ = control.send(Control::Stop);
         }
         drop((self.controls, self.mailboxes, self.questions));
-        let (stop, timekeeper) = self.timekeeper;
-        stop.store(true, Ordering::Relaxed);
-        timekeeper.thread().unpark();
-        for handle in self.handles.into_iter().chain([timekeeper]) {
+        self.stop.store(true, Ordering::Relaxed);
+        for handle in &self.stopped {
+            handle.thread().unpark();
+        }
+        for handle in self.handles.into_iter().chain(self.stopped) {
             // A panic has aborted the process.
             let _ = handle.join();
         }
@@ -164,9 +185,9 @@ fn spawn(name: &'static str, run: impl FnOnce() + Send + 'static) -> JoinHandle<
 struct ShardThread {
     shard: Shard,
     control: Receiver<Control>,
-    mailbox: Receiver<Input>,
+    inbox: Inbox,
     peers: Vec<Sender<Control>>,
-    committer: Sender<Batch>,
+    committer: Sender<Commit>,
     shared: Shared,
 }
 
@@ -201,7 +222,7 @@ impl ShardThread {
             }
         }
         for _ in 0..COMMANDS_PER_TURN {
-            let Ok(input) = self.mailbox.try_recv() else { break };
+            let Some(input) = self.inbox.take() else { break };
             busy = true;
             self.shard.step(input, now);
             if self.shard.batch_records() >= self.shared.config.group_records_max / 2
@@ -217,7 +238,7 @@ impl ShardThread {
         for outgoing in self.shard.flush().outgoing() {
             match outgoing {
                 // The committer outlives the shards.
-                Outgoing::Batch(batch) => drop(self.committer.send(batch)),
+                Outgoing::Batch(batch) => drop(self.committer.send(Commit::Records(batch))),
                 Outgoing::Message(ShardNo(peer), input) => {
                     if let Some(peer) = self.peers.get(usize::from(peer)) {
                         // A peer that has stopped had nothing in flight.
@@ -230,17 +251,20 @@ impl ShardThread {
 
     /// Waits for the next input, or the next look at the clock; `false` at the end.
     fn sleep(&mut self, most: Duration) -> bool {
-        select_biased! {
+        let input = select_biased! {
             recv(self.control) -> control => match control {
-                Ok(Control::Input(input)) => self.shard.step(input, self.shared.clock.now()),
+                Ok(Control::Input(input)) => Ok(input),
                 Ok(Control::Stop) | Err(_) => return false,
             },
-            recv(self.mailbox) -> input => match input {
-                Ok(input) => self.shard.step(input, self.shared.clock.now()),
-                // The engine is gone; what is in flight still has to land.
-                Err(_) => std::thread::sleep(most),
-            },
-            default(most) => {}
+            recv(self.inbox.checkout) -> input => input,
+            recv(self.inbox.recharge) -> input => input,
+            recv(self.inbox.batch) -> input => input,
+            default(most) => return true,
+        };
+        match input {
+            Ok(input) => self.shard.step(input, self.shared.clock.now()),
+            // The engine is gone; what is in flight still has to land.
+            Err(_) => std::thread::sleep(most),
         }
         true
     }
@@ -249,7 +273,7 @@ impl ShardThread {
 fn commit<J: Journal>(
     shared: &Shared,
     mut committer: Committer<J>,
-    batches: &Receiver<Batch>,
+    queue: &Receiver<Commit>,
     shards: &[Sender<Control>],
     follow: &Sender<Follow>,
 ) {
@@ -257,33 +281,53 @@ fn commit<J: Journal>(
         records_max: shared.config.group_records_max,
         bytes_max: shared.config.group_bytes_max,
     };
-    while let Ok(first) = batches.recv() {
-        let mut waiting = vec![first];
-        while !limits.is_full(&waiting) {
-            let Ok(batch) = batches.try_recv() else { break };
-            waiting.push(batch);
-        }
-        let started = Instant::now();
-        let committed = committer
-            .step(waiting, shared.clock.now(), shared.sealed.load())
-            .unwrap_or_else(|error| fatal(&error));
-        let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        shared.counters.group(committed.group.count, committed.group.records.len(), nanos);
-        // First the position, then the answers: who has an answer waits for at least its position.
-        shared.state.synced.store(committer.head().position.0, Ordering::Release);
-        for (shard, notice) in committed.notices {
-            shared.directory.notified(shard, notice.end);
-            if let Some(shard) = shards.get(shard.index()) {
-                // A shard that has stopped had nothing in flight.
-                let _ = shard.send(Control::Input(Input::Synced(notice)));
+    while let Ok(first) = queue.recv() {
+        let (mut waiting, mut trim) = (Vec::new(), None);
+        let mut next = Some(first);
+        while let Some(commit) = next {
+            match commit {
+                Commit::Records(batch) => waiting.push(batch),
+                Commit::Trim(asked) => trim = Some(asked),
             }
+            let enough = trim.is_some() || limits.is_full(&waiting);
+            next = if enough { None } else { queue.try_recv().ok() };
         }
-        if follow.send(Follow::Group(committed.group)).is_err() {
-            fatal(&"the index has stopped before the journal");
+        if !waiting.is_empty() {
+            commit_group(shared, &mut committer, waiting, shards, follow);
+        }
+        if let Some(trim) = trim {
+            committer.trim(trim, shared.sealed.load()).unwrap_or_else(|error| fatal(&error));
         }
     }
     // The index outlives the journal.
     let _ = follow.send(Follow::Stop);
+}
+
+fn commit_group<J: Journal>(
+    shared: &Shared,
+    committer: &mut Committer<J>,
+    waiting: Vec<Batch>,
+    shards: &[Sender<Control>],
+    follow: &Sender<Follow>,
+) {
+    let started = Instant::now();
+    let committed = committer
+        .step(waiting, shared.clock.now(), shared.sealed.load())
+        .unwrap_or_else(|error| fatal(&error));
+    let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    shared.counters.group(committed.group.count, committed.group.records.len(), nanos);
+    // First the position, then the answers: who has an answer waits for at least its position.
+    shared.state.synced.store(committer.head().position.0, Ordering::Release);
+    for (shard, notice) in committed.notices {
+        shared.directory.notified(shard, notice.end);
+        if let Some(shard) = shards.get(shard.index()) {
+            // A shard that has stopped had nothing in flight.
+            let _ = shard.send(Control::Input(Input::Synced(notice)));
+        }
+    }
+    if follow.send(Follow::Group(committed.group)).is_err() {
+        fatal(&"the index has stopped before the journal");
+    }
 }
 
 fn follow_journal(
@@ -342,41 +386,34 @@ pub(crate) fn forget_sealed(directory: &Directory, sealed: &Sealed, late: &mut V
     }
 }
 
-/// Once a second: the clocks, and the room on the file system.
+/// Once a second the clocks, and the room on the file system as often as it asks for.
 fn keep_time(shared: &Shared, stop: &AtomicBool) {
+    const SECOND: Duration = Duration::from_secs(1);
+    let mut watch = Watch::default();
     let mut jumped = false;
+    let mut adjusted: Option<Instant> = None;
     while !stop.load(Ordering::Relaxed) {
-        match shared.clock.adjust() {
-            Adjustment::Followed => jumped = false,
-            Adjustment::Jumped(nanos) => {
-                if !std::mem::replace(&mut jumped, true) {
-                    shared.counters.clock_jumped();
-                    tracing::warn!(nanos, "the wall clock jumped; hold expiry pauses");
-                }
-            }
-            Adjustment::Accepted(nanos) => {
-                jumped = false;
-                tracing::warn!(nanos, "the wall clock's jump is taken as the truth; hold expiry resumes");
-            }
+        if adjusted.is_none_or(|adjusted| adjusted.elapsed() >= SECOND) {
+            adjusted = Some(Instant::now());
+            adjust_clock(shared, &mut jumped);
+            watch.tick(shared);
         }
-        watch_storage(shared);
-        std::thread::park_timeout(Duration::from_secs(1));
+        std::thread::park_timeout(watch.look(shared));
     }
 }
 
-/// Refuses new writes before the disk is full.
-pub(crate) fn watch_storage(shared: &Shared) {
-    let low = match fs4::statvfs(&shared.config.data) {
-        Ok(stats) => {
-            let reserve = stats.total_space() / 100 * u64::from(shared.config.storage_reserve_percent);
-            stats.available_space() < reserve
+fn adjust_clock(shared: &Shared, jumped: &mut bool) {
+    match shared.clock.adjust() {
+        Adjustment::Followed => *jumped = false,
+        Adjustment::Jumped(nanos) => {
+            if !std::mem::replace(jumped, true) {
+                shared.counters.clock_jumped();
+                tracing::warn!(nanos, "the wall clock jumped; hold expiry pauses");
+            }
         }
-        Err(error) => {
-            tracing::warn!(%error, "the free space of the data directory is unknown");
-            return;
+        Adjustment::Accepted(nanos) => {
+            *jumped = false;
+            tracing::warn!(nanos, "the wall clock's jump is taken as the truth; hold expiry resumes");
         }
-    };
-    if shared.state.storage_low.swap(low, Ordering::Relaxed) != low {
-        tracing::warn!(low, "the storage reserve is reached, or free again");
     }
 }

@@ -8,8 +8,8 @@ use compact_str::CompactString;
 
 pub use crate::index::{Direction, HistoryCursor, Point};
 use crate::model::{
-    AccountStatus, Address, Amount, Asset, Floor, HoldEnd, HoldId, Limit, Metadata, NormalSide, Position,
-    PostedKind, Rejection, Timestamp, Transaction, TransactionId,
+    AccountStatus, Address, Amount, Asset, Cell, Floor, HoldEnd, HoldId, Limit, Metadata, NormalSide,
+    Position, PostedKind, Rejection, Timestamp, Transaction, TransactionId,
 };
 
 /// What came of a transaction.
@@ -21,6 +21,8 @@ pub struct Outcome {
     pub position: Position,
     /// Its record's time.
     pub at: Timestamp,
+    /// The stamp that governs its holds' expiry and its limits' windows.
+    pub decided_at: Timestamp,
     /// `Ok` if it was posted.
     pub verdict: Result<(), Rejection>,
     /// Whether this answer repeats an earlier one.
@@ -39,6 +41,15 @@ pub enum SubmitError {
     /// Nothing was applied; try again.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+    /// An operation would move an account that product verbs alone move.
+    #[error("operation {operation} would move an account of the wallet")]
+    Managed {
+        /// The index of the operation.
+        operation: u8,
+    },
+    /// A cell or an alias of the attachment is another transaction's by now: read again, and make it anew.
+    #[error("something else came first")]
+    Conflict,
     /// The engine stopped, or the index fell behind, before the outcome was known; the same id again settles it.
     #[error("the outcome is not known yet; the same id again settles it")]
     Unknown,
@@ -124,6 +135,15 @@ pub struct AccountView {
     pub metadata: Metadata,
 }
 
+/// Several accounts of one shard at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// In the order asked for; `None` is not open.
+    pub accounts: Vec<Option<AccountView>>,
+    /// Cells of the first account in the order asked for.
+    pub cells: Vec<Option<Cell>>,
+}
+
 /// A limit and what is used of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitView {
@@ -153,7 +173,7 @@ pub struct TransactionView {
     pub at: Timestamp,
     /// The stamp that governs its holds' expiry and its limits' windows.
     pub decided_at: Timestamp,
-    /// What was asked for.
+    /// What was asked for; of an attachment without the cells.
     pub request: Transaction,
     /// What it did, if posted.
     pub verdict: Result<Vec<PostedOperationView>, Rejection>,
@@ -246,6 +266,17 @@ pub struct BalanceView {
     pub at: Timestamp,
 }
 
+/// An account's balance as it was at a position, and whether it takes part now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastBalance {
+    /// Its name.
+    pub address: Address,
+    /// Minor units at the position, in the account's normal sense.
+    pub posted: i128,
+    /// Now.
+    pub status: AccountStatus,
+}
+
 /// Turnover of all accounts at one position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrialBalance {
@@ -299,7 +330,7 @@ pub struct EventView {
 pub enum Event {
     /// An account was opened; as it was then.
     AccountOpened(Arc<AccountView>),
-    /// An account was changed: its rules after the change; balances as of now.
+    /// An account was changed; as it was right after the change.
     AccountChanged(Arc<AccountView>),
     /// A transaction was posted.
     TransactionPosted(TransactionView),
@@ -307,4 +338,8 @@ pub enum Event {
     TransactionRefused(TransactionView),
     /// A hold ran out.
     HoldExpired(HoldView),
+    /// A product verb wrote down something that moves no money; it is nobody else's to read.
+    WalletChanged,
+    /// A part of the ledger's state was written into the journal; nothing changed.
+    Snapshot,
 }

@@ -73,6 +73,7 @@ impl Load {
             ceiling: None,
             limits: Vec::new(),
             metadata: Metadata::default(),
+            managed: false,
         };
         Record::AccountOpened { no, opening, scale: 2, decided_at }
     }
@@ -103,6 +104,7 @@ impl Load {
             code: Some("payment".into()),
             reference: None,
             metadata: Metadata::default(),
+            attachment: None,
         })
     }
 }

@@ -5,11 +5,16 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use proptest::{collection::vec, option, prelude::*, sample::select};
 use yue_engine::{
-    journal::{PostedTransaction, Record, RefusedTransaction},
+    journal::{
+        Checkpoint, Hash, PartHead, PostedTransaction, Record, RefusedTransaction, SnapshotAccount,
+        SnapshotCell, SnapshotContent, SnapshotHold, SnapshotPart, SnapshotReversed, SnapshotTurnover,
+    },
+    ledger::{Account, Guards, Hold, LimitState, WindowStart},
     model::{
-        AccountChange, AccountNo, AccountOpening, AccountStatus, Address, Amount, HoldId, Limit, LimitWindow,
-        Metadata, NormalSide, Operation, OperationKind, Patch, Position, PostedKind, PostedOperation,
-        Rejection, RejectionCode, RequestedAmount, Timestamp, Transaction, TransactionId,
+        AccountChange, AccountNo, AccountOpening, AccountStatus, Address, Amount, Attachment, Cell, CellKind,
+        CellWrite, HoldId, Limit, LimitWindow, Metadata, NormalSide, Operation, OperationKind, Patch,
+        Position, PostedKind, PostedOperation, Rejection, RejectionCode, RequestedAmount, Timestamp,
+        Transaction, TransactionId,
     },
 };
 
@@ -92,8 +97,8 @@ fn patch<T: std::fmt::Debug + Clone>(value: impl Strategy<Value = T>) -> impl St
 
 fn opening() -> impl Strategy<Value = AccountOpening> {
     let normal = select(vec![NormalSide::Credit, NormalSide::Debit]);
-    (address(), "[A-Z]{1,8}", normal, signed(), signed(), limits(), metadata()).prop_map(
-        |(address, asset, normal, floor, ceiling, limits, metadata)| AccountOpening {
+    (address(), "[A-Z]{1,8}", normal, signed(), signed(), limits(), metadata(), any::<bool>()).prop_map(
+        |(address, asset, normal, floor, ceiling, limits, metadata, managed)| AccountOpening {
             address,
             asset: asset.into(),
             normal,
@@ -101,6 +106,7 @@ fn opening() -> impl Strategy<Value = AccountOpening> {
             ceiling,
             limits,
             metadata,
+            managed,
         },
     )
 }
@@ -109,6 +115,77 @@ fn change() -> impl Strategy<Value = AccountChange> {
     let status = select(vec![AccountStatus::Active, AccountStatus::Frozen, AccountStatus::Closed]);
     (patch(status), patch(signed()), patch(signed()), patch(limits()))
         .prop_map(|(status, floor, ceiling, limits)| AccountChange { status, floor, ceiling, limits })
+}
+
+fn guards() -> impl Strategy<Value = Guards> {
+    let state = (any::<i32>(), timestamp(), any::<u128>(), number());
+    (signed(), signed(), limits(), vec(state, 4)).prop_map(|(floor, ceiling, limits, states)| {
+        let limits = limits.into_iter().zip(states);
+        let limits = limits.map(|(limit, (window, counts_after, used_amount, used_count))| LimitState {
+            limit,
+            window: WindowStart(window),
+            counts_after,
+            used_amount,
+            used_count,
+        });
+        Guards { floor, ceiling, limits: limits.collect() }
+    })
+}
+
+fn snapshot_account() -> impl Strategy<Value = SnapshotAccount> {
+    let status = select(vec![AccountStatus::Active, AccountStatus::Frozen, AccountStatus::Closed]);
+    let held = prop_oneof![Just((0, 0)), (any::<u128>(), any::<u128>())];
+    let guards = prop_oneof![Just(Guards::default()), guards()];
+    let state = (any::<i128>(), held, status, guards);
+    (account(), opening(), any::<u8>(), number(), timestamp(), number(), state).prop_map(
+        |(no, opening, scale, opened, opened_at, changed, (net, (debits, credits), status, guards))| {
+            let account = Account::from_parts(net, debits, credits, opening.normal, status, guards);
+            let (opened, changed) = (Position(opened), Position(changed));
+            SnapshotAccount { no, opening, scale, opened, opened_at, changed, account }
+        },
+    )
+}
+
+fn snapshot_hold() -> impl Strategy<Value = SnapshotHold> {
+    (any::<u128>(), account(), account(), amount(), timestamp(), timestamp(), code(), number()).prop_map(
+        |(id, debit, credit, held, placed_at, expires_at, code, placed)| {
+            let captured = Amount::ZERO;
+            let hold = Hold { debit, credit, held, captured, placed_at, expires_at, code, ended: None };
+            SnapshotHold { id: HoldId(id), hold, placed: Position(placed) }
+        },
+    )
+}
+
+fn snapshot() -> impl Strategy<Value = SnapshotPart> {
+    let head = (number(), any::<[u8; 32]>(), any::<u32>(), any::<bool>(), number()).prop_map(
+        |(position, hash, part, last, entries)| {
+            let as_of = Checkpoint { position: Position(position), hash: Hash(hash) };
+            PartHead { as_of, part, last, entries }
+        },
+    );
+    let reversed = (any::<u128>(), any::<u8>(), amount()).prop_map(|(id, operation, total)| {
+        SnapshotReversed { transaction: TransactionId(id), operation, total }
+    });
+    let turnover = ("[a-z]{1,8}", "[A-Z]{1,8}", any::<u128>(), any::<u128>()).prop_map(
+        |(group, asset, debits, credits)| {
+            let (group, asset) = (group.into(), asset.into());
+            SnapshotTurnover { group, asset, debits, credits }
+        },
+    );
+    let cell = (account(), any::<u8>(), number(), vec(any::<u8>(), 0..20)).prop_map(
+        |(account, kind, revision, value)| {
+            let cell = Cell { revision, value: value.into() };
+            SnapshotCell { account, kind: CellKind(kind), cell }
+        },
+    );
+    let (accounts, holds) = (vec(snapshot_account(), 0..3), vec(snapshot_hold(), 0..3));
+    (head, timestamp(), accounts, holds, vec(reversed, 0..3), vec(turnover, 0..3), vec(cell, 0..3)).prop_map(
+        |(head, decided_at, accounts, holds, reversed, turnover, cells)| SnapshotPart {
+            head,
+            decided_at,
+            content: SnapshotContent { accounts, holds, reversed, turnover, cells },
+        },
+    )
 }
 
 fn posted_operation() -> impl Strategy<Value = PostedOperation> {
@@ -161,26 +238,43 @@ fn operation() -> impl Strategy<Value = Operation> {
 }
 
 fn record() -> impl Strategy<Value = Record> {
-    let posted = (any::<u128>(), timestamp(), vec(posted_operation(), 0..5), code(), code(), metadata())
-        .prop_map(|(id, decided_at, operations, code, reference, metadata)| {
-            Record::Posted(PostedTransaction {
-                id: TransactionId(id),
-                decided_at,
-                operations: operations.into(),
-                code,
-                reference,
-                metadata,
-            })
-        });
+    let bytes = || vec(any::<u8>(), 0..20).prop_map(Vec::into_boxed_slice);
+    let cell = (account(), any::<u8>(), number(), bytes()).prop_map(|(account, kind, revision, value)| {
+        CellWrite { account, kind: CellKind(kind), revision, value }
+    });
+    let attachment = option::of((bytes(), vec(any::<u128>(), 0..3), vec(cell, 0..3)).prop_map(
+        |(document, aliases, cells)| {
+            let aliases = aliases.into_iter().map(TransactionId).collect();
+            Box::new(Attachment { document, aliases, cells })
+        },
+    ));
+    let document = option::of(
+        bytes()
+            .prop_map(|document| Box::new(Attachment { document, aliases: Vec::new(), cells: Vec::new() })),
+    );
+    let posted =
+        (any::<u128>(), timestamp(), vec(posted_operation(), 0..5), code(), code(), metadata(), attachment)
+            .prop_map(|(id, decided_at, operations, code, reference, metadata, attachment)| {
+                Record::Posted(PostedTransaction {
+                    id: TransactionId(id),
+                    decided_at,
+                    operations: operations.into(),
+                    code,
+                    reference,
+                    metadata,
+                    attachment,
+                })
+            });
     let rejection = (select(RejectionCode::ALL.to_vec()), any::<u8>())
         .prop_map(|(code, operation)| Rejection { code, operation });
-    let request = (any::<u128>(), vec(operation(), 0..5), code(), code(), metadata()).prop_map(
-        |(id, operations, code, reference, metadata)| Transaction {
+    let request = (any::<u128>(), vec(operation(), 0..5), code(), code(), metadata(), document).prop_map(
+        |(id, operations, code, reference, metadata, attachment)| Transaction {
             id: TransactionId(id),
             operations: operations.into(),
             code,
             reference,
             metadata,
+            attachment,
         },
     );
     let refused =
@@ -198,6 +292,7 @@ fn record() -> impl Strategy<Value = Record> {
             change,
             decided_at
         }),
+        snapshot().prop_map(Record::Snapshot),
         (any::<u128>(), account(), account(), amount(), timestamp()).prop_map(
             |(hold, debit, credit, held, decided_at)| Record::HoldExpired {
                 hold: HoldId(hold),
@@ -239,12 +334,21 @@ proptest! {
         let decoded = Record::decode(&bytes).unwrap();
         prop_assert_eq!(written(&decoded), written(&record));
         prop_assert_eq!(&decoded, &record);
-        let id = match &record {
-            Record::Posted(posted) => Some(posted.id),
-            Record::Refused(refused) => Some(refused.transaction.id),
-            Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. } => None,
+        let ids: Vec<_> = match &record {
+            Record::Posted(posted) => {
+                let aliases = posted.attachment.iter().flat_map(|attachment| &attachment.aliases);
+                std::iter::once(posted.id).chain(aliases.copied()).collect()
+            }
+            Record::Refused(refused) => vec![refused.transaction.id],
+            Record::AccountOpened { .. }
+            | Record::AccountChanged { .. }
+            | Record::HoldExpired { .. }
+            | Record::Snapshot(_) => vec![],
         };
-        prop_assert_eq!(Record::transaction_id(&bytes), id);
+        prop_assert_eq!(Record::transaction_ids(&bytes).collect::<Vec<_>>(), ids);
+        let head = if let Record::Snapshot(part) = &record { Some(part.head) } else { None };
+        prop_assert_eq!(Record::snapshot_part(&bytes), Ok(head));
+        prop_assert_eq!(Record::decode(&Record::indexed(&bytes)).unwrap(), record.clone().into_indexed());
         for length in 0..bytes.len() {
             prop_assert!(Record::decode(&bytes[..length]).is_err(), "a prefix of {} bytes is no record", length);
         }
@@ -266,10 +370,10 @@ proptest! {
     }
 
     #[test]
-    fn noise_does_not_panic(tag in 0_u8..7, noise in vec(any::<u8>(), 0..200)) {
+    fn noise_does_not_panic(tag in 0_u8..8, noise in vec(any::<u8>(), 0..200)) {
         let mut bytes = vec![tag];
         bytes.extend(noise);
-        let _ = Record::transaction_id(&bytes);
+        let _ = Record::transaction_ids(&bytes).count();
         if let Ok(decoded) = Record::decode(&bytes) {
             prop_assert_eq!(encode(&decoded), bytes);
         }
@@ -302,6 +406,7 @@ fn posted(operations: Vec<PostedKind>) -> PostedTransaction {
         code: None,
         reference: None,
         metadata: Metadata::default(),
+        attachment: None,
     }
 }
 
@@ -364,6 +469,7 @@ fn the_form_of_a_refused_transaction() {
         code: Some("pay".into()),
         reference: None,
         metadata: pair(),
+        attachment: None,
     };
     let rejection = Rejection { code: RejectionCode::InsufficientFunds, operation: 1 };
     let refused = RefusedTransaction { transaction, rejection, seen: Position(300), decided_at: AT };
@@ -382,6 +488,7 @@ fn the_form_of_account_records() {
         ceiling: Some(i128::from(u64::MAX)),
         limits: vec![limit],
         metadata: pair(),
+        managed: false,
     };
     insta::assert_snapshot!(
         "account_opened",
@@ -410,4 +517,70 @@ fn the_form_of_account_records() {
         decided_at: AT,
     };
     insta::assert_snapshot!("hold_expired", hex(&expired));
+}
+
+#[test]
+fn the_form_of_a_snapshot() {
+    let limit =
+        Limit { window: LimitWindow::Day, code: Some("pay".into()), amount: Some(100_000), count: None };
+    let opening = AccountOpening {
+        address: Address::parse("customers:42").unwrap(),
+        asset: "CNY".into(),
+        normal: NormalSide::Credit,
+        floor: Some(0),
+        ceiling: None,
+        limits: vec![limit.clone()],
+        metadata: pair(),
+        managed: true,
+    };
+    let used = LimitState {
+        limit,
+        window: WindowStart(20_258),
+        counts_after: Timestamp(i64::MIN),
+        used_amount: 700,
+        used_count: 2,
+    };
+    let guards = Guards { floor: Some(-5), ceiling: None, limits: vec![used] };
+    let frozen = AccountStatus::Frozen;
+    let account = Account::from_parts(12_345, 500, 0, NormalSide::Credit, frozen, guards);
+    let hold = Hold {
+        debit: AccountNo(42),
+        credit: AccountNo(7),
+        held: Amount(500),
+        captured: Amount::ZERO,
+        placed_at: AT,
+        expires_at: AT.plus_seconds(900),
+        code: Some("pay".into()),
+        ended: None,
+    };
+    let content = SnapshotContent {
+        accounts: vec![SnapshotAccount {
+            no: AccountNo(42),
+            opening,
+            scale: 2,
+            opened: Position(3),
+            opened_at: AT,
+            changed: Position(300),
+            account,
+        }],
+        holds: vec![SnapshotHold { id: HoldId(ID), hold, placed: Position(299) }],
+        reversed: vec![SnapshotReversed { transaction: TransactionId(ID), operation: 1, total: Amount(9) }],
+        turnover: vec![SnapshotTurnover {
+            group: "customers".into(),
+            asset: "CNY".into(),
+            debits: 1,
+            credits: 12_346,
+        }],
+        cells: vec![SnapshotCell {
+            account: AccountNo(42),
+            kind: CellKind(7),
+            cell: Cell { revision: 300, value: b"content".as_slice().into() },
+        }],
+    };
+    let as_of = Checkpoint { position: Position(1_000), hash: Hash([0xab; 32]) };
+    let head = PartHead { as_of, part: 2, last: true, entries: 1_004 };
+    insta::assert_snapshot!(
+        "snapshot",
+        hex(&Record::Snapshot(SnapshotPart { head, decided_at: AT, content }))
+    );
 }

@@ -9,7 +9,7 @@ use yue_engine::{
         Checkpoint, Group, Hash, Journal, JournalError, JournalOptions,
         faulty::{DurableImage, Fault, FaultyJournal},
     },
-    model::Position,
+    model::{Position, Timestamp},
 };
 
 const COUNTS: [u32; 4] = [1, 3, 2, 4];
@@ -51,6 +51,18 @@ fn a_failed_append_leaves_what_its_fault_says() {
     check(Fault::Unreported, true);
     check(Fault::WitnessTorn, true);
     check(Fault::UnreportedAfterWitness, true);
+}
+
+#[test]
+#[should_panic(expected = "not later than a journal can say")]
+fn nothing_is_written_beyond_the_end_of_time() {
+    let (mut journal, _) = filled();
+    let last = Timestamp(Timestamp::LATEST.0 - 1);
+    let fits = group(journal.head(), 2);
+    let fits = Group::new(journal.head(), last, 2, fits.records);
+    journal.append(&fits, Checkpoint::default()).unwrap();
+    let beyond = group(journal.head(), 1);
+    drop(journal.append(&beyond, Checkpoint::default()));
 }
 
 #[test]

@@ -37,6 +37,7 @@ fn posted(number: u32) -> Record {
         code: Some("pay".into()),
         reference: Some("order-0123456789".into()),
         metadata: Metadata::default(),
+        attachment: None,
     })
 }
 
@@ -216,6 +217,7 @@ fn nanoseconds_of_a_record() {
             code: None,
             reference: None,
             metadata: metadata.clone(),
+            attachment: None,
         });
         let mut bytes = Vec::with_capacity(256);
         record.encode(&mut bytes);

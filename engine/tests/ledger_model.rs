@@ -138,8 +138,9 @@ impl Run {
                 code: code.map(name),
                 reference: None,
                 metadata: Metadata::default(),
+                attachment: None,
             };
-            Command { transaction, operations, refused: None }
+            Command { transaction, operations, refused: None, cells: Vec::new() }
         };
         let ids = self.ids;
         let mut resolved = command(self, as_of);
@@ -173,8 +174,15 @@ impl Run {
             if operations.len() >= 8 {
                 *self.verdicts.entry("posted many").or_default() += 1;
             }
-            let posted =
-                PostedTransaction { id, decided_at: self.now, operations, code, reference, metadata };
+            let posted = PostedTransaction {
+                id,
+                decided_at: self.now,
+                operations,
+                code,
+                reference,
+                metadata,
+                attachment: None,
+            };
             self.apply(Record::Posted(posted));
         }
     }
@@ -313,7 +321,9 @@ impl Run {
             Record::Posted(posted) => posted.operations.as_slice(),
             Record::HoldExpired { debit, .. } => return BTreeSet::from([self.owners[debit.index()]]),
             Record::AccountChanged { no, .. } => return BTreeSet::from([self.owners[no.index()]]),
-            Record::AccountOpened { .. } | Record::Refused(_) => return BTreeSet::new(),
+            Record::AccountOpened { .. } | Record::Refused(_) | Record::Snapshot(_) => {
+                return BTreeSet::new();
+            }
         };
         let mut shards = BTreeSet::new();
         for operation in operations {

@@ -1,9 +1,10 @@
 //! The chart of accounts that a run uses.
 //!
-//! Owns: addresses, normal sides and floors, and the dense numbers by which the harness calls its accounts. Never
-//! knows balances. Money of customers, merchants and promotion budgets is a liability (credit-normal); what channels
-//! owe and what promotions cost are assets and expenses (debit-normal).
+//! Owns: addresses and normal sides, and the dense numbers by which the harness calls its accounts. Never knows
+//! balances. Money of customers, merchants and promotion budgets is a liability (credit-normal); what channels owe and
+//! what promotions cost are assets and expenses (debit-normal).
 
+use crate::channel::Channel;
 use crate::skew::Merchant;
 
 /// An account's place in the chart.
@@ -17,7 +18,7 @@ pub(crate) enum Normal {
     Credit,
 }
 
-/// An account to open.
+/// An account that the audit compares.
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     pub(crate) address: String,
@@ -31,26 +32,31 @@ pub(crate) enum Role {
     Customer,
     Merchant,
     Channel,
+    /// A channel's money that fits no order.
+    Suspense,
+    /// What the platform keeps of merchants' payments.
+    Fees,
     /// Where promotion budgets come from.
     PromotionSource,
     PromotionBudget,
 }
 
-/// External payment channels.
-const CHANNELS: [&str; 4] = ["wechat", "alipay", "bank-card", "ecny"];
 /// Promotions besides the hot one; their budgets last.
-const CALM_PROMOTIONS: u32 = 4;
+pub(crate) const CALM_PROMOTIONS: u32 = 4;
+/// Channels, and as many accounts of suspense.
+const CHANNELS: u32 = 4;
 
-/// All accounts of a run: customers, merchants, channels, promotions, in this order.
+/// All accounts of a run: customers, merchants, channels, suspense, the platform's own, promotions, in this order.
 pub(crate) struct Chart {
     accounts: Vec<Account>,
+    run: String,
     users: u32,
     merchants: u32,
 }
 
 impl Chart {
-    /// `users` customers and `merchants` third-party merchants. The promotions are new with each `run`, since a
-    /// budget must start at its size; everything else is kept from run to run.
+    /// `users` customers and `merchants` third-party merchants. The promotions and the guessers' victims are new with
+    /// each `run`, since a budget must start at its size and a lock lasts; everything else is kept from run to run.
     pub(crate) fn new(users: u32, merchants: u32, run: &str) -> Self {
         let mut accounts = Vec::new();
         let mut open = |address: String, normal, role| {
@@ -63,15 +69,19 @@ impl Chart {
         for merchant in 1..=merchants {
             open(format!("merchants:{merchant}"), Normal::Credit, Role::Merchant);
         }
-        for channel in CHANNELS {
-            open(format!("channels:{channel}"), Normal::Debit, Role::Channel);
+        for channel in Channel::ALL {
+            open(format!("channels:{}", channel.name()), Normal::Debit, Role::Channel);
         }
+        for channel in Channel::ALL {
+            open(format!("suspense:{}", channel.name()), Normal::Credit, Role::Suspense);
+        }
+        open("platform:fees".to_owned(), Normal::Credit, Role::Fees);
         open("platform:promotion".to_owned(), Normal::Debit, Role::PromotionSource);
         open(format!("promos:{run}-hot"), Normal::Credit, Role::PromotionBudget);
         for promotion in 1..=CALM_PROMOTIONS {
             open(format!("promos:{run}-{promotion}"), Normal::Credit, Role::PromotionBudget);
         }
-        Self { accounts, users, merchants }
+        Self { accounts, run: run.to_owned(), users, merchants }
     }
 
     /// All accounts with their numbers.
@@ -89,9 +99,25 @@ impl Chart {
         self.accounts.get(account.0 as usize).map_or("", |account| account.address.as_str())
     }
 
+    /// The name of a user, merchant or promotion: the last part of its address.
+    pub(crate) fn name(&self, account: AccountNo) -> &str {
+        let address = self.address(account);
+        address.rsplit_once(':').map_or(address, |(_, name)| name)
+    }
+
+    /// The name of a wallet whose password is guessed at.
+    pub(crate) fn victim(&self, number: u32) -> String {
+        format!("{}-victim-{number}", self.run)
+    }
+
     /// How many customers there are.
     pub(crate) fn users(&self) -> u32 {
         self.users
+    }
+
+    /// How many third-party merchants there are.
+    pub(crate) fn merchants(&self) -> u32 {
+        self.merchants
     }
 
     /// A customer by rank from 0.
@@ -107,24 +133,34 @@ impl Chart {
         })
     }
 
-    /// A channel by any number.
-    pub(crate) fn channel(&self, draw: u32) -> AccountNo {
-        AccountNo(self.users + 1 + self.merchants + draw % 4)
+    /// What a channel owes.
+    pub(crate) fn channel(&self, channel: Channel) -> AccountNo {
+        AccountNo(self.users + 1 + self.merchants + channel.index())
+    }
+
+    /// A channel's money that fits no order.
+    pub(crate) fn suspense(&self, channel: Channel) -> AccountNo {
+        AccountNo(self.users + 1 + self.merchants + CHANNELS + channel.index())
+    }
+
+    /// What the platform keeps of merchants' payments.
+    pub(crate) fn fees(&self) -> AccountNo {
+        AccountNo(self.users + 1 + self.merchants + 2 * CHANNELS)
     }
 
     /// Where promotion budgets come from.
     pub(crate) fn promotion_source(&self) -> AccountNo {
-        AccountNo(self.users + 1 + self.merchants + 4)
+        AccountNo(self.fees().0 + 1)
     }
 
     /// The promotion whose budget is meant to run dry.
     pub(crate) fn hot_promotion(&self) -> AccountNo {
-        AccountNo(self.users + 1 + self.merchants + 5)
+        AccountNo(self.fees().0 + 2)
     }
 
     /// One of the other promotions, by any number.
     pub(crate) fn calm_promotion(&self, draw: u32) -> AccountNo {
-        AccountNo(self.users + 1 + self.merchants + 6 + draw % CALM_PROMOTIONS)
+        AccountNo(self.fees().0 + 3 + draw % CALM_PROMOTIONS)
     }
 }
 
@@ -132,21 +168,23 @@ impl Chart {
 mod tests {
     use super::*;
 
-    fn check(chart: &Chart, account: AccountNo, address: &str) {
-        assert_eq!(chart.address(account), address);
+    fn check(chart: &Chart, account: AccountNo, address: &str, name: &str) {
+        assert_eq!((chart.address(account), chart.name(account)), (address, name));
     }
 
     #[test]
     fn numbers_lead_to_the_right_addresses() {
         let chart = Chart::new(10, 3, "r1");
-        check(&chart, chart.customer(0), "customers:1");
-        check(&chart, chart.customer(9), "customers:10");
-        check(&chart, chart.merchant(Merchant::SelfOperated), "merchants:jd-self");
-        check(&chart, chart.merchant(Merchant::ThirdParty(2)), "merchants:3");
-        check(&chart, chart.channel(5), "channels:alipay");
-        check(&chart, chart.promotion_source(), "platform:promotion");
-        check(&chart, chart.hot_promotion(), "promos:r1-hot");
-        check(&chart, chart.calm_promotion(3), "promos:r1-4");
-        assert_eq!(chart.len(), 10 + 4 + 4 + 1 + 5);
+        check(&chart, chart.customer(0), "customers:1", "1");
+        check(&chart, chart.customer(9), "customers:10", "10");
+        check(&chart, chart.merchant(Merchant::SelfOperated), "merchants:jd-self", "jd-self");
+        check(&chart, chart.merchant(Merchant::ThirdParty(2)), "merchants:3", "3");
+        check(&chart, chart.channel(Channel::Alipay), "channels:alipay", "alipay");
+        check(&chart, chart.suspense(Channel::Ecny), "suspense:ecny", "ecny");
+        check(&chart, chart.fees(), "platform:fees", "fees");
+        check(&chart, chart.promotion_source(), "platform:promotion", "promotion");
+        check(&chart, chart.hot_promotion(), "promos:r1-hot", "r1-hot");
+        check(&chart, chart.calm_promotion(3), "promos:r1-4", "r1-4");
+        assert_eq!(chart.len(), 10 + 4 + 4 + 4 + 2 + 5);
     }
 }

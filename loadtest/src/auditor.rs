@@ -1,12 +1,14 @@
 //! The hard checks: whether the ledger has kept each promise, seen from outside after the load.
 //!
 //! Owns: the settling of unknown outcomes, and the comparison of the harness's own books with what the server says.
-//! Never trusts an answer twice: balances, single transactions and the event stream are three separate accounts of
-//! the same history. It assumes that nobody else writes to the run's accounts.
+//! Never trusts an answer twice: balances, single payments and recharges, and the event stream are three separate
+//! accounts of the same history. It assumes that nobody else writes to the run's accounts.
 
 mod balances;
 mod events;
-mod holds;
+mod orders;
+mod passwords;
+mod promotions;
 mod reread;
 mod settle;
 mod trial;
@@ -35,7 +37,7 @@ pub(crate) struct Audit {
     pub(crate) before: Vec<Balance>,
     /// The ledger's position before the run.
     pub(crate) from_position: u64,
-    /// At most so many acknowledged transactions are read again one by one; the event stream covers all.
+    /// At most so many payments and recharges are read again one by one; balances cover all.
     pub(crate) sample: usize,
     pub(crate) seed: u64,
 }
@@ -43,21 +45,35 @@ pub(crate) struct Audit {
 impl Audit {
     /// All hard checks, in the order of the report. What cannot be looked at has failed.
     pub(crate) fn run(&self, findings: &mut [Findings]) -> Vec<Check> {
-        // 1. Give each transaction an outcome.
+        // 1. Give each operation an outcome.
         let (settled, settling) = settle::unknown_outcomes(self, findings);
         let mut checks = vec![settling];
-        // 2. End the holds that wait, and let the abandoned ones expire.
-        checks.push(or_failed("holds end", "none held past its expiry", holds::check(self, findings)));
+        // 2. Let the channels say what is left to say, and end the payments that nobody pays.
+        checks.push(or_failed("holds end", "none held past its expiry", orders::end(self, findings)));
         // 3. Compare.
         let findings = &*findings;
         checks.push(or_failed("conservation", "debits = credits", trial::check(self)));
         checks.push(or_failed("balances", "each as acknowledged", balances::as_acknowledged(self, findings)));
         checks.push(or_failed(
             "no guard broken",
-            "none below its floor, no reversal above its original",
+            "none below its floor, no refund above what was paid",
             balances::guards(self, findings),
         ));
-        checks.push(or_failed("promotions", "spent ≤ budget", balances::promotions(self, findings)));
+        checks.push(or_failed(
+            "suspense",
+            "what fits no order, to the fen",
+            balances::suspense(self, findings),
+        ));
+        checks.push(or_failed(
+            "promotions",
+            "spent ≤ budget, caps by payer kept",
+            promotions::check(self, findings),
+        ));
+        checks.push(or_failed(
+            "passwords",
+            "locked by the fifth wrong one",
+            passwords::check(self, findings),
+        ));
         checks.push(or_failed(
             "acknowledged writes",
             "each there, with its outcome",

@@ -8,12 +8,15 @@ mod answer;
 mod arrivals;
 mod auditor;
 mod book;
+mod builds;
+mod channel;
 mod closed;
 mod connection;
 mod machine;
 mod mix;
 mod money;
 mod operation;
+mod payers;
 mod phases;
 mod priority;
 mod progress;
@@ -36,6 +39,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::channel::Keys;
+use crate::payers::Mode;
 use crate::retry::Style;
 use crate::scenario::{Length, Name, Rate, Scenario};
 use crate::wire::Endpoint;
@@ -48,7 +53,7 @@ const NOT_RUN: u8 = 3;
 /// The exit code of a wrong command line, as `sysexits.h` has it.
 const USAGE: u8 = 64;
 /// The peak of a quick run without `--peak`: for a demonstration on two cores.
-const QUICK_PEAK: Rate = Rate(5_000.0);
+const QUICK_PEAK: Rate = Rate(2_000.0);
 const SMOKE_RATE: Rate = Rate(200.0);
 
 /// Rehearses a shopping festival's first minute against a Yue server.
@@ -61,7 +66,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Offers the load of a scenario and audits the ledger.
+    /// Offers the load of a scenario to the wallet, and audits what it kept. Needs the server's channel keys in
+    /// YUE_CHANNEL_KEY_WECHAT, _ALIPAY, _ECNY and _BANK_CARD: it plays the channels.
     Run(RunArgs),
     /// Finds out how much the server takes: clients that send as soon as they have their answer.
     Saturate(SaturateArgs),
@@ -107,6 +113,12 @@ struct RunArgs {
     /// Third-party merchants.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     merchants: u32,
+    /// Users who pay: the first ones. Each costs the server two password hashes at the start, 25 ms each.
+    #[arg(long, default_value_t = 128, value_parser = clap::value_parser!(u32).range(4..=1_000_000))]
+    payers: u32,
+    /// What payers show.
+    #[arg(long, value_enum, default_value = "device")]
+    auth: Mode,
     /// The most requests in flight; what arrives beyond is dropped and counted.
     #[arg(long, default_value_t = 1_024, value_parser = parse_count)]
     connections: usize,
@@ -119,7 +131,7 @@ struct RunArgs {
     /// How users come again.
     #[arg(long, value_enum, default_value = "polite")]
     retry: Style,
-    /// How many acknowledged transactions are read again one by one, at most; all are looked for in the event stream.
+    /// How many payments and recharges are read again one by one, at most; balances cover all.
     #[arg(long, default_value_t = 20_000)]
     audit_sample: usize,
     /// The folder for the report: SCENARIO.html and SCENARIO.json.
@@ -145,9 +157,20 @@ impl RunArgs {
     }
 
     fn settings(self) -> Result<run::Settings, String> {
+        let scenario = self.scenario()?;
+        if self.payers > self.users {
+            return Err(format!("{} payers of {} users", self.payers, self.users));
+        }
+        let payers_min = setup::payers_min(self.auth, &scenario);
+        if u64::from(self.payers) < payers_min {
+            return Err(format!("for {} this needs --payers {payers_min}", self.auth.label()));
+        }
         Ok(run::Settings {
             endpoint: self.server.endpoint()?,
-            scenario: self.scenario()?,
+            keys: Keys::from_environment()?,
+            scenario,
+            payers: self.payers,
+            auth: self.auth,
             seed: self.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),
             users: self.users,
             merchants: self.merchants,

@@ -10,111 +10,136 @@ use crate::phases::PhaseName;
 /// What a user means to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Intent {
-    AccountRead,
+    WalletRead,
+    PaymentRead,
     HistoryRead,
-    Payment,
-    PromotionPayment,
-    /// Places a hold, or settles one that was placed before.
-    Combination,
+    Payment {
+        /// More than the balance has, with a channel for the rest.
+        combined: bool,
+        promotion: bool,
+    },
     Recharge,
+    /// Of a payment that is paid, or the cancellation of one that waits.
     Refund,
     Transfer,
-    /// Tries to pay far more than it has.
-    Hostile,
+    /// A password that is not the wallet's.
+    Guess,
 }
 
 impl Intent {
     /// The kind that it most probably becomes; for arrivals that are dropped before there is a request.
     pub(crate) fn kind(self) -> Kind {
         match self {
-            Self::AccountRead => Kind::AccountRead,
+            Self::WalletRead => Kind::WalletRead,
+            Self::PaymentRead => Kind::PaymentRead,
             Self::HistoryRead => Kind::HistoryRead,
-            Self::Payment => Kind::Payment,
-            Self::PromotionPayment => Kind::PromotionPayment,
-            Self::Combination => Kind::Hold,
+            Self::Payment { combined: true, .. } => Kind::Combination,
+            Self::Payment { promotion: true, .. } => Kind::PromotionPayment,
+            Self::Payment { .. } => Kind::Payment,
             Self::Recharge => Kind::Recharge,
             Self::Refund => Kind::Refund,
             Self::Transfer => Kind::Transfer,
-            Self::Hostile => Kind::Hostile,
+            Self::Guess => Kind::Guess,
         }
     }
 }
 
 /// What a request does, as reports name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
     Payment,
     PromotionPayment,
-    Hold,
-    Capture,
-    Release,
+    Combination,
     Refund,
+    Cancel,
     Recharge,
     Transfer,
-    Hostile,
-    AccountRead,
+    Guess,
+    WalletRead,
+    PaymentRead,
     HistoryRead,
+    Notification,
+    Token,
 }
 
 impl Kind {
     /// All kinds, in the order of reports.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::Payment,
         Self::PromotionPayment,
-        Self::Hold,
-        Self::Capture,
-        Self::Release,
+        Self::Combination,
         Self::Refund,
+        Self::Cancel,
         Self::Recharge,
         Self::Transfer,
-        Self::Hostile,
-        Self::AccountRead,
+        Self::Guess,
+        Self::WalletRead,
+        Self::PaymentRead,
         Self::HistoryRead,
+        Self::Notification,
+        Self::Token,
     ];
 
     /// The name as people read it.
     pub(crate) fn label(self) -> &'static str {
         match self {
-            Self::Payment => "payment",
-            Self::PromotionPayment => "payment with promotion",
-            Self::Hold => "combination: hold",
-            Self::Capture => "combination: capture",
-            Self::Release => "combination: release",
+            Self::Payment => "pay",
+            Self::PromotionPayment => "pay with promotion",
+            Self::Combination => "pay with channel",
             Self::Refund => "refund",
+            Self::Cancel => "cancel",
             Self::Recharge => "recharge",
             Self::Transfer => "transfer",
-            Self::Hostile => "hostile payment",
-            Self::AccountRead => "query: account",
+            Self::Guess => "wrong password",
+            Self::WalletRead => "query: wallet",
+            Self::PaymentRead => "query: payment",
             Self::HistoryRead => "query: history",
+            Self::Notification => "channel's notification",
+            Self::Token => "payment token",
         }
     }
 
     /// Whether its latency enters the service level of payments.
     pub(crate) fn pays(self) -> bool {
         match self {
-            Self::Payment | Self::PromotionPayment | Self::Hold | Self::Capture => true,
-            Self::Release
-            | Self::Refund
+            Self::Payment | Self::PromotionPayment | Self::Combination => true,
+            Self::Refund
+            | Self::Cancel
             | Self::Recharge
             | Self::Transfer
-            | Self::Hostile
-            | Self::AccountRead
-            | Self::HistoryRead => false,
+            | Self::Guess
+            | Self::WalletRead
+            | Self::PaymentRead
+            | Self::HistoryRead
+            | Self::Notification
+            | Self::Token => false,
         }
     }
 
-    /// Whether it changes balances.
+    /// Whether it has an id, so that it can be sent twice.
     pub(crate) fn writes(self) -> bool {
-        !matches!(self, Self::AccountRead | Self::HistoryRead)
+        match self {
+            Self::Payment
+            | Self::PromotionPayment
+            | Self::Combination
+            | Self::Refund
+            | Self::Cancel
+            | Self::Recharge
+            | Self::Transfer
+            | Self::Notification => true,
+            Self::Guess | Self::WalletRead | Self::PaymentRead | Self::HistoryRead | Self::Token => false,
+        }
     }
 }
 
-/// Of queries, the part that lists history instead of reading the balance.
+/// Of queries, the part that lists history.
 const HISTORY_SHARE: f64 = 0.3;
-/// Of payments, the part that combines the balance with an external channel.
+/// Of queries, the part that looks at a payment; the rest looks at the wallet.
+const PAYMENT_SHARE: f64 = 0.3;
+/// Of payments, the part that combines the balance with a channel.
 const COMBINATION_SHARE: f64 = 0.20;
-/// Of payments, the part that comes with a promotion.
+/// Of payments, combined or not, the part that comes with a promotion.
 const PROMOTION_SHARE: f64 = 0.30;
 
 /// Weights in percent; they sum to 100.
@@ -125,17 +150,17 @@ struct Weights {
     recharge: f64,
     refund: f64,
     transfer: f64,
-    hostile: f64,
+    guess: f64,
 }
 
 const FESTIVAL: Weights =
-    Weights { query: 55.0, pay: 35.0, recharge: 3.0, refund: 3.0, transfer: 3.0, hostile: 1.0 };
+    Weights { query: 55.0, pay: 35.0, recharge: 3.0, refund: 3.0, transfer: 3.0, guess: 1.0 };
 
 const PREHEAT: Weights =
-    Weights { query: 80.0, pay: 4.0, recharge: 15.0, refund: 0.0, transfer: 1.0, hostile: 0.0 };
+    Weights { query: 80.0, pay: 4.0, recharge: 15.0, refund: 0.0, transfer: 1.0, guess: 0.0 };
 
 const REFUND_WAVE: Weights =
-    Weights { query: 48.0, pay: 31.0, recharge: 2.5, refund: 15.0, transfer: 2.5, hostile: 1.0 };
+    Weights { query: 48.0, pay: 31.0, recharge: 2.5, refund: 15.0, transfer: 2.5, guess: 1.0 };
 
 fn weights(phase: PhaseName) -> &'static Weights {
     match phase {
@@ -161,13 +186,12 @@ pub(crate) fn intent(phase: PhaseName, rng: &mut impl Rng) -> Intent {
         draw < 0.0
     };
     if falls_in(weights.query) {
-        if rng.random_bool(HISTORY_SHARE) { Intent::HistoryRead } else { Intent::AccountRead }
-    } else if falls_in(weights.pay * COMBINATION_SHARE) {
-        Intent::Combination
-    } else if falls_in(weights.pay * PROMOTION_SHARE) {
-        Intent::PromotionPayment
-    } else if falls_in(weights.pay * (1.0 - COMBINATION_SHARE - PROMOTION_SHARE)) {
-        Intent::Payment
+        query(rng)
+    } else if falls_in(weights.pay) {
+        Intent::Payment {
+            combined: rng.random_bool(COMBINATION_SHARE),
+            promotion: rng.random_bool(PROMOTION_SHARE),
+        }
     } else if falls_in(weights.recharge) {
         Intent::Recharge
     } else if falls_in(weights.refund) {
@@ -175,24 +199,30 @@ pub(crate) fn intent(phase: PhaseName, rng: &mut impl Rng) -> Intent {
     } else if falls_in(weights.transfer) {
         Intent::Transfer
     } else {
-        // The last one takes the rounding of the sum, and in a phase without hostile users that is a transfer.
-        if weights.hostile > 0.0 { Intent::Hostile } else { Intent::Transfer }
+        // The last one takes the rounding of the sum, and in a phase without guessers that is a transfer.
+        if weights.guess > 0.0 { Intent::Guess } else { Intent::Transfer }
     }
 }
 
-/// The part (0 to 1) of a phase's arrivals that pay, with any kind of payment.
-pub(crate) fn pay_share(phase: PhaseName) -> f64 {
-    weights(phase).pay / 100.0
+fn query(rng: &mut impl Rng) -> Intent {
+    let draw: f64 = rng.random();
+    if draw < HISTORY_SHARE {
+        Intent::HistoryRead
+    } else if draw < HISTORY_SHARE + PAYMENT_SHARE {
+        Intent::PaymentRead
+    } else {
+        Intent::WalletRead
+    }
+}
+
+/// The part (0 to 1) of a phase's arrivals that need an authorisation: payments and transfers.
+pub(crate) fn spend_share(phase: PhaseName) -> f64 {
+    (weights(phase).pay + weights(phase).transfer) / 100.0
 }
 
 /// The part (0 to 1) of a phase's arrivals that pay with a promotion.
 pub(crate) fn promotion_share(phase: PhaseName) -> f64 {
-    pay_share(phase) * PROMOTION_SHARE
-}
-
-/// The part (0 to 1) of a phase's arrivals that send money to another user.
-pub(crate) fn transfer_share(phase: PhaseName) -> f64 {
-    weights(phase).transfer / 100.0
+    weights(phase).pay / 100.0 * PROMOTION_SHARE
 }
 
 #[cfg(test)]
@@ -203,32 +233,32 @@ mod tests {
 
     const DRAWS: u32 = 200_000;
 
-    fn check(phase: PhaseName, wanted: &[Intent], expected: f64) {
+    fn check(phase: PhaseName, wanted: fn(&Intent) -> bool, expected: f64) {
         let mut rng = SmallRng::seed_from_u64(618);
-        let count = (0..DRAWS).filter(|_| wanted.contains(&intent(phase, &mut rng))).count();
+        let count = (0..DRAWS).map(|_| intent(phase, &mut rng)).filter(wanted).count();
         let share = count as f64 / f64::from(DRAWS);
-        assert!((share - expected).abs() < 0.005, "{phase:?} {wanted:?}: {share}, expected {expected}");
+        assert!((share - expected).abs() < 0.005, "{phase:?}: {share}, expected {expected}");
     }
 
     #[test]
     fn the_mix_is_that_of_the_phase() {
-        let query = [Intent::AccountRead, Intent::HistoryRead];
-        check(PhaseName::Shelf, &query, 0.55);
-        check(PhaseName::Shelf, &[Intent::Combination], 0.07);
-        check(PhaseName::Shelf, &[Intent::PromotionPayment], 0.105);
-        check(PhaseName::Shelf, &[Intent::Payment], 0.175);
-        check(PhaseName::Shelf, &[Intent::Hostile], 0.01);
-        check(PhaseName::Preheat, &query, 0.80);
-        check(PhaseName::Preheat, &[Intent::Recharge], 0.15);
-        check(PhaseName::Preheat, &[Intent::Hostile], 0.0);
-        check(PhaseName::RefundWave, &[Intent::Refund], 0.15);
+        let query: fn(&Intent) -> bool =
+            |intent| matches!(intent, Intent::WalletRead | Intent::PaymentRead | Intent::HistoryRead);
+        check(PhaseName::Shelf, query, 0.55);
+        check(PhaseName::Shelf, |intent| matches!(intent, Intent::Payment { .. }), 0.35);
+        check(PhaseName::Shelf, |intent| matches!(intent, Intent::Payment { combined: true, .. }), 0.07);
+        check(PhaseName::Shelf, |intent| matches!(intent, Intent::Payment { promotion: true, .. }), 0.105);
+        check(PhaseName::Shelf, |intent| *intent == Intent::Guess, 0.01);
+        check(PhaseName::Preheat, query, 0.80);
+        check(PhaseName::Preheat, |intent| *intent == Intent::Recharge, 0.15);
+        check(PhaseName::Preheat, |intent| *intent == Intent::Guess, 0.0);
+        check(PhaseName::RefundWave, |intent| *intent == Intent::Refund, 0.15);
     }
 
     #[test]
     fn weights_sum_to_a_hundred() {
         for table in [FESTIVAL, PREHEAT, REFUND_WAVE] {
-            let sum =
-                table.query + table.pay + table.recharge + table.refund + table.transfer + table.hostile;
+            let sum = table.query + table.pay + table.recharge + table.refund + table.transfer + table.guess;
             assert!((sum - 100.0).abs() < 1e-9, "{sum}");
         }
     }

@@ -5,7 +5,7 @@
 use std::fmt::{self, Display, Formatter};
 
 /// An amount of money in fen; never negative.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Fen(pub(crate) u64);
 
 impl Fen {
@@ -30,6 +30,11 @@ impl Display for Signed {
         let size = self.0.unsigned_abs();
         write!(formatter, "{sign}{}.{:02}", size / 100, size % 100)
     }
+}
+
+/// Reads an amount that is not negative; see `parse_signed`.
+pub(crate) fn parse(text: &str) -> Option<Fen> {
+    parse_signed(text).and_then(|fen| u64::try_from(fen).ok()).map(Fen)
 }
 
 /// Reads a balance such as `"-12.34"`; two decimals, as answers carry them. `None` if it is anything else.

@@ -1,288 +1,161 @@
-//! Turns what a user means to do into a request and its expected effect.
+//! A request with all that is needed to judge its answer, and the JSON that requests are made of.
 //!
-//! Owns: the JSON of the ledger calls that stand for the wallet's verbs, the amounts, and the ids. Never sends.
-//! Shipping is an operation of its own, so that it could be refunded alone.
+//! Owns: the bodies of the wallet's verbs. Never draws and never sends. Shipping is an item of its own, so that it can be
+//! refunded alone.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use rand::RngExt;
 use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
 use uuid::{Builder, Uuid};
 
-use crate::accounts::{AccountNo, Chart};
-use crate::book::{Book, Effect, Hold, HoldNo, HoldState, Leg};
-use crate::mix::{Intent, Kind};
+use crate::accounts::Chart;
+use crate::book::{Effect, Leg, Notice, Payment, PaymentNo, Recharge};
+use crate::channel::{Keys, SIGNATURE_HEADER};
+use crate::mix::Kind;
 use crate::money::Fen;
-use crate::skew::Skew;
+use crate::payers::Payer;
 use crate::wire::Endpoint;
 
-/// Prices of goods, in fen.
-const PRICE_MIN: u64 = 100;
-const PRICE_MAX: u64 = 20_000;
-/// The mean of a payment with its shipping, in fen.
-pub(crate) const PAYMENT_MEAN: f64 = ((PRICE_MIN + PRICE_MAX) / 2 + SHIPPING.0) as f64;
-const SHIPPING: Fen = Fen(600);
-/// What the hot promotion gives to each payment.
-pub(crate) const PROMOTION: Fen = Fen(500);
-/// The part of payments with a promotion that use the hot one.
-pub(crate) const HOT_PROMOTION_SHARE: f64 = 0.5;
-const RECHARGE_MAX: u64 = 50_000;
-/// The most of a transfer between users, in fen.
-pub(crate) const TRANSFER_MAX: u64 = 5_000;
-/// More than anybody has: 90 billion yuan.
-const UNAFFORDABLE: Fen = Fen(9_000_000_000_000);
-
-/// Holds that nobody settles; they must expire by themselves.
-const ABANDONED_SHARE: f64 = 0.05;
-pub(crate) const ABANDONED_EXPIRES_S: u64 = 3;
-const HOLD_EXPIRES_S: u64 = 900;
-/// Of settled holds, those that are released since the external channel failed.
-const RELEASED_SHARE: f64 = 0.15;
-/// Of captures, those that take the whole hold.
-const WHOLE_CAPTURE_SHARE: f64 = 0.8;
-/// Of refunds, those that ask for more than was paid.
-const EXCESSIVE_REFUND_SHARE: f64 = 0.05;
+/// The price of a payment's shipping.
+pub(crate) const SHIPPING: Fen = Fen(600);
 
 /// A request with all that is needed to judge its answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Operation {
     pub(crate) kind: Kind,
-    /// Of the transaction; reads have none.
+    /// The verb's; reads and passwords have none.
     pub(crate) id: Option<Uuid>,
     /// The request's bytes; retries and copies send the same.
     pub(crate) request: Vec<u8>,
     pub(crate) effect: Effect,
-    /// The operation that a spent promotion refuses.
-    pub(crate) promotion_operation: Option<u64>,
+    /// Whose turn it is until it has ended.
+    pub(crate) payer: Option<Payer>,
 }
 
-/// Builds operations; one a worker.
-pub(crate) struct Builds {
-    endpoint: Endpoint,
-    chart: Arc<Chart>,
-    skew: Skew,
-    rng: SmallRng,
-    ids: Ids,
-    body: String,
+/// Something that needs an authorisation.
+#[derive(Clone, Debug)]
+pub(crate) struct Spend {
+    pub(crate) kind: Kind,
+    pub(crate) id: Uuid,
+    pub(crate) payer: Payer,
+    pub(crate) effect: Effect,
+    /// `payment` or `transfer`.
+    pub(crate) verb: &'static str,
+    /// The merchant or the receiver.
+    pub(crate) counterparty: String,
+    pub(crate) amount: Fen,
+    /// The request's path, and its body without `auth` and the last brace.
+    pub(crate) path: String,
+    pub(crate) body: String,
 }
 
-impl Builds {
-    /// The same seed gives the same users, amounts and kinds; ids are always new.
-    pub(crate) fn new(endpoint: Endpoint, chart: Arc<Chart>, skew: Skew, seed: u64) -> Self {
-        Self {
-            endpoint,
-            chart,
-            skew,
-            rng: SmallRng::seed_from_u64(seed),
-            ids: Ids::new(),
-            body: String::new(),
-        }
+impl Spend {
+    /// What a device signs, but for its counter.
+    pub(crate) fn details(&self, user: &str) -> String {
+        let Self { verb, id, counterparty, amount, .. } = self;
+        format!("{verb}\n{id}\n{user}\n{counterparty}\n{amount}\n")
     }
 
-    /// The operation for what a user means to do. Where the book has nothing to settle or to refund yet, a combination
-    /// starts with its hold, and a refund becomes a recharge.
-    pub(crate) fn build(&mut self, intent: Intent, book: &mut Book) -> Operation {
-        match intent {
-            Intent::AccountRead => self.read(Kind::AccountRead, ""),
-            Intent::HistoryRead => self.read(Kind::HistoryRead, "/history?limit=20"),
-            Intent::Payment => self.payment(None),
-            Intent::PromotionPayment => {
-                let promotion = if self.rng.random_bool(HOT_PROMOTION_SHARE) {
-                    self.chart.hot_promotion()
-                } else {
-                    self.chart.calm_promotion(self.rng.random_range(0..u32::MAX))
-                };
-                self.payment(Some(promotion))
-            }
-            Intent::Combination => match book.take_ready(Instant::now()) {
-                Some((number, hold)) if self.rng.random_bool(RELEASED_SHARE) => self.release(number, &hold),
-                Some((number, hold)) => self.capture(number, &hold),
-                None => self.hold(book),
-            },
-            Intent::Recharge => self.recharge(),
-            Intent::Refund => self.refund(book),
-            Intent::Transfer => self.transfer(),
-            Intent::Hostile => self.hostile(),
-        }
-    }
-
-    fn read(&mut self, kind: Kind, suffix: &str) -> Operation {
-        let user = self.chart.customer(self.skew.user(&mut self.rng));
-        let path = format!("/v1/accounts/{}{suffix}", self.chart.address(user));
-        let mut request = Vec::with_capacity(256);
-        self.endpoint.get(&mut request, &path);
-        Operation { kind, id: None, request, effect: Effect::Nothing, promotion_operation: None }
-    }
-
-    fn payment(&mut self, promotion: Option<AccountNo>) -> Operation {
-        let payer = self.user();
-        let merchant = self.merchant();
-        let price = Fen(self.rng.random_range(PRICE_MIN..=PRICE_MAX));
-        let mut legs = vec![leg(payer, merchant, price), leg(payer, merchant, SHIPPING)];
-        legs.extend(promotion.map(|budget| leg(budget, merchant, PROMOTION)));
-        let kind = if promotion.is_some() { Kind::PromotionPayment } else { Kind::Payment };
-        let mut operation = self.transfers(kind, legs, true);
-        operation.promotion_operation = promotion.map(|_| 2);
-        operation
-    }
-
-    fn recharge(&mut self) -> Operation {
-        let channel = self.chart.channel(self.rng.random_range(0..u32::MAX));
-        let legs = vec![leg(channel, self.user(), Fen(self.rng.random_range(PRICE_MIN..=RECHARGE_MAX)))];
-        self.transfers(Kind::Recharge, legs, false)
-    }
-
-    fn transfer(&mut self) -> Operation {
-        let from = self.user();
-        let mut to = self.user();
-        if from == to {
-            to = self.chart.customer((from.0 + 1) % self.chart.users());
-        }
-        let legs = vec![leg(from, to, Fen(self.rng.random_range(1..=TRANSFER_MAX)))];
-        self.transfers(Kind::Transfer, legs, false)
-    }
-
-    fn hostile(&mut self) -> Operation {
-        let payment = leg(self.user(), self.merchant(), UNAFFORDABLE);
-        self.open_body();
-        self.push_transfer(&payment);
-        self.finish(Kind::Hostile, Effect::MustNotPost(payment))
-    }
-
-    fn transfers(&mut self, kind: Kind, legs: Vec<Leg>, refundable: bool) -> Operation {
-        self.open_body();
-        for leg in &legs {
-            self.push_transfer(leg);
-        }
-        self.finish(kind, Effect::Transfers { legs, refundable })
-    }
-
-    fn hold(&mut self, book: &mut Book) -> Operation {
-        let abandoned = self.rng.random_bool(ABANDONED_SHARE);
-        let expires_s = if abandoned { ABANDONED_EXPIRES_S } else { HOLD_EXPIRES_S };
-        let hold = Hold {
-            id: self.ids.next(),
-            leg: leg(self.user(), self.merchant(), Fen(self.rng.random_range(PRICE_MIN..=PRICE_MAX))),
-            state: HoldState::Placing,
-            abandoned,
-        };
-        self.open_body();
-        let (debit, credit) = (self.chart.address(hold.leg.debit), self.chart.address(hold.leg.credit));
-        push(
-            &mut self.body,
-            format_args!(
-                r#"{{"type":"hold","id":"{}","debit":"{debit}","credit":"{credit}","amount":"{}","expires_in":{expires_s}}},"#,
-                hold.id, hold.leg.amount
-            ),
-        );
-        let effect = Effect::Place(book.plan_hold(hold));
-        self.finish(Kind::Hold, effect)
-    }
-
-    fn capture(&mut self, number: HoldNo, hold: &Hold) -> Operation {
-        let amount = if self.rng.random_bool(WHOLE_CAPTURE_SHARE) {
-            hold.leg.amount
-        } else {
-            Fen(hold.leg.amount.0.div_ceil(2))
-        };
-        let channel = self.chart.channel(self.rng.random_range(0..u32::MAX));
-        let external = leg(channel, hold.leg.credit, Fen(self.rng.random_range(PRICE_MIN..=PRICE_MAX)));
-        self.open_body();
-        push(
-            &mut self.body,
-            format_args!(r#"{{"type":"capture","hold":"{}","amount":"{amount}"}},"#, hold.id),
-        );
-        self.push_transfer(&external);
-        let captured = Leg { amount, ..hold.leg };
-        self.finish(Kind::Capture, Effect::Capture { hold: number, captured, external })
-    }
-
-    /// The release of a hold.
-    pub(crate) fn release(&mut self, number: HoldNo, hold: &Hold) -> Operation {
-        self.open_body();
-        push(&mut self.body, format_args!(r#"{{"type":"release","hold":"{}"}},"#, hold.id));
-        self.finish(Kind::Release, Effect::Release(number))
-    }
-
-    fn refund(&mut self, book: &mut Book) -> Operation {
-        let known = book.payments_len();
-        if known == 0 {
-            return self.recharge();
-        }
-        let Some((number, payment)) = book.payment(self.rng.random_range(0..known)) else {
-            return self.recharge();
-        };
-        let left = payment.leg.amount.0.saturating_sub(payment.asked.0);
-        let amount = if left == 0 || self.rng.random_bool(EXCESSIVE_REFUND_SHARE) {
-            Fen(payment.leg.amount.0 + 1)
-        } else if self.rng.random_bool(0.5) {
-            Fen(left)
-        } else {
-            Fen(self.rng.random_range(1..=left))
-        };
-        book.ask_reversal(number, amount);
-        self.open_body();
-        push(
-            &mut self.body,
-            format_args!(
-                r#"{{"type":"reverse","transaction":"{}","operation":0,"amount":"{amount}"}},"#,
-                payment.transaction
-            ),
-        );
-        self.finish(Kind::Refund, Effect::Reverse { payment: number, amount })
-    }
-
-    fn user(&mut self) -> AccountNo {
-        self.chart.customer(self.skew.user(&mut self.rng))
-    }
-
-    fn merchant(&mut self) -> AccountNo {
-        self.chart.merchant(self.skew.merchant(&mut self.rng))
-    }
-
-    fn open_body(&mut self) {
-        self.body.clear();
-        self.body.push_str(r#"{"operations":["#);
-    }
-
-    fn push_transfer(&mut self, leg: &Leg) {
-        push_transfer(&mut self.body, &self.chart, leg);
-    }
-
-    fn finish(&mut self, kind: Kind, effect: Effect) -> Operation {
-        let id = self.ids.next();
-        self.body.pop();
-        push(&mut self.body, format_args!(r#"],"id":"{id}"}}"#));
-        let mut request = Vec::with_capacity(self.body.len() + 192);
-        self.endpoint.post(&mut request, "/v1/transactions", self.body.as_bytes());
-        Operation { kind, id: Some(id), request, effect, promotion_operation: None }
+    /// The request, with what the payer shows as JSON.
+    pub(crate) fn operation(self, endpoint: &Endpoint, auth: &str) -> Operation {
+        let body = format!(r#"{},"auth":{auth}}}"#, self.body);
+        let mut request = Vec::with_capacity(body.len() + 192);
+        endpoint.post(&mut request, &self.path, body.as_bytes());
+        let Self { kind, id, effect, payer, .. } = self;
+        Operation { kind, id: Some(id), request, effect, payer: Some(payer) }
     }
 }
 
-/// Appends a transfer as JSON, followed by a comma.
-pub(crate) fn push_transfer(body: &mut String, chart: &Chart, leg: &Leg) {
-    let (debit, credit) = (chart.address(leg.debit), chart.address(leg.credit));
-    push(
-        body,
-        format_args!(
-            r#"{{"type":"transfer","debit":"{debit}","credit":"{credit}","amount":"{}"}},"#,
-            leg.amount
-        ),
+/// A payment that is in the book, to be authorised.
+pub(crate) fn pay(chart: &Chart, payment: &Payment, number: PaymentNo, payer: Payer, kind: Kind) -> Spend {
+    let (user, merchant) = (chart.name(payment.user), chart.name(payment.merchant));
+    let price = Fen(payment.total.0 - SHIPPING.0);
+    let mut body = format!(
+        r#"{{"id":"{}","user":"{user}","merchant":"{merchant}","items":[{{"name":"Kettle","kind":"goods","category":"home","amount":"{price}"}},{{"name":"Express","kind":"shipping","category":"shipping","amount":"{SHIPPING}"}}]"#,
+        payment.id
     );
+    if let Some(promotion) = payment.promotion {
+        let then = if payment.full_price { "full_price" } else { "refuse" };
+        let promotion = chart.name(promotion);
+        push(&mut body, format_args!(r#","promotion":"{promotion}","on_promotion_exhausted":"{then}""#));
+    }
+    if let Some((channel, _, _)) = payment.channel {
+        push(&mut body, format_args!(r#","combine_with":"{}""#, channel.name()));
+    }
+    Spend {
+        kind,
+        id: payment.id,
+        payer,
+        effect: Effect::Pay(number),
+        verb: "payment",
+        counterparty: merchant.to_owned(),
+        amount: payment.total,
+        path: "/v1/payments".to_owned(),
+        body,
+    }
 }
+
+/// A transfer between users, to be authorised.
+pub(crate) fn transfer(chart: &Chart, id: Uuid, leg: Leg, payer: Payer, effect: Effect) -> Spend {
+    let (from, to) = (chart.name(leg.debit), chart.name(leg.credit));
+    Spend {
+        kind: Kind::Transfer,
+        id,
+        payer,
+        effect,
+        verb: "transfer",
+        counterparty: to.to_owned(),
+        amount: leg.amount,
+        path: format!("/v1/wallets/{from}/transfers"),
+        body: format!(r#"{{"id":"{id}","to":"{to}","amount":"{}""#, leg.amount),
+    }
+}
+
+/// The body of an order of a recharge.
+pub(crate) fn recharge(chart: &Chart, recharge: &Recharge) -> String {
+    let Recharge { id, user, amount, channel, .. } = recharge;
+    let (user, channel) = (chart.name(*user), channel.name());
+    format!(r#"{{"id":"{id}","user":"{user}","channel":"{channel}","amount":"{amount}"}}"#)
+}
+
+/// A channel's word, signed as of now.
+pub(crate) fn notify(endpoint: &Endpoint, keys: &Keys, notice: &Notice) -> Operation {
+    let Notice { id, channel, paid, amount, .. } = *notice;
+    let result = if paid { "paid" } else { "failed" };
+    let body = format!(
+        r#"{{"notification":"{id}-{result}","order":"{id}","result":"{result}","amount":"{amount}","reference":"{id}","paid_at":"{}"}}"#,
+        jiff::Timestamp::now()
+    );
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let signature = keys.sign(channel, seconds, body.as_bytes());
+    let path = format!("/v1/channels/{}/notifications", channel.name());
+    let mut request = Vec::with_capacity(body.len() + 320);
+    endpoint.post_with(&mut request, &path, (SIGNATURE_HEADER, &signature), body.as_bytes());
+    Operation {
+        kind: Kind::Notification,
+        id: Some(id),
+        request,
+        effect: Effect::Notify(*notice),
+        payer: None,
+    }
+}
+
+/// The body that asks for a payment token.
+pub(crate) fn token(password: &str, seconds: u64) -> String {
+    format!(r#"{{"password":"{password}","max_amount":"{TOKEN_MAX}","expires_in":{seconds}}}"#)
+}
+
+/// Most that a token pays: above each price.
+const TOKEN_MAX: Fen = Fen(100_000);
 
 /// Appends text; writing to a `String` does not fail.
 pub(crate) fn push(body: &mut String, text: std::fmt::Arguments<'_>) {
     let _infallible = body.write_fmt(text);
 }
 
-fn leg(debit: AccountNo, credit: AccountNo, amount: Fen) -> Leg {
-    Leg { debit, credit, amount }
-}
-
-/// Time-ordered transaction ids (UUID version 7).
+/// Time-ordered ids (UUID version 7).
 pub(crate) struct Ids {
     rng: SmallRng,
 }
@@ -302,63 +175,52 @@ impl Ids {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::book::Outcome;
+    use crate::accounts::AccountNo;
+    use crate::book::{Fate, Legs, State};
+    use crate::channel::Channel;
 
-    fn builds() -> Builds {
-        let endpoint = Endpoint::parse("http://127.0.0.1:1", None).unwrap();
-        let chart = Arc::new(Chart::new(100, 10, "r1"));
-        Builds::new(endpoint, chart, Skew::new(100, 10).unwrap(), 618)
-    }
-
-    fn body(operation: &Operation) -> serde_json::Value {
-        let text = std::str::from_utf8(&operation.request).unwrap();
-        serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap()
-    }
-
-    /// The types of a transaction's operations.
-    fn check(operation: &Operation, kind: Kind, types: &[&str]) {
-        let body = body(operation);
-        let found: Vec<&str> = body["operations"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|operation| operation["type"].as_str().unwrap())
-            .collect();
-        assert_eq!((operation.kind, found.as_slice()), (kind, types));
-        assert_eq!(body["id"].as_str().unwrap(), operation.id.unwrap().to_string());
-    }
-
-    #[test]
-    fn verbs_become_ledger_calls() {
-        let (mut builds, mut book) = (builds(), Book::new(200));
-        check(&builds.build(Intent::Payment, &mut book), Kind::Payment, &["transfer", "transfer"]);
-        let promotion = builds.build(Intent::PromotionPayment, &mut book);
-        check(&promotion, Kind::PromotionPayment, &["transfer", "transfer", "transfer"]);
-        check(&builds.build(Intent::Transfer, &mut book), Kind::Transfer, &["transfer"]);
-        check(&builds.build(Intent::Hostile, &mut book), Kind::Hostile, &["transfer"]);
-        check(&builds.build(Intent::Refund, &mut book), Kind::Recharge, &["transfer"]);
-    }
-
-    #[test]
-    fn a_combination_is_settled_by_a_later_one() {
-        let (mut builds, mut book) = (builds(), Book::new(200));
-        let mut kinds = Vec::new();
-        for _ in 0..200 {
-            let operation = builds.build(Intent::Combination, &mut book);
-            let posted = Outcome::Posted { position: 1 };
-            book.enter(operation.id.unwrap(), &operation.effect, posted, Instant::now());
-            if operation.kind == Kind::Hold {
-                check(&operation, Kind::Hold, &["hold"]);
-            } else if operation.kind == Kind::Capture {
-                check(&operation, Kind::Capture, &["capture", "transfer"]);
-            } else {
-                check(&operation, Kind::Release, &["release"]);
-            }
-            kinds.push(operation.kind);
+    /// A payment of 12.05 by the first user.
+    pub(crate) fn payment() -> Payment {
+        Payment {
+            id: Uuid::from_u128(0x0197_A0B0_0000_7000_8000_0000_0000_00AB),
+            user: AccountNo(0),
+            merchant: AccountNo(2),
+            fees: AccountNo(13),
+            promotion: Some(AccountNo(15)),
+            discount: Fen(500),
+            full_price: true,
+            channel: Some((Channel::Alipay, AccountNo(5), AccountNo(9))),
+            fate: Fate::Paid,
+            total: Fen(1_205),
+            fee: Fen(0),
+            state: State::Asked,
+            legs: Legs::default(),
+            refunded: Legs::default(),
+            asked: Fen(0),
         }
-        assert!(kinds.contains(&Kind::Capture) && kinds.contains(&Kind::Release));
-        check(&builds.build(Intent::Refund, &mut book), Kind::Refund, &["reverse"]);
+    }
+
+    #[test]
+    fn a_payment_is_what_the_contract_says() {
+        let (chart, endpoint) = (Chart::new(2, 2, "r"), Endpoint::parse("http://127.0.0.1:1", None).unwrap());
+        let number = crate::book::Book::new(0).plan_payment(payment());
+        let spend = pay(&chart, &payment(), number, Payer(0), Kind::Combination);
+        let details = "payment\n0197a0b0-0000-7000-8000-0000000000ab\n1\njd-self\n12.05\n";
+        assert_eq!(spend.details("1"), details);
+        let operation = spend.operation(&endpoint, r#"{"type":"small"}"#);
+        let text = String::from_utf8(operation.request).unwrap();
+        let body: serde_json::Value = serde_json::from_str(text.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let expected = serde_json::json!({
+            "id": "0197a0b0-0000-7000-8000-0000000000ab", "user": "1", "merchant": "jd-self",
+            "items": [
+                {"name": "Kettle", "kind": "goods", "category": "home", "amount": "6.05"},
+                {"name": "Express", "kind": "shipping", "category": "shipping", "amount": "6.00"},
+            ],
+            "promotion": "r-hot", "on_promotion_exhausted": "full_price", "combine_with": "alipay",
+            "auth": {"type": "small"},
+        });
+        assert_eq!(body, expected);
     }
 }

@@ -243,7 +243,15 @@ impl Recorder {
         }
     }
 
-    /// An operation that was offered could not be sent: every connection is busy.
+    /// An operation is sent that no user's moment asks for: a channel's notification, a payment token.
+    pub(crate) fn added(&mut self, kind: Kind, phase: PhaseName) {
+        self.second.offered += 1;
+        if let Some(totals) = self.totals.kinds.get_mut(&kind).filter(|_| phase.counted()) {
+            totals.offered += 1;
+        }
+    }
+
+    /// An operation that was offered could not be sent: every connection is busy, or everybody who can pay is.
     pub(crate) fn dropped(&mut self, kind: Kind, phase: PhaseName) {
         *self.second.refusals.entry(DROPPED).or_default() += 1;
         if let Some(totals) = self.totals.kinds.get_mut(&kind).filter(|_| phase.counted()) {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::machine::{self, Machine};
+use crate::payers::Mode;
 use crate::phases::{PhaseName, Plan};
 use crate::recorder::{KindTotals, Latency, Second, Totals};
 use crate::retry::Style;
@@ -23,8 +24,8 @@ const DURABILITY: &str = "synced before the answer (journal + witness)";
 /// What a reader must know to read the figures right.
 const NOTES: [&str; 4] = [
     "Open model: Poisson arrivals, sent when users act and not when the server is ready. Latency counts from the moment at which a user meant to act. The warm-up is not counted.",
-    "Verbs are ledger calls: a payment is a transfer and its shipping fee in one transaction, a combination payment a hold and later its capture with the channel's part, a refund a reversal.",
-    "Wrong passwords are stood in for by hostile payments, of more than anybody has, which must be refused.",
+    "What users do makes the rate; the channels' notifications, 500 ms after their orders, and payment tokens come on top of it. The harness plays the channels, and signs for them.",
+    "A payment has two items, the goods and their shipping. A payer has one payment or transfer in flight at a time. Refunds, in parts too, include cancellations; some of each verb ask for what must be refused.",
     "The page and the figures are of one machine that runs both the server and the load.",
 ];
 
@@ -34,6 +35,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) seed: u64,
     pub(crate) users: u32,
     pub(crate) merchants: u32,
+    pub(crate) payers: u32,
+    pub(crate) auth: Mode,
     pub(crate) connections: usize,
     pub(crate) threads: usize,
     pub(crate) scheduling: &'static str,
@@ -120,6 +123,8 @@ pub(crate) struct Report {
     pub(crate) retry: &'static str,
     pub(crate) users: u32,
     pub(crate) merchants: u32,
+    pub(crate) payers: u32,
+    pub(crate) auth: &'static str,
     pub(crate) connections: usize,
     pub(crate) threads: usize,
     /// Which place the kernel gave to the generator's threads.
@@ -160,6 +165,8 @@ impl Report {
             retry: setting.retry.label(),
             users: setting.users,
             merchants: setting.merchants,
+            payers: setting.payers,
+            auth: setting.auth.label(),
             connections: setting.connections,
             threads: setting.threads,
             scheduling: setting.scheduling,
@@ -292,7 +299,7 @@ pub(crate) mod tests {
         let mut seconds = Vec::new();
         for second in 0..3_u64 {
             for number in 0..10_u64 {
-                let kind = if number < 5 { Kind::Payment } else { Kind::AccountRead };
+                let kind = if number < 5 { Kind::Payment } else { Kind::WalletRead };
                 let end = if number == 4 { End::Refused("insufficient_funds") } else { End::Done };
                 recorder.offered(kind, PhaseName::Steady, Duration::from_micros(80));
                 recorder.ended(kind, PhaseName::Steady, end, Duration::from_millis(1 + number + second));
@@ -304,6 +311,8 @@ pub(crate) mod tests {
             seed: 618,
             users: 100,
             merchants: 10,
+            payers: 8,
+            auth: Mode::Device,
             connections: 8,
             threads: 1,
             scheduling: "raised",

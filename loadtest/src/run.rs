@@ -12,7 +12,9 @@ use crate::accounts::Chart;
 use crate::arrivals::Arrivals;
 use crate::auditor::{self, Audit};
 use crate::book::Book;
-use crate::operation::Builds;
+use crate::builds::{Builds, Common};
+use crate::channel::Keys;
+use crate::payers::{Mode, Payers};
 use crate::recorder::Totals;
 use crate::report::{self, Report, Setting};
 use crate::retry::Style;
@@ -28,10 +30,15 @@ const HEAD_START: Duration = Duration::from_millis(200);
 /// All settings of a run.
 pub(crate) struct Settings {
     pub(crate) endpoint: Endpoint,
+    /// Of the channels that it plays.
+    pub(crate) keys: Keys,
     pub(crate) scenario: Scenario,
     pub(crate) seed: u64,
     pub(crate) users: u32,
     pub(crate) merchants: u32,
+    /// Of the users, those who pay.
+    pub(crate) payers: u32,
+    pub(crate) auth: Mode,
     pub(crate) connections: usize,
     pub(crate) threads: usize,
     pub(crate) retry: Style,
@@ -44,26 +51,35 @@ pub(crate) struct Settings {
 pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
     let scenario = &settings.scenario;
     println!(
-        "{}: peak {} req/s, {:.0} s, seed {}, {} users, {} retries",
+        "{}: peak {} req/s, {:.0} s, seed {}, {} users, {} payers by {}, {} retries",
         scenario.name.slug(),
         scenario.peak.0,
         scenario.plan.seconds(),
         settings.seed,
         settings.users,
+        settings.payers,
+        settings.auth.label(),
         settings.retry.label()
     );
-    // 1. Accounts and money.
+    // 1. Wallets and money.
     let started = Instant::now();
     let from_position = auditor::position(&settings.endpoint)?;
     let chart = Arc::new(Chart::new(settings.users, settings.merchants, &run_name()));
-    let before = setup::open_accounts(&settings.endpoint, &chart)?;
+    setup::open(&settings.endpoint, &chart)?;
+    let accounts: Vec<_> = chart.iter().collect();
+    let before = setup::read_balances(&settings.endpoint, &accounts)?;
+    let before = before.into_iter().map(|(_, balance)| balance).collect();
     let mut funded = Book::new(chart.len());
-    setup::fund(&settings.endpoint, &chart, scenario, &mut funded)?;
+    setup::promote(&settings.endpoint, &chart, scenario, &mut funded)?;
     println!("{} accounts ready in {:.1} s", chart.len(), started.elapsed().as_secs_f64());
+    let started = Instant::now();
+    let enrolled = setup::enrol(&settings.endpoint, &chart, settings.auth, settings.payers)?;
+    setup::fund(&settings.endpoint, &chart, &settings.keys, settings.payers, &mut funded)?;
+    println!("{} payers ready in {:.1} s", settings.payers, started.elapsed().as_secs_f64());
 
     // 2. The load.
     let (sender, receiver) = mpsc::channel();
-    let workers = start_workers(settings, &chart, funded, &sender)?;
+    let workers = start_workers(settings, &chart, &enrolled, funded, &sender)?;
     drop(sender);
     let seconds = progress::follow(&receiver, workers.len(), &scenario.plan);
     let mut findings = join(workers)?;
@@ -89,6 +105,8 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
         seed: settings.seed,
         users: settings.users,
         merchants: settings.merchants,
+        payers: settings.payers,
+        auth: settings.auth,
         connections: settings.connections,
         threads: settings.threads,
         scheduling: findings.first().map_or("ordinary", |found| found.scheduling),
@@ -112,6 +130,7 @@ fn run_name() -> String {
 fn start_workers(
     settings: &Settings,
     chart: &Arc<Chart>,
+    enrolled: &setup::Payers,
     funded: Book,
     sender: &mpsc::Sender<(usize, crate::recorder::Second)>,
 ) -> Result<Vec<JoinHandle<std::io::Result<Findings>>>, String> {
@@ -127,9 +146,14 @@ fn start_workers(
             // Streams of one seed must not be equal, so each has its own.
             arrivals: Arrivals::new(Arc::clone(&plan), share, seed.wrapping_mul(3)),
             builds: Builds::new(
-                settings.endpoint.clone(),
-                Arc::clone(chart),
-                skew.clone(),
+                Common {
+                    endpoint: settings.endpoint.clone(),
+                    chart: Arc::clone(chart),
+                    keys: settings.keys.clone(),
+                    skew: skew.clone(),
+                    payers_all: settings.payers,
+                },
+                Payers::new(settings.auth, enrolled, number, settings.threads),
                 seed.wrapping_mul(3).wrapping_add(1),
             ),
             // The first worker's book goes on from the funding.

@@ -1,41 +1,47 @@
 //! Brings the server to where a run starts.
 //!
-//! Owns: the opening of accounts, their balances before the run, and the money that users and promotions start
-//! with. Not measured. What it funds enters the book like everything else.
+//! Owns: the opening of wallets, merchants and promotions, the balances before the run, and the money that payers start
+//! with. Not measured. What moves money enters the book like everything else.
+
+mod enrol;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Deserialize;
-use uuid::Uuid;
 
-use crate::accounts::{Account, AccountNo, Chart, Normal};
-use crate::book::{Book, Effect, Leg, Outcome};
+use crate::accounts::{Account, AccountNo, CALM_PROMOTIONS, Chart};
+use crate::answer::{self, Reply};
+use crate::book::{Book, Effect, Leg, Recharge, RechargeState};
+use crate::builds::{FEE_THOUSANDTHS, HOT_PROMOTION_SHARE, PROMOTION, VICTIMS};
+use crate::channel::{Channel, Keys};
 use crate::closed::{self, After};
-use crate::mix;
+use crate::mix::{self, Kind};
 use crate::money::{self, Fen};
-use crate::operation::{self, HOT_PROMOTION_SHARE, Ids, PAYMENT_MEAN, PROMOTION, TRANSFER_MAX, push};
+use crate::operation::{self, Ids, Operation};
+use crate::payers::{Mode, Payer, Purse, SPENT_MAX};
 use crate::scenario::Scenario;
-use crate::skew;
+use crate::skew::Merchant;
 use crate::wire::{Answer, Endpoint};
 
-/// Connections that open accounts.
-const CLIENTS: usize = 64;
-/// Transactions in one batch; the server takes ten times as many.
-const BATCH: usize = 1_000;
-/// How often transactions that the server did not take are sent again.
-const ROUNDS_MAX: u32 = 20;
-/// What each user has besides what it is expected to spend: 2,000 yuan.
-const POCKET_MONEY_FEN: f64 = 200_000.0;
-/// Users get this times what they are expected to spend, so that few run out.
-const SPENDING_FACTOR: f64 = 2.0;
+pub(crate) use enrol::enrol;
+
+/// Connections that prepare.
+pub(super) const CLIENTS: usize = 64;
+/// What payers start with: more than they spend, or very little.
+const FULL_PURSE: Fen = Fen(SPENT_MAX + 1_000_000);
+const SHORT_PURSE: Fen = Fen(1_000);
+/// Budgets that last have this times what is expected to be given.
+const BUDGET_FACTOR: f64 = 2.0;
+/// How often a payer can have the first of the lasting promotions.
+pub(crate) const PER_USER: usize = 20;
 
 /// An account as the server shows it.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Shown {
-    pub(crate) posted: String,
-    pub(crate) held: String,
-    pub(crate) available: String,
+struct Shown {
+    posted: String,
+    held: String,
+    available: String,
 }
 
 /// Balances in fen, each counted on the account's normal side.
@@ -48,7 +54,7 @@ pub(crate) struct Balance {
 
 impl Balance {
     /// Reads `GET /v1/accounts/{address}`.
-    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
+    fn parse(body: &[u8]) -> Option<Self> {
         let shown: Shown = serde_json::from_slice(body).ok()?;
         Some(Self {
             posted: money::parse_signed(&shown.posted)?,
@@ -58,47 +64,47 @@ impl Balance {
     }
 }
 
-/// Opens all accounts of the chart; gives each one's balance before the run, by account number.
-pub(crate) fn open_accounts(endpoint: &Endpoint, chart: &Chart) -> Result<Vec<Balance>, String> {
-    let accounts: Vec<(AccountNo, &Account)> = chart.iter().collect();
-    let mut old = Vec::new();
-    let mut body = String::new();
-    closed::each(
-        endpoint,
-        CLIENTS,
-        &accounts,
-        |(_, account), out| {
-            body.clear();
-            let normal = match account.normal {
-                Normal::Credit => "credit",
-                Normal::Debit => "debit",
-            };
-            push(
-                &mut body,
-                format_args!(r#"{{"address":"{}","asset":"CNY","normal":"{normal}"}}"#, account.address),
-            );
-            endpoint.post(out, "/v1/accounts", body.as_bytes());
-        },
-        |(number, account), answer| match answer.status {
-            201 => Ok(After::Next),
-            200 => {
-                old.push((*number, *account));
-                Ok(After::Next)
-            }
-            429 | 503 => Ok(After::Again),
-            _ => Err(format!("{} does not open: {}", account.address, answer.excerpt())),
-        },
-    )?;
-    let mut balances = vec![Balance::default(); chart.len()];
-    for (number, balance) in read_balances(endpoint, &old)? {
-        if let Some(slot) = balances.get_mut(number.0 as usize) {
-            *slot = balance;
-        }
-    }
-    Ok(balances)
+/// Opens all wallets of the chart and of the victims, and sets the merchants' terms.
+pub(crate) fn open(endpoint: &Endpoint, chart: &Chart) -> Result<(), String> {
+    let users = (0..chart.users()).map(|rank| chart.name(chart.customer(rank)).to_owned());
+    let wallets: Vec<String> = users.chain((0..VICTIMS).map(|number| chart.victim(number))).collect();
+    each(endpoint, &wallets, |user, out| {
+        let body = format!(r#"{{"user":"{user}","class":"III"}}"#);
+        endpoint.post(out, "/v1/wallets", body.as_bytes());
+    })?;
+    let third = (0..chart.merchants()).map(Merchant::ThirdParty);
+    let merchants: Vec<Merchant> = std::iter::once(Merchant::SelfOperated).chain(third).collect();
+    each(endpoint, &merchants, |merchant, out| {
+        let kind = match merchant {
+            Merchant::SelfOperated => "self_operated",
+            Merchant::ThirdParty(_) => "third_party",
+        };
+        let path = format!("/v1/merchants/{}", chart.name(chart.merchant(*merchant)));
+        let body = format!(
+            r#"{{"enabled":true,"kind":"{kind}","refused_categories":[],"fee_rate":"0.{FEE_THOUSANDTHS:03}"}}"#
+        );
+        endpoint.put(out, &path, body.as_bytes());
+    })
 }
 
-/// Reads the balances of accounts.
+/// One request for each item; each must be answered with success.
+pub(super) fn each<T>(
+    endpoint: &Endpoint,
+    items: &[T],
+    build: impl FnMut(&T, &mut Vec<u8>),
+) -> Result<(), String> {
+    closed::each(endpoint, CLIENTS, items, build, |_, answer| succeeded(&answer))
+}
+
+pub(super) fn succeeded(answer: &Answer) -> Result<After, String> {
+    match answer.status {
+        200..=299 => Ok(After::Next),
+        429 | 503 => Ok(After::Again),
+        _ => Err(format!("a step of the setup is refused: {}", answer.excerpt())),
+    }
+}
+
+/// Reads the balances of accounts; of one that is not open yet they are zero.
 pub(crate) fn read_balances(
     endpoint: &Endpoint,
     accounts: &[(AccountNo, &Account)],
@@ -111,6 +117,10 @@ pub(crate) fn read_balances(
         |(_, account), out| endpoint.get(out, &format!("/v1/accounts/{}", account.address)),
         |(number, account), answer| match (answer.status, Balance::parse(&answer.body)) {
             (429 | 503, _) => Ok(After::Again),
+            (404, _) => {
+                balances.push((*number, Balance::default()));
+                Ok(After::Next)
+            }
             (200, Some(balance)) => {
                 balances.push((*number, balance));
                 Ok(After::Next)
@@ -118,59 +128,43 @@ pub(crate) fn read_balances(
             _ => Err(format!("{} is not shown: {}", account.address, answer.excerpt())),
         },
     )?;
+    balances.sort_unstable_by_key(|(number, _)| *number);
     Ok(balances)
 }
 
-/// Gives users what they will spend, and promotions their budgets.
-pub(crate) fn fund(
+/// Makes the promotions: the hot one's budget lasts until its moment, the others' to the end. The first of
+/// those can be had so often by a payer.
+pub(crate) fn promote(
     endpoint: &Endpoint,
-    chart: &Arc<Chart>,
+    chart: &Chart,
     scenario: &Scenario,
     book: &mut Book,
 ) -> Result<(), String> {
-    let mut ids = Ids::new();
-    let mut waiting: Vec<(Uuid, Leg)> = recharges(chart, scenario)
-        .into_iter()
-        .chain(budgets(chart, scenario))
-        .map(|leg| (ids.next(), leg))
-        .collect();
-    for _ in 0..ROUNDS_MAX {
-        waiting = post_batches(endpoint, chart, &waiting, book)?;
-        if waiting.is_empty() {
-            return Ok(());
-        }
-    }
-    Err(format!("the server does not take {} recharges", waiting.len()))
-}
-
-/// What each user gets at the start, from the channels.
-fn recharges(chart: &Chart, scenario: &Scenario) -> Vec<Leg> {
-    let end = scenario.plan.seconds();
-    let spent = scenario.expected(end, mix::pay_share) * PAYMENT_MEAN
-        + scenario.expected(end, mix::transfer_share) * TRANSFER_MAX as f64;
-    (0..)
-        .zip(skew::user_shares(chart.users()))
-        .map(|(user, share)| Leg {
-            debit: chart.channel(user),
-            credit: chart.customer(user),
-            amount: whole_fen(POCKET_MONEY_FEN + share * spent * SPENDING_FACTOR),
-        })
-        .collect()
-}
-
-/// The budgets of the promotions: the hot one's lasts until its moment, the others' to the end.
-fn budgets(chart: &Chart, scenario: &Scenario) -> Vec<Leg> {
-    let budget = |credit, fen: f64| Leg {
-        debit: chart.promotion_source(),
-        credit,
-        // A multiple of what one payment takes.
-        amount: Fen(whole_fen(fen).0.div_ceil(PROMOTION.0).max(1) * PROMOTION.0),
-    };
     let one = PROMOTION.0 as f64;
     let until_dry = scenario.promotion_payments_until_dry() * HOT_PROMOTION_SHARE * one;
-    let to_the_end = scenario.expected(scenario.plan.seconds(), mix::promotion_share) * one * SPENDING_FACTOR;
-    let calm = (0..4).map(|number| budget(chart.calm_promotion(number), to_the_end));
-    std::iter::once(budget(chart.hot_promotion(), until_dry)).chain(calm).collect()
+    let to_the_end = scenario.expected(scenario.plan.seconds(), mix::promotion_share) * one * BUDGET_FACTOR;
+    let calm = (0..CALM_PROMOTIONS).map(|number| (chart.calm_promotion(number), to_the_end));
+    let promotions: Vec<(AccountNo, Fen)> = std::iter::once((chart.hot_promotion(), until_dry))
+        .chain(calm)
+        // A multiple of what one payment takes.
+        .map(|(promotion, fen)| (promotion, Fen(whole(fen).div_ceil(PROMOTION.0).max(1) * PROMOTION.0)))
+        .collect();
+    each(endpoint, &promotions, |(promotion, budget), out| {
+        let per_user = if *promotion == chart.calm_promotion(0) {
+            format!(r#","per_user":{PER_USER}"#)
+        } else {
+            String::new()
+        };
+        let body = format!(
+            r#"{{"id":"{}","name":"618: five yuan off","kind":"payment_discount","rule":{{"amount_off":"{PROMOTION}"}},"budget":"{budget}"{per_user},"starts_at":"2020-01-01T00:00:00+08:00","ends_at":"2120-01-01T00:00:00+08:00"}}"#,
+            chart.name(*promotion)
+        );
+        endpoint.post(out, "/v1/promotions", body.as_bytes());
+    })?;
+    for (promotion, budget) in promotions {
+        book.apply(Leg { debit: chart.promotion_source(), credit: promotion, amount: budget });
+    }
+    Ok(())
 }
 
 /// A sum of fen that is not negative, rounded down.
@@ -179,78 +173,73 @@ fn budgets(chart: &Chart, scenario: &Scenario) -> Vec<Leg> {
     clippy::cast_sign_loss,
     reason = "an expectation for sizing; float casts saturate"
 )]
-fn whole_fen(fen: f64) -> Fen {
-    Fen(fen as u64)
+fn whole(fen: f64) -> u64 {
+    fen as u64
 }
 
-#[derive(Deserialize)]
-struct Results {
-    results: Vec<BatchResult>,
-}
-
-#[derive(Deserialize)]
-struct BatchResult {
-    id: Uuid,
-    status: String,
-    position: Option<u64>,
-}
-
-/// Posts transfers in batches; gives those that the server did not take.
-fn post_batches(
+/// Gives each payer what it starts with, as a recharge and its notification.
+pub(crate) fn fund(
     endpoint: &Endpoint,
     chart: &Chart,
-    transfers: &[(Uuid, Leg)],
+    keys: &Keys,
+    payers: u32,
     book: &mut Book,
-) -> Result<Vec<(Uuid, Leg)>, String> {
-    let batches: Vec<&[(Uuid, Leg)]> = transfers.chunks(BATCH).collect();
-    let mut left = Vec::new();
-    let mut body = String::new();
-    closed::each(
-        endpoint,
-        4,
-        &batches,
-        |batch, out| {
-            body.clear();
-            body.push_str(r#"{"transactions":["#);
-            for (id, leg) in *batch {
-                push(&mut body, format_args!(r#"{{"id":"{id}","operations":["#));
-                operation::push_transfer(&mut body, chart, leg);
-                body.pop();
-                body.push_str("]},");
-            }
-            body.pop();
-            body.push_str("]}");
-            endpoint.post(out, "/v1/transactions/batch", body.as_bytes());
-        },
-        |batch, answer| match answer.status {
-            429 | 503 => Ok(After::Again),
-            200 => enter_results(batch, &answer, book, &mut left).map(|()| After::Next),
-            _ => Err(format!("a batch is not taken: {}", answer.excerpt())),
-        },
-    )?;
-    Ok(left)
+) -> Result<(), String> {
+    let mut ids = Ids::new();
+    let mut orders = Vec::new();
+    for payer in (0..payers).map(Payer) {
+        let amount = match payer.purse() {
+            Purse::Full => FULL_PURSE,
+            Purse::Short => SHORT_PURSE,
+        };
+        let channel = Channel::drawn(payer.0);
+        let recharge = Recharge {
+            id: ids.next(),
+            user: AccountNo(payer.0),
+            amount,
+            channel,
+            accounts: (chart.channel(channel), chart.suspense(channel)),
+            comes: Some(amount),
+            state: RechargeState::Asked,
+        };
+        let mut request = Vec::new();
+        endpoint.post(&mut request, "/v1/recharges", operation::recharge(chart, &recharge).as_bytes());
+        let effect = Effect::Order(book.plan_recharge(recharge));
+        orders.push(Operation { kind: Kind::Recharge, id: Some(recharge.id), request, effect, payer: None });
+    }
+    perform(endpoint, &orders, book)?;
+    let notices: Vec<Operation> =
+        book.take_left().iter().map(|notice| operation::notify(endpoint, keys, notice)).collect();
+    perform(endpoint, &notices, book)
 }
 
-fn enter_results(
-    batch: &[(Uuid, Leg)],
-    answer: &Answer,
-    book: &mut Book,
-    left: &mut Vec<(Uuid, Leg)>,
-) -> Result<(), String> {
-    let results: Results =
-        serde_json::from_slice(&answer.body).map_err(|error| format!("a batch's results: {error}"))?;
-    if results.results.len() != batch.len() {
-        return Err(format!("{} results for {} transactions", results.results.len(), batch.len()));
-    }
-    for ((id, leg), result) in batch.iter().zip(results.results) {
-        match (result.status.as_str(), result.position) {
-            ("posted", Some(position)) if result.id == *id => {
-                let effect = Effect::Transfers { legs: vec![*leg], refundable: false };
-                book.enter(*id, &effect, Outcome::Posted { position }, Instant::now());
+/// Sends operations until each is done, and enters them into the book.
+fn perform(endpoint: &Endpoint, operations: &[Operation], book: &mut Book) -> Result<(), String> {
+    closed::each(
+        endpoint,
+        CLIENTS,
+        operations,
+        |operation, out| out.extend_from_slice(&operation.request),
+        |operation, answer| match (answer::judge(operation, &answer), operation.id) {
+            (Reply::Overloaded(_) | Reply::Unknown, _) => Ok(After::Again),
+            (Reply::Final(outcome, None), Some(id)) => {
+                book.enter(id, &operation.effect, outcome, Instant::now());
+                Ok(After::Next)
             }
-            ("unavailable", _) if result.id == *id => left.push((*id, *leg)),
-            (status, _) => return Err(format!("the recharge {id} is {status}: {}", answer.excerpt())),
-        }
-    }
-    Ok(())
+            _ => Err(format!("a payer is not funded: {}", answer.excerpt())),
+        },
+    )
 }
+
+/// How many payers a run needs at the least, for what they show.
+pub(crate) fn payers_min(mode: Mode, scenario: &Scenario) -> u64 {
+    let spends = whole(scenario.expected(scenario.plan.seconds(), mix::spend_share) * 1.2);
+    match mode {
+        // Three in four pay without a channel, and those do most of it.
+        Mode::Small => spends.div_ceil(u64::from(crate::payers::SMALL_A_DAY)).max(4),
+        Mode::Token | Mode::Password | Mode::Device => 4,
+    }
+}
+
+/// What the workers' payers start with.
+pub(crate) type Payers = Arc<[crate::payers::Enrolled]>;

@@ -52,11 +52,19 @@ impl Skew {
     }
 }
 
-/// The probability of each of `users` users to act, in order of rank.
-pub(crate) fn user_shares(users: u32) -> impl Iterator<Item = f64> {
-    let weight = |rank: u32| f64::from(rank + 1).powf(-USERS_EXPONENT);
-    let total: f64 = (0..users).map(weight).sum();
-    (0..users).map(move |rank| weight(rank) / total)
+/// A draw among some, the first ones more often, as users are drawn.
+pub(crate) struct Eager(Zipf<f64>);
+
+impl Eager {
+    /// Among `count`; `None` among none.
+    pub(crate) fn new(count: usize) -> Option<Self> {
+        Zipf::new(count as f64, USERS_EXPONENT).ok().filter(|_| count > 0).map(Self)
+    }
+
+    /// A rank from 0.
+    pub(crate) fn rank(&self, rng: &mut impl Rng) -> usize {
+        rank(&self.0, rng) as usize
+    }
 }
 
 #[expect(
@@ -101,12 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn users_are_drawn_as_the_shares_say() {
+    fn few_are_eager_and_none_dominates() {
         let skew = Skew::new(1_000, 1).unwrap();
+        let eager = Eager::new(1_000).unwrap();
         let mut rng = SmallRng::seed_from_u64(618);
-        let shares: Vec<f64> = user_shares(1_000).collect();
         let drawn = (0..DRAWS).filter(|_| skew.user(&mut rng) == 0).count();
-        check(drawn as f64 / f64::from(DRAWS), *shares.first().unwrap(), "first user");
-        check(shares.iter().sum(), 1.0, "sum of shares");
+        check(drawn as f64 / f64::from(DRAWS), 0.064, "first user");
+        let drawn = (0..DRAWS).filter(|_| eager.rank(&mut rng) == 0).count();
+        check(drawn as f64 / f64::from(DRAWS), 0.064, "first payer");
+        assert!(Eager::new(0).is_none());
     }
 }

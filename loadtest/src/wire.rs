@@ -61,11 +61,27 @@ impl Endpoint {
 
     /// Appends a POST request with a JSON body to `out`.
     pub(crate) fn post(&self, out: &mut Vec<u8>, path: &str, body: &[u8]) {
+        self.send(out, "POST", path, "", body);
+    }
+
+    /// Appends a PUT request with a JSON body to `out`.
+    pub(crate) fn put(&self, out: &mut Vec<u8>, path: &str, body: &[u8]) {
+        self.send(out, "PUT", path, "", body);
+    }
+
+    /// Appends a POST request with a JSON body and one more header to `out`.
+    pub(crate) fn post_with(&self, out: &mut Vec<u8>, path: &str, (name, value): (&str, &str), body: &[u8]) {
+        self.send(out, "POST", path, &format!("{name}: {value}\r\n"), body);
+    }
+
+    fn send(&self, out: &mut Vec<u8>, method: &str, path: &str, headers: &str, body: &[u8]) {
         for part in [
-            "POST ",
+            method,
+            " ",
             path,
             " HTTP/1.1\r\n",
             &self.common,
+            headers,
             "Content-Type: application/json\r\nContent-Length: ",
         ] {
             out.extend_from_slice(part.as_bytes());

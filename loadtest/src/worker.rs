@@ -2,11 +2,13 @@
 //!
 //! Owns: a part of the arrivals, its connections, its book and its recorder; one poll loop sends and receives. Never
 //! waits for an answer before it sends what is due, and never blocks but in its poll. Invariant: each arrival is sent
-//! at its moment, or counted as dropped.
+//! at its moment, or counted as dropped. What users do sets the rate; channels' notifications and payment tokens come on
+//! top of it.
 
 mod ended;
 mod flight;
 mod pool;
+mod start;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -16,31 +18,29 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Poll, Token};
+use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use rand::{RngExt, SeedableRng};
 use slab::Slab;
 
-use crate::arrivals::{Arrival, Arrivals};
+use crate::arrivals::Arrivals;
 use crate::book::Book;
-use crate::operation::{Builds, Operation};
+use crate::builds::Builds;
+use crate::operation::Operation;
+use crate::phases::PhaseName;
+use crate::priority;
 use crate::recorder::{End, Recorder, Second, Totals};
 use crate::retry::{Retries, STATUS_QUERY_EVERY, Style, TIMEOUT};
 use crate::timer::Timer;
 use crate::wire::Endpoint;
-use crate::{mix, priority};
 use flight::{Attempt, Flight, FlightKey, Role};
 use pool::{Pool, Ticket};
 
-/// Sends in a row before answers are read, when the loop has fallen behind.
-const BURST_MAX: usize = 64;
 /// Answers in a row before what is due is sent.
 const EVENTS_MAX: usize = 64;
 /// Time-outs, repairs and the turn of seconds are looked after this often.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_millis(10);
 /// How long the loop waits for the last answers after the last arrival.
 const DRAIN_MAX: Duration = Duration::from_secs(10);
-/// Of writes, the part that is sent twice at the same moment with the same id.
-const COPIES_SHARE: f64 = 0.05;
 
 /// What a worker needs.
 pub(crate) struct Assignment {
@@ -91,6 +91,8 @@ struct Worker {
     retries: Retries,
     rng: SmallRng,
     start: Instant,
+    /// Of the latest arrival.
+    phase: PhaseName,
     second: usize,
     seconds: Sender<(usize, Second)>,
     recorder: Recorder,
@@ -127,6 +129,7 @@ impl Worker {
             retries: Retries::new(assignment.retry),
             rng: SmallRng::seed_from_u64(assignment.seed),
             start: assignment.start,
+            phase: PhaseName::WarmUp,
             second: 0,
             seconds: assignment.seconds,
             recorder: Recorder::new(),
@@ -154,6 +157,8 @@ impl Worker {
                 if self.flights.is_empty() || now >= drained_by {
                     return Ok(());
                 }
+            } else {
+                self.send_notifications(now);
             }
             self.wait(&mut events, housekeeping_at)?;
             for event in &events {
@@ -169,7 +174,10 @@ impl Worker {
     fn wait(&mut self, events: &mut Events, housekeeping_at: Instant) -> io::Result<()> {
         let next_arrival = self.arrivals.peek().map(|arrival| self.start + arrival.after);
         let next_action = self.agenda.peek().map(|Reverse((due, _, _))| *due);
-        let due = [next_arrival, next_action].into_iter().flatten().fold(housekeeping_at, Instant::min);
+        // Without a connection a channel waits; what is left after the last arrival is the audit's.
+        let channel = self.book.next_due().filter(|_| next_arrival.is_some() && self.pool.has_idle());
+        let due =
+            [next_arrival, next_action, channel].into_iter().flatten().fold(housekeeping_at, Instant::min);
         let now = Instant::now();
         let timeout = if due > now {
             self.timer.set(due, now)?;
@@ -180,45 +188,6 @@ impl Worker {
         match self.poll.poll(events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             other => other,
-        }
-    }
-
-    fn send_due(&mut self) {
-        for _ in 0..BURST_MAX {
-            let now = Instant::now();
-            let start = self.start;
-            let Some(arrival) = self.arrivals.next_if(|arrival| start + arrival.after <= now) else {
-                return;
-            };
-            self.start_flight(arrival, now);
-        }
-    }
-
-    fn start_flight(&mut self, arrival: Arrival, now: Instant) {
-        let intended = self.start + arrival.after;
-        let intent = mix::intent(arrival.phase, &mut self.rng);
-        if !self.pool.has_idle() {
-            let kind = intent.kind();
-            self.recorder.offered(kind, arrival.phase, now - intended);
-            self.recorder.dropped(kind, arrival.phase);
-            return;
-        }
-        let operation = self.builds.build(intent, &mut self.book);
-        let kind = operation.kind;
-        self.serial += 1;
-        let flight = Flight::new(self.serial, operation, intended, arrival.phase);
-        let key = FlightKey { serial: self.serial, slot: self.flights.insert(flight) };
-        self.retries.first_try();
-        self.send_try(key, now);
-        self.recorder.offered(kind, arrival.phase, intended.elapsed());
-        if kind.writes() {
-            if self.rng.random_bool(COPIES_SHARE) && self.pool.has_idle() {
-                self.recorder.totals.copies += 1;
-                self.send_copy(key, now);
-            }
-            if self.retries.style() == Style::Rude {
-                self.agenda.push(Reverse((now + STATUS_QUERY_EVERY, key, Action::AskStatus)));
-            }
         }
     }
 
@@ -267,7 +236,7 @@ impl Worker {
                 }
                 (Action::AskStatus, Some(id)) => {
                     let mut request = Vec::new();
-                    self.endpoint.get(&mut request, &format!("/v1/transactions/{id}"));
+                    self.endpoint.get(&mut request, &format!("/v1/payments/{id}"));
                     let attempt = Attempt { flight: key, role: Role::StatusQuery };
                     if let Some(ticket) = self.pool.send(attempt, &request) {
                         self.deadlines.push_back((now + TIMEOUT, ticket));
@@ -304,12 +273,13 @@ impl Worker {
         let now = Instant::now();
         for mut flight in std::mem::take(&mut self.flights) {
             if !flight.1.ended {
+                self.not_asked(&flight.1, End::Unanswered, now);
                 let latency = now.saturating_duration_since(flight.1.intended);
                 self.recorder.ended(flight.1.operation.kind, flight.1.phase, End::Unanswered, latency);
             }
             if flight.1.outcome.is_none() {
                 flight.1.unknown = true;
-                self.set_aside(flight.1);
+                self.set_aside(flight.1, now);
             }
         }
         self.turn_second();

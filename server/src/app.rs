@@ -20,13 +20,16 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
-use yue_engine::engine::Engine;
+use yue_engine::{engine::Engine, wallet::Wallet};
 
 use crate::{
     body::{self, BodyLimits, BodyMemory, ReceivedBody},
     config::HttpLimits,
     problem::{Code, Problem},
-    routes::{accounts, batch, docs, events, health, history, holds, metrics, transactions, trial_balance},
+    query::Query,
+    routes::{
+        accounts, batch, docs, events, health, history, holds, metrics, transactions, trial_balance, wallet,
+    },
     telemetry::{Route, Telemetry},
 };
 
@@ -46,11 +49,12 @@ pub(crate) enum Phase {
 pub struct App(Arc<Shared>);
 
 struct Shared {
-    engine: OnceLock<Engine>,
+    wallet: OnceLock<Wallet>,
     phase: watch::Sender<Phase>,
     limits: HttpLimits,
     telemetry: Telemetry,
     event_streams: Arc<Semaphore>,
+    statements: Arc<Semaphore>,
     body_memory: BodyMemory,
 }
 
@@ -59,22 +63,26 @@ impl App {
     /// directories recover within it, so that clients do not see a start at all.
     const START_WAIT: Duration = Duration::from_secs(5);
 
+    /// Statements that are taken in and compared at once: each needs room on the disk. Others wait.
+    const STATEMENTS_MAX: usize = 4;
+
     /// An application whose engine is still to come.
     #[must_use]
     pub fn new(limits: HttpLimits) -> Self {
         Self(Arc::new(Shared {
-            engine: OnceLock::new(),
+            wallet: OnceLock::new(),
             phase: watch::Sender::new(Phase::Starting),
             limits,
             telemetry: Telemetry::default(),
             event_streams: Arc::new(Semaphore::new(limits.event_streams_max.min(Semaphore::MAX_PERMITS))),
+            statements: Arc::new(Semaphore::new(Self::STATEMENTS_MAX)),
             body_memory: BodyMemory::new(limits.body_memory_bytes_max),
         }))
     }
 
-    /// Hands in the recovered engine; requests are served from now on.
-    pub fn ready(&self, engine: Engine) {
-        if self.0.engine.set(engine).is_ok() {
+    /// Hands in the wallet of the recovered engine; requests are served from now on.
+    pub fn ready(&self, wallet: Wallet) {
+        if self.0.wallet.set(wallet).is_ok() {
             self.0.phase.send_if_modified(|phase| {
                 let starting = *phase == Phase::Starting;
                 if starting {
@@ -98,18 +106,23 @@ impl App {
     /// The engine, if it is recovered.
     #[must_use]
     pub fn recovered(&self) -> Option<&Engine> {
-        self.0.engine.get()
+        self.0.wallet.get().map(Wallet::engine)
     }
 
     /// The engine; waits a moment for a recovery that is nearly done.
     pub(crate) async fn engine(&self) -> Result<&Engine, Problem> {
-        if let Some(engine) = self.0.engine.get() {
-            return Ok(engine);
+        self.wallet().await.map(Wallet::engine)
+    }
+
+    /// The wallet, likewise.
+    pub(crate) async fn wallet(&self) -> Result<&Wallet, Problem> {
+        if let Some(wallet) = self.0.wallet.get() {
+            return Ok(wallet);
         }
         let mut phase = self.phase();
         // Either end of the wait shows in the next line.
         let _ended = timeout(Self::START_WAIT, phase.wait_for(|phase| *phase != Phase::Starting)).await;
-        self.0.engine.get().ok_or_else(|| Problem::new(Code::Overloaded, "the ledger is still recovering"))
+        self.0.wallet.get().ok_or_else(|| Problem::new(Code::Overloaded, "the ledger is still recovering"))
     }
 
     /// The HTTP side's bounds.
@@ -134,9 +147,18 @@ impl App {
         self.read(request, self.0.limits.batch_bytes_max).await
     }
 
+    /// Calls with a body have no parameters. They are told so once the body is read: until then a client writes.
     async fn read(&self, request: Request, bytes_max: usize) -> Result<ReceivedBody, Problem> {
         let limits = BodyLimits { bytes_max, read_timeout: self.0.limits.body_read_timeout };
-        body::read(request, limits, &self.0.body_memory).await
+        let no_parameters = Query::parse(request.uri().query(), &[]).map(drop);
+        let body = body::read(request, limits, &self.0.body_memory).await?;
+        no_parameters.map(|()| body)
+    }
+
+    /// A statement's turn.
+    pub(crate) async fn statement(&self) -> Option<OwnedSemaphorePermit> {
+        // Never closed.
+        Arc::clone(&self.0.statements).acquire_owned().await.ok()
     }
 
     /// Room for one more event stream, if there is some.
@@ -145,10 +167,10 @@ impl App {
     }
 }
 
-/// The routes over an engine that is there already.
-pub fn app(engine: Engine, limits: HttpLimits) -> Router {
+/// The routes over a wallet that is there already.
+pub fn app(wallet: Wallet, limits: HttpLimits) -> Router {
     let app = App::new(limits);
-    app.ready(engine);
+    app.ready(wallet);
     router(app)
 }
 
@@ -175,6 +197,7 @@ pub fn router(app: App) -> Router {
         .route("/readyz", get(route(Route::Readyz, health::ready)))
         .route("/metrics", get(route(Route::Metrics, metrics::page)))
         .route("/openapi.json", get(route(Route::OpenApi, docs::document)))
+        .merge(wallet::routes())
         .merge(docs::pages())
         .method_not_allowed_fallback(route(Route::Unknown, no_such_method))
         .fallback(route(Route::Unknown, no_such_route))
@@ -183,12 +206,12 @@ pub fn router(app: App) -> Router {
 
 /// A handler whose answers are counted. Not a layer: a layer would box each request's future once more.
 #[derive(Clone)]
-struct Counted<F> {
+pub(crate) struct Counted<F> {
     route: Route,
     handler: F,
 }
 
-fn route<F>(route: Route, handler: F) -> Counted<F> {
+pub(crate) fn route<F>(route: Route, handler: F) -> Counted<F> {
     Counted { route, handler }
 }
 

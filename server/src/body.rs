@@ -1,7 +1,7 @@
 //! Request bodies, bounded in bytes and in time.
 //!
 //! Owns the caps. Never parses. Invariant: no more than a body's cap is ever kept, nor more than all bodies' together,
-//! and what is announced as larger is refused unread.
+//! and what is announced as larger is refused unread. Memory is taken for what has arrived, not for what is announced.
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
@@ -10,7 +10,6 @@ use axum::{
     extract::Request,
     http::{HeaderMap, header},
 };
-use bytes::BytesMut;
 use http_body_util::BodyExt as _;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -29,7 +28,10 @@ pub(crate) struct BodyLimits {
 }
 
 /// Room for all bodies that are being read or parsed, in units of [`BodyMemory::UNIT_BYTES`].
-pub(crate) struct BodyMemory(Arc<Semaphore>);
+pub(crate) struct BodyMemory {
+    free: Arc<Semaphore>,
+    units: usize,
+}
 
 impl BodyMemory {
     const UNIT_BYTES: usize = 1 << 10;
@@ -38,18 +40,30 @@ impl BodyMemory {
     const FREE_BYTES: usize = 16 << 10;
 
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new((bytes_max / Self::UNIT_BYTES).min(Semaphore::MAX_PERMITS))))
+        let units = (bytes_max / Self::UNIT_BYTES).min(Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(units)), units }
     }
 
-    /// Room for a body of at most so many bytes.
-    fn reserve(&self, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, Problem> {
-        if bytes <= Self::FREE_BYTES {
-            return Ok(None);
+    /// Makes room for a body that has, or is about to have, so many bytes in memory.
+    ///
+    /// A body gets more only while no less is left than it has: large ones are refused before small ones. Nobody waits,
+    /// because bodies that wait for each other's room would all wait until their time is over.
+    fn grow(&self, room: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), Cut> {
+        let held = room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let wanted = if bytes <= Self::FREE_BYTES { 0 } else { bytes.div_ceil(Self::UNIT_BYTES) };
+        let Some(more) = wanted.checked_sub(held).filter(|more| *more > 0) else { return Ok(()) };
+        let left = self.free.available_permits();
+        let is_alone = left + held >= self.units;
+        let more = u32::try_from(more).map_err(|_| Cut::NoRoom)?;
+        if left < held && !is_alone {
+            return Err(Cut::NoRoom);
         }
-        let units = u32::try_from(bytes.div_ceil(Self::UNIT_BYTES)).unwrap_or(u32::MAX);
-        let room = Arc::clone(&self.0).try_acquire_many_owned(units);
-        room.map(Some)
-            .map_err(|_| Problem::new(Code::Overloaded, "the room for request bodies is full").closes())
+        let more = Arc::clone(&self.free).try_acquire_many_owned(more).map_err(|_| Cut::NoRoom)?;
+        match room {
+            Some(room) => room.merge(more),
+            None => *room = Some(more),
+        }
+        Ok(())
     }
 }
 
@@ -97,18 +111,16 @@ pub(crate) async fn read(
         discard(body);
         return Err(too_large(limits.bytes_max));
     }
-    let room = match memory.reserve(most.unwrap_or(limits.bytes_max)) {
-        Ok(room) => room,
-        Err(problem) => {
-            discard(body);
-            return Err(problem);
-        }
-    };
-    match timeout(limits.read_timeout, collect(&mut body, limits.bytes_max)).await {
-        Ok(Ok(bytes)) => Ok(ReceivedBody { bytes, _room: room }),
+    let bytes_max = most.map_or(limits.bytes_max, |most| most.min(limits.bytes_max));
+    match timeout(limits.read_timeout, collect(&mut body, bytes_max, memory)).await {
+        Ok(Ok(received)) => Ok(received),
         Ok(Err(Cut::TooLarge)) => {
             discard(body);
             Err(too_large(limits.bytes_max))
+        }
+        Ok(Err(Cut::NoRoom)) => {
+            discard(body);
+            Err(Problem::new(Code::Overloaded, "the room for request bodies is full").closes())
         }
         Ok(Err(Cut::Broken)) => Err(Problem::new(Code::Malformed, "the body ended too early").closes()),
         Err(_) => Err(Problem::new(
@@ -122,30 +134,43 @@ pub(crate) async fn read(
 enum Cut {
     TooLarge,
     Broken,
+    NoRoom,
 }
 
-/// A body that arrives in one piece, as nearly all do, is not copied.
-async fn collect(body: &mut Body, bytes_max: usize) -> Result<Bytes, Cut> {
+/// Takes what arrives, and room for it as it arrives: what is only announced keeps nobody out. A body that arrives in one
+/// piece, as nearly all do, is not copied; the others' memory doubles, up to `bytes_max`.
+async fn collect(body: &mut Body, bytes_max: usize, memory: &BodyMemory) -> Result<ReceivedBody, Cut> {
+    let mut room = None;
     let mut first = Bytes::new();
-    let mut whole = BytesMut::new();
+    let mut whole = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| Cut::Broken)?.into_data() else { continue };
-        if data.len() > bytes_max.saturating_sub(first.len().max(whole.len())) {
+        let before = first.len().max(whole.len());
+        if data.len() > bytes_max.saturating_sub(before) {
             return Err(Cut::TooLarge);
         }
-        if first.is_empty() && whole.is_empty() {
+        if before == 0 {
+            memory.grow(&mut room, data.len())?;
             first = data;
             continue;
         }
+        let bytes = before + data.len();
+        if bytes > whole.capacity() {
+            let capacity = bytes.max(whole.capacity().saturating_mul(2)).min(bytes_max);
+            memory.grow(&mut room, capacity)?;
+            whole.reserve_exact(capacity - whole.len());
+        }
         if whole.is_empty() {
-            whole.extend_from_slice(&first);
+            whole.extend_from_slice(&std::mem::take(&mut first));
         }
         whole.extend_from_slice(&data);
     }
-    Ok(if whole.is_empty() { first } else { whole.freeze() })
+    let bytes = if whole.is_empty() { first } else { whole.into() };
+    Ok(ReceivedBody { bytes, _room: room })
 }
 
-fn discard(mut body: Body) {
+/// Takes what is left of a refused body off the wire.
+pub(crate) fn discard(mut body: Body) {
     tokio::spawn(timeout(DISCARD_TIME_MAX, async move {
         let mut left = DISCARD_BYTES_MAX;
         while let Some(Ok(frame)) = body.frame().await {

@@ -8,13 +8,14 @@ mod options;
 
 use std::{
     net::{SocketAddr, ToSocketAddrs as _},
+    path::PathBuf,
     time::Duration,
 };
 
 pub use options::{AssetOption, Options};
 use yue_engine::{config::Config, model::Assets};
 
-use crate::cli::ServeArguments;
+use crate::{cli::ServeArguments, secrets};
 
 /// Why the configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +106,8 @@ pub struct Settings {
     pub http_threads: usize,
     /// The HTTP side's bounds.
     pub http: HttpLimits,
+    /// The file with the wallet's secrets; made if it is missing.
+    pub wallet_secret: PathBuf,
     /// The engine's part.
     pub engine: Config,
 }
@@ -139,6 +142,7 @@ impl Settings {
             log: log.unwrap_or_else(|| "info".to_owned()),
             http_threads: in_range("http-threads", http_threads.unwrap_or(cores), 1..=1_024, "1 to 1024")?,
             http: options.http_limits(),
+            wallet_secret: options.wallet_secret.unwrap_or_else(|| engine.data.join(secrets::FILE)),
             engine,
         };
         settings.check_bounds()
@@ -151,6 +155,8 @@ impl Settings {
             ("body-bytes-max", self.http.body_bytes_max),
             ("batch-bytes-max", self.http.batch_bytes_max),
             ("mailbox-commands-max", self.engine.mailbox_commands_max),
+            ("recharge-commands-max", self.engine.recharge_commands_max),
+            ("batch-commands-max", self.engine.batch_commands_max),
             ("parked-commands-max", self.engine.parked_commands_max),
             ("in-flight-commands-max", self.engine.in_flight_commands_max),
             ("group-records-max", self.engine.group_records_max),

@@ -107,6 +107,9 @@ fn protocol() -> http1::Builder {
         .header_read_timeout(None)
         .max_buf_size(READ_BUFFER_BYTES_MAX)
         .max_headers(HEADERS_MAX)
+        // A client that has said all may close its side and wait. One that is gone is noticed when it is written to: a
+        // request is answered soon, and an event stream says something every few seconds.
+        .half_close(true)
         // Answers to pipelined requests in one write would mean answers without a bound in memory: hyper then writes
         // nothing while there are requests to read.
         .pipeline_flush(false);

@@ -32,6 +32,30 @@ use crate::{problem::ProblemBody, routes};
         routes::holds::get,
         routes::trial_balance::get,
         routes::events::stream,
+        routes::wallet::customers::open,
+        routes::wallet::customers::get_one,
+        routes::wallet::recharges::create,
+        routes::wallet::recharges::get_one,
+        routes::wallet::channels::notify,
+        routes::wallet::merchants::set,
+        routes::wallet::promotions::create,
+        routes::wallet::promotions::get_one,
+        routes::wallet::payments::create,
+        routes::wallet::payments::get_one,
+        routes::wallet::payments::cancel,
+        routes::wallet::payments::refund,
+        routes::wallet::customers::change,
+        routes::wallet::passwords::set,
+        routes::wallet::passwords::create_token,
+        routes::wallet::devices::add,
+        routes::wallet::devices::revoke,
+        routes::wallet::choices::set_small_payments,
+        routes::wallet::choices::set_wealth,
+        routes::wallet::transfers::transfer,
+        routes::wallet::wealth::redeem,
+        routes::wallet::wealth::pay_day,
+        routes::wallet::statements::reconcile,
+        routes::wallet::days::close,
         routes::health::alive,
         routes::health::ready,
         routes::metrics::page,
@@ -40,6 +64,9 @@ use crate::{problem::ProblemBody, routes};
         (name = "accounts", description = "Names, balances, limits, history"),
         (name = "transactions", description = "What moves money"),
         (name = "holds", description = "Money set aside"),
+        (name = "wallets", description = "Users' wallets: limits, passwords, devices, wealth"),
+        (name = "channels", description = "Outside parties that take users' money in"),
+        (name = "payments", description = "Payments, their merchants and promotions, refunds"),
         (name = "audit", description = "The ledger as a whole"),
         (name = "operations", description = "For those who run it"),
     ),
@@ -54,11 +81,11 @@ pub fn document_json() -> String {
     document.to_pretty_json().unwrap_or_default()
 }
 
-/// The derive says so of structs only, and an operation is an enum.
+/// The derive says so of structs only, and an operation is an enum, as is an authorisation.
 fn refuse_unknown_fields_of_operations(document: &mut utoipa::openapi::OpenApi) {
-    let schemas =
-        document.components.iter_mut().flat_map(|components| components.schemas.get_mut("Operation"));
-    for operation in schemas {
+    let components = document.components.iter_mut();
+    let schemas = components.flat_map(|components| &mut components.schemas);
+    for (_, operation) in schemas.filter(|(name, _)| matches!(name.as_str(), "Operation" | "Auth")) {
         let RefOr::T(Schema::OneOf(types)) = operation else { continue };
         for one in &mut types.items {
             if let RefOr::T(Schema::Object(object)) = one {
@@ -119,6 +146,9 @@ pub(crate) enum SubmitProblems {
     /// `malformed`
     #[response(status = 400, content_type = "application/problem+json")]
     Malformed(ProblemBody),
+    /// `wallet_account`: an operation would move an account that wallet verbs alone move.
+    #[response(status = 403, content_type = "application/problem+json")]
+    WalletAccount(ProblemBody),
     /// `request_timeout`: the body did not arrive in time.
     #[response(status = 408, content_type = "application/problem+json")]
     RequestTimeout(ProblemBody),
@@ -142,6 +172,37 @@ pub(crate) enum SubmitProblems {
     Unavailable(ProblemBody),
 }
 
+/// What a call that shows the payment password can answer beside its own.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) enum PasswordProblems {
+    /// `password_wrong`, with `attempts_left`.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Wrong(ProblemBody),
+    /// `not_found`: no such wallet.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(ProblemBody),
+    /// `password_locked`: after too many wrong passwords.
+    #[response(status = 423, content_type = "application/problem+json",
+        headers(("Retry-After" = u32, description = "Seconds until the lock ends.")))]
+    Locked(ProblemBody),
+}
+
+/// What a call that spends from a wallet can answer beside its own.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) enum SpendProblems {
+    /// `auth_required`, `auth_invalid`: the id stays free.
+    #[response(status = 403, content_type = "application/problem+json")]
+    Auth(ProblemBody),
+    /// `not_found`: no such wallet.
+    #[response(status = 404, content_type = "application/problem+json")]
+    NotFound(ProblemBody),
+    /// `id_reused`: the id was used with another body; `field` differs.
+    #[response(status = 409, content_type = "application/problem+json")]
+    IdReused(ProblemBody),
+}
+
 /// What a read of one thing can answer beside it.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "for the OpenAPI document")]
@@ -156,6 +217,15 @@ pub(crate) enum ReadProblems {
     #[response(status = 503, content_type = "application/problem+json",
         headers(("Retry-After" = u32, description = "Seconds, spread at random.")))]
     Unavailable(ProblemBody),
+}
+
+/// What a call answers that has no parameters.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) enum QueryProblems {
+    /// `malformed`: there are no parameters.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Malformed(ProblemBody),
 }
 
 /// What a read of the ledger as a whole, or of a list, can answer beside it.

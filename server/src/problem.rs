@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use yue_engine::{
     model::RejectionCode,
     view::{AccountError, SubmitError, Unavailable},
+    wallet::{Refusal, WalletCode, WalletError},
 };
 
 /// Name of the header that marks the answer to a request whose outcome was known already.
@@ -69,6 +70,10 @@ pub struct ProblemBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     position: Option<u64>,
+    /// Wrong passwords that are left before the lock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    attempts_left: Option<u32>,
 }
 
 /// An error on its way to the client.
@@ -85,15 +90,17 @@ struct Details {
     replayed: bool,
     closes: bool,
     outcome: Effect,
+    attempts_left: Option<u32>,
+    retry_after_s: Option<u64>,
 }
 
 impl Problem {
     /// Most bytes of a detail: it may quote the client.
     const DETAIL_BYTES_MAX: usize = 400;
     /// Seconds after which an overloaded server is worth another try; spread, so that clients do not come back at once.
-    const RETRY_OVERLOADED_S: std::ops::RangeInclusive<u32> = 1..=3;
+    const RETRY_OVERLOADED_S: std::ops::RangeInclusive<u64> = 1..=3;
     /// Seconds after which a full storage is worth another try: somebody has to make room.
-    const RETRY_STORAGE_LOW_S: std::ops::RangeInclusive<u32> = 30..=60;
+    const RETRY_STORAGE_LOW_S: std::ops::RangeInclusive<u64> = 30..=60;
 
     /// A problem with a code and a text for people.
     #[must_use]
@@ -112,6 +119,8 @@ impl Problem {
             replayed: false,
             closes: false,
             outcome: Effect::NotApplied,
+            attempts_left: None,
+            retry_after_s: None,
         }))
     }
 
@@ -181,7 +190,7 @@ impl Problem {
         self.0.field.as_deref()
     }
 
-    fn retry_after_s(&self) -> Option<u32> {
+    fn retry_after_s(&self) -> Option<u64> {
         match self.0.code {
             Code::Overloaded => Some(rand::random_range(Self::RETRY_OVERLOADED_S)),
             Code::StorageLow => Some(rand::random_range(Self::RETRY_STORAGE_LOW_S)),
@@ -192,10 +201,12 @@ impl Problem {
             | Code::AccountExists
             | Code::AssetUnknown
             | Code::AccountNotEmpty
+            | Code::WalletAccount
             | Code::NotFound
             | Code::MethodNotAllowed
             | Code::UnsupportedMediaType
-            | Code::RequestTimeout => None,
+            | Code::RequestTimeout
+            | Code::Wallet(_) => self.0.retry_after_s,
         }
     }
 }
@@ -203,7 +214,18 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let retry_after_s = self.retry_after_s();
-        let Details { code, detail, operation, field, position, replayed, closes, outcome } = *self.0;
+        let Details {
+            code,
+            detail,
+            operation,
+            field,
+            position,
+            replayed,
+            closes,
+            outcome,
+            attempts_left,
+            retry_after_s: _,
+        } = *self.0;
         let body = ProblemBody {
             r#type: format!("urn:yue:problem:{}", code.as_str()),
             title: code.title(),
@@ -215,6 +237,7 @@ impl IntoResponse for Problem {
             operation,
             field,
             position,
+            attempts_left,
         };
         let mut response = Response::new(Body::from(serde_json::to_vec(&body).unwrap_or_default()));
         *response.status_mut() = code.status();
@@ -248,8 +271,39 @@ impl From<SubmitError> for Problem {
         let detail = error.to_string();
         match error {
             SubmitError::IdReused { field } => Self::new(Code::IdReused, detail).field(field),
+            SubmitError::Managed { operation } => Self::new(Code::WalletAccount, detail).operation(operation),
             SubmitError::Unavailable(unavailable) => unavailable.into(),
+            // Ledger callers attach nothing that could be overtaken.
+            SubmitError::Conflict => Self::new(Code::Overloaded, detail),
             SubmitError::Unknown => Self::new(Code::Overloaded, detail).unknown(),
+        }
+    }
+}
+
+impl From<WalletError> for Problem {
+    fn from(error: WalletError) -> Self {
+        let detail = error.to_string();
+        match error {
+            WalletError::IdReused { field } => Self::new(Code::IdReused, detail).field(field),
+            WalletError::Unavailable(unavailable) => unavailable.into(),
+            WalletError::Unknown => SubmitError::Unknown.into(),
+            WalletError::Refused(refusal) => {
+                let Refusal { code, detail: _, field, attempts_left, retry_after_s, position, replayed } =
+                    *refusal;
+                #[expect(clippy::wildcard_enum_match_arm, reason = "the wallet's own codes are passed on")]
+                let code = match code {
+                    WalletCode::Ledger(code) => Code::Refused(code),
+                    WalletCode::NotFound => Code::NotFound,
+                    WalletCode::AccountExists => Code::AccountExists,
+                    WalletCode::AccountNotEmpty => Code::AccountNotEmpty,
+                    own => Code::Wallet(own),
+                };
+                let mut problem = Self::new(code, detail).replayed(replayed);
+                problem.0.field = field;
+                problem.0.position = position.map(|position| position.0);
+                (problem.0.attempts_left, problem.0.retry_after_s) = (attempts_left, retry_after_s);
+                problem
+            }
         }
     }
 }

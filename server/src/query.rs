@@ -91,7 +91,7 @@ pub(crate) fn parse_position(text: &str) -> Option<Position> {
 
 /// An RFC 3339 time with any offset, to the nanosecond. A `+` that was decoded to a space is taken for a `+`; times
 /// outside the ledger's range are taken for its ends.
-fn parse_timestamp(text: &str) -> Option<Timestamp> {
+pub(crate) fn parse_timestamp(text: &str) -> Option<Timestamp> {
     let sign = text.len().checked_sub("+08:00".len());
     let text = match sign.and_then(|sign| text.split_at_checked(sign)) {
         Some((time, offset)) if offset.starts_with(' ') => {

@@ -14,9 +14,12 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
     time::timeout,
 };
-use yue_engine::engine::{Engine, OpenError};
+use yue_engine::{
+    engine::{Engine, OpenError},
+    wallet::{self, Secrets, Wallet},
+};
 
-use crate::{app::App, config::Settings, listener::Listener};
+use crate::{app::App, config::Settings, listener::Listener, secrets};
 
 /// Recoveries up to this long end before the port is bound: a directory that is refused is then refused before anything
 /// else is said. Longer ones are watched on `/readyz`.
@@ -35,6 +38,14 @@ pub enum ServeError {
     Bind {
         /// Where.
         address: std::net::SocketAddr,
+        /// Why.
+        reason: io::Error,
+    },
+    /// The wallet's secret can't be read or made.
+    #[error("the wallet's secret {path}: {reason}")]
+    Secret {
+        /// Which file.
+        path: String,
         /// Why.
         reason: io::Error,
     },
@@ -67,10 +78,16 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
     let mut stop = StopSignal::install()?;
     // 1. The directory is ours.
     let config = settings.engine.clone();
+    let secret = settings.wallet_secret.clone();
     let locked = spawn_blocking(move || Engine::lock(config)).await??;
+    let secrets = spawn_blocking(move || {
+        secrets::load(&secret)
+            .map_err(|reason| ServeError::Secret { path: secret.display().to_string(), reason })
+    })
+    .await??;
     // 2. Recovery starts, and mostly ends here.
     let app = App::new(settings.http);
-    let mut recovery = Recovery(spawn_blocking(move || locked.recover()));
+    let mut recovery = Recovery(spawn_blocking(move || locked.recover()), secrets);
     let mut recovering = true;
     tokio::select! {
         recovered = timeout(QUICK_RECOVERY, recovery.finish(&app)) => {
@@ -108,11 +125,12 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
 }
 
 /// An engine on its way.
-struct Recovery(JoinHandle<Result<Engine, OpenError>>);
+struct Recovery(JoinHandle<Result<Engine, OpenError>>, Secrets);
 
 impl Recovery {
     async fn finish(&mut self, app: &App) -> Result<(), ServeError> {
-        app.ready((&mut self.0).await??);
+        let engine = (&mut self.0).await??;
+        app.ready(Wallet::new(engine, wallet::Settings::default(), self.1.clone()));
         Ok(())
     }
 }
@@ -130,17 +148,17 @@ fn announce(listener: &Listener) -> io::Result<()> {
 }
 
 /// SIGTERM or SIGINT. Installed before anything else, so that neither ends the process half-way.
-struct StopSignal {
+pub(crate) struct StopSignal {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl StopSignal {
-    fn install() -> io::Result<Self> {
+    pub(crate) fn install() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn received(&mut self) {
+    pub(crate) async fn received(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -31,6 +31,30 @@ pub enum Route {
     HoldGet,
     TrialBalance,
     Events,
+    WalletOpen,
+    WalletGet,
+    WalletChange,
+    PasswordSet,
+    TokenCreate,
+    DeviceAdd,
+    DeviceRevoke,
+    SmallPaymentSet,
+    WealthSet,
+    WealthRedeem,
+    WalletTransfer,
+    RechargeCreate,
+    RechargeGet,
+    ChannelNotify,
+    ChannelStatement,
+    PaymentCreate,
+    PaymentGet,
+    PaymentCancel,
+    PaymentRefund,
+    MerchantSet,
+    PromotionCreate,
+    PromotionGet,
+    WealthDay,
+    DayClose,
     Healthz,
     Readyz,
     Metrics,
@@ -40,7 +64,7 @@ pub enum Route {
 
 impl Route {
     /// All routes.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 41] = [
         Self::AccountOpen,
         Self::AccountGet,
         Self::AccountList,
@@ -53,6 +77,30 @@ impl Route {
         Self::HoldGet,
         Self::TrialBalance,
         Self::Events,
+        Self::WalletOpen,
+        Self::WalletGet,
+        Self::WalletChange,
+        Self::PasswordSet,
+        Self::TokenCreate,
+        Self::DeviceAdd,
+        Self::DeviceRevoke,
+        Self::SmallPaymentSet,
+        Self::WealthSet,
+        Self::WealthRedeem,
+        Self::WalletTransfer,
+        Self::RechargeCreate,
+        Self::RechargeGet,
+        Self::ChannelNotify,
+        Self::ChannelStatement,
+        Self::PaymentCreate,
+        Self::PaymentGet,
+        Self::PaymentCancel,
+        Self::PaymentRefund,
+        Self::MerchantSet,
+        Self::PromotionCreate,
+        Self::PromotionGet,
+        Self::WealthDay,
+        Self::DayClose,
         Self::Healthz,
         Self::Readyz,
         Self::Metrics,
@@ -76,6 +124,30 @@ impl Route {
             Self::HoldGet => "GET /v1/holds/{id}",
             Self::TrialBalance => "GET /v1/trial-balance",
             Self::Events => "GET /v1/events",
+            Self::WalletOpen => "POST /v1/wallets",
+            Self::WalletGet => "GET /v1/wallets/{user}",
+            Self::WalletChange => "PATCH /v1/wallets/{user}",
+            Self::PasswordSet => "PUT /v1/wallets/{user}/password",
+            Self::TokenCreate => "POST /v1/wallets/{user}/payment-tokens",
+            Self::DeviceAdd => "POST /v1/wallets/{user}/devices",
+            Self::DeviceRevoke => "DELETE /v1/wallets/{user}/devices/{device}",
+            Self::SmallPaymentSet => "PUT /v1/wallets/{user}/small-payment",
+            Self::WealthSet => "PUT /v1/wallets/{user}/wealth",
+            Self::WealthRedeem => "POST /v1/wallets/{user}/wealth/redemptions",
+            Self::WalletTransfer => "POST /v1/wallets/{user}/transfers",
+            Self::RechargeCreate => "POST /v1/recharges",
+            Self::RechargeGet => "GET /v1/recharges/{id}",
+            Self::ChannelNotify => "POST /v1/channels/{channel}/notifications",
+            Self::ChannelStatement => "POST /v1/channels/{channel}/statements",
+            Self::PaymentCreate => "POST /v1/payments",
+            Self::PaymentGet => "GET /v1/payments/{id}",
+            Self::PaymentCancel => "POST /v1/payments/{id}/cancel",
+            Self::PaymentRefund => "POST /v1/payments/{id}/refunds",
+            Self::MerchantSet => "PUT /v1/merchants/{merchant}",
+            Self::PromotionCreate => "POST /v1/promotions",
+            Self::PromotionGet => "GET /v1/promotions/{promotion}",
+            Self::WealthDay => "POST /v1/wealth/days",
+            Self::DayClose => "POST /v1/days/{date}/close",
             Self::Healthz => "GET /healthz",
             Self::Readyz => "GET /readyz",
             Self::Metrics => "GET /metrics",
@@ -117,11 +189,31 @@ struct RouteCounters {
     statuses: [AtomicU64; 5],
 }
 
+/// Counters by route, in the order of [`Route::ALL`].
+#[derive(Debug)]
+struct PerRoute([RouteCounters; Route::ALL.len()]);
+
+impl Default for PerRoute {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| RouteCounters::default()))
+    }
+}
+
+/// Counters by code, in the order of [`Code::ALL`].
+#[derive(Debug)]
+struct PerCode([AtomicU64; Code::ALL.len()]);
+
+impl Default for PerCode {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::default()))
+    }
+}
+
 /// All counters.
 #[derive(Debug, Default)]
 pub struct Telemetry {
-    routes: [RouteCounters; Route::ALL.len()],
-    problems: [AtomicU64; Code::ALL.len()],
+    routes: PerRoute,
+    problems: PerCode,
     connections_opened: AtomicU64,
     connections_closed: AtomicU64,
     connections_refused: AtomicU64,
@@ -130,7 +222,7 @@ pub struct Telemetry {
 impl Telemetry {
     /// Counts an answer.
     pub fn answered(&self, route: Route, status: StatusCode, time: Duration) {
-        let Some(counters) = self.routes.get(route as usize) else { return };
+        let Some(counters) = self.routes.0.get(route as usize) else { return };
         counters.time.record(time);
         let hundreds = usize::from(status.as_u16() / 100);
         if let Some(count) = hundreds.checked_sub(1).and_then(|index| counters.statuses.get(index)) {
@@ -141,7 +233,7 @@ impl Telemetry {
     /// Counts a problem.
     pub fn refused(&self, code: Code) {
         let index = Code::ALL.iter().position(|&other| other == code);
-        if let Some(count) = index.and_then(|index| self.problems.get(index)) {
+        if let Some(count) = index.and_then(|index| self.problems.0.get(index)) {
             count.fetch_add(1, Relaxed);
         }
     }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use yue_engine::audit::{self, AuditError, Progress, Report};
+use yue_engine::audit::{self, AuditError, Progress, Report, Trimmed};
 
 use crate::cli::VerifyArguments;
 
@@ -59,8 +59,10 @@ pub fn verify(arguments: &VerifyArguments) -> Result<(), VerifyError> {
 
 fn describe(report: &Report) -> String {
     let head: String = report.head.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let begin =
+        report.trimmed.map_or(String::new(), |it| format!(" (trimmed: it begins after {})", it.begins_after));
     let mut text = format!(
-        "journal    {} records in {} groups, chained, gap-free; the witness is at {}\n\
+        "journal    up to record {}{begin} in {} groups, chained, gap-free; the witness is at {}\n\
          head       {head}\n\
          decided    {} posted, {} refused\n\
          accounts   {}, {} live holds; no floor or ceiling broken\n",
@@ -72,6 +74,21 @@ fn describe(report: &Report) -> String {
         report.accounts,
         report.holds,
     );
+    if let Some(Trimmed { begins_after, as_of, compared }) = report.trimmed {
+        text.push_str(&format!(
+            "trimmed    not re-checked: whether the records up to {begins_after} are those that were decided; only the \
+             index has them\n\
+             trimmed    the balances begin with the snapshot of {as_of}; "
+        ));
+        text.push_str(&if compared > 0 {
+            format!("the index's records give the same {compared} accounts, its ids, holds and history\n")
+        } else {
+            "nothing tells how they came about\n".to_owned()
+        });
+    }
+    if report.snapshots > 0 {
+        text.push_str(&format!("snapshots  {} compared with what was rebuilt\n", report.snapshots));
+    }
     for (asset, turnover) in &report.turnover {
         text.push_str(&format!("{asset:<10} debits = credits = {turnover} minor units\n"));
     }

@@ -14,3 +14,4 @@ pub(crate) mod operation;
 pub(crate) mod texts;
 pub(crate) mod totals;
 pub(crate) mod transaction;
+pub(crate) mod wallet;

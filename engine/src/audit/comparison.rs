@@ -4,10 +4,10 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{Report, books::Books, past::Past};
+use super::{Report, books::Books, digest::DigestKey, past::Past};
 use crate::{
     index::{IndexError, IndexOptions, Opened, open_read_only},
-    journal::Checkpoint,
+    journal::{Checkpoint, SnapshotMark},
     ledger::Account,
     model::{AccountNo, Position},
 };
@@ -32,8 +32,13 @@ impl Comparison {
     }
 
     /// The comparison of all that the index has of the past.
-    pub(super) fn past(&self) -> Result<Past<'_>, IndexError> {
-        Past::new(&self.opened.index, self.watermark().position)
+    pub(super) fn past(&self, key: DigestKey) -> Result<Past<'_>, IndexError> {
+        Past::new(&self.opened.index, self.watermark().position, key)
+    }
+
+    /// The snapshot that the index holds to be the newest.
+    pub(super) fn newest_snapshot(&self) -> Result<Option<SnapshotMark>, IndexError> {
+        self.opened.index.newest_snapshot()
     }
 
     /// Compares the checkpoint with the books at the same position.
@@ -64,6 +69,9 @@ impl Comparison {
         };
         if live(self.opened.follower.ledger()) != live(&books.ledger) {
             report.find(|| format!("index at {at}: other live holds than the journal's"));
+        }
+        if !self.opened.follower.ledger().cells().eq(books.ledger.cells()) {
+            report.find(|| format!("index at {at}: other cells of accounts than the journal's"));
         }
         let totals = self.opened.follower.trial_balance().rows.into_iter();
         let totals: BTreeMap<_, _> =

@@ -6,7 +6,7 @@
 
 use uuid::Uuid;
 
-use crate::model::{Position, TransactionId};
+use crate::model::{Amount, Position, TransactionId};
 
 /// The secret of one check.
 #[derive(Clone, Copy)]
@@ -56,6 +56,36 @@ impl Digest {
         tail.copy_from_slice(&position.0.to_le_bytes());
         self.add(key, &bytes);
     }
+
+    /// Adds an operation that was reversed, and how much of it.
+    pub(super) fn add_reversed(&mut self, key: &DigestKey, operation: (TransactionId, u8), total: Amount) {
+        self.add(key, &reversed_total(operation, total));
+    }
+
+    /// A reversal of `amount` made the total of an operation `total`.
+    pub(super) fn change_reversed(
+        &mut self,
+        key: &DigestKey,
+        operation: (TransactionId, u8),
+        amount: Amount,
+        total: Amount,
+    ) {
+        let before = Amount(total.units().saturating_sub(amount.units()));
+        if before > Amount::ZERO {
+            self.remove(key, &reversed_total(operation, before));
+        }
+        self.add_reversed(key, operation, total);
+    }
+}
+
+fn reversed_total((transaction, operation): (TransactionId, u8), total: Amount) -> [u8; 25] {
+    let mut bytes = [operation; 25];
+    let (id, rest) = bytes.split_at_mut(16);
+    id.copy_from_slice(&transaction.0.to_be_bytes());
+    if let Some(units) = rest.last_chunk_mut() {
+        *units = total.units().to_be_bytes();
+    }
+    bytes
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     index::{HoldRow, Index, IndexError},
     journal::{PostedTransaction, Record},
-    model::{Amount, HoldEnd, HoldId, Position, PostedKind, TransactionId},
+    model::{Amount, HoldEnd, HoldId, Position, PostedKind},
 };
 
 /// See the module.
@@ -34,7 +34,10 @@ impl Holds {
             Record::HoldExpired { hold, .. } => {
                 self.end(*hold, (HoldEnd::Expired, position), Amount::ZERO, key);
             }
-            Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::Refused(_) => {}
+            Record::AccountOpened { .. }
+            | Record::AccountChanged { .. }
+            | Record::Refused(_)
+            | Record::Snapshot(_) => {}
         }
     }
 
@@ -67,11 +70,7 @@ impl Holds {
                 self.end(hold, (HoldEnd::Released, position), Amount::ZERO, key);
             }
             Some(&PostedKind::Reverse { transaction, operation, amount, total, .. }) => {
-                let before = Amount(total.units().saturating_sub(amount.units()));
-                if before > Amount::ZERO {
-                    self.reversed.remove(key, &reversed_total(transaction, operation, before));
-                }
-                self.reversed.add(key, &reversed_total(transaction, operation, total));
+                self.reversed.change_reversed(key, (transaction, operation), amount, total);
             }
             Some(PostedKind::Transfer { .. }) | None => {}
         }
@@ -106,7 +105,7 @@ impl Holds {
         index.scan_ended_holds(&mut |id, row| ended.add(key, &ended_hold(id, &row)))?;
         let mut reversed = Digest::default();
         index.scan_reversed(&mut |transaction, operation, total| {
-            reversed.add(key, &reversed_total(transaction, operation, total));
+            reversed.add_reversed(key, (transaction, operation), total);
         })?;
         for (what, indexed, own) in
             [("ended holds", ended, self.ended), ("reversed totals", reversed, self.reversed)]
@@ -123,15 +122,5 @@ impl Holds {
 fn ended_hold(id: HoldId, row: &HoldRow) -> Vec<u8> {
     let mut bytes = row.encode();
     bytes.extend_from_slice(&id.0.to_be_bytes());
-    bytes
-}
-
-fn reversed_total(transaction: TransactionId, operation: u8, total: Amount) -> [u8; 25] {
-    let mut bytes = [operation; 25];
-    let (id, rest) = bytes.split_at_mut(16);
-    id.copy_from_slice(&transaction.0.to_be_bytes());
-    if let Some(units) = rest.last_chunk_mut() {
-        *units = total.units().to_be_bytes();
-    }
     bytes
 }

@@ -1,8 +1,9 @@
 //! The index's past against the journal: every record, opening, id, posting, hold and reversed total.
 //!
 //! Owns a place in each of the index's families, which go along with the walk through the journal. Each block is read
-//! once, and memory is bounded by one segment's postings and the numbers of accounts and live holds. Invariant: what passes is the
-//! journal's, all of it, and nothing else.
+//! once, and memory is bounded by one segment's postings and the numbers of accounts and live holds. Invariant: what
+//! passes is the journal's, all of it, and nothing else; where the journal was trimmed, all else in the index is what the
+//! index's own records make of it.
 
 use super::{
     AuditError, Progress, Report,
@@ -13,14 +14,16 @@ use super::{
 };
 use crate::{
     index::{Index, IndexError, PostingScan, RecordScan, StoredRecord},
-    journal::{JournalError, Record, rocks::JournalReader},
-    model::{Position, TransactionId},
+    journal::{GroupError, JournalError, Record, rocks::JournalReader},
+    model::{Position, Timestamp, TransactionId},
 };
 
 /// See the module.
 pub(super) struct Past<'a> {
     index: &'a Index,
     end: Position,
+    /// Up to here only the index has the records.
+    retold: Position,
     records: RecordScan<'a>,
     openings: RecordScan<'a>,
     postings: PostingScan<'a>,
@@ -33,27 +36,61 @@ pub(super) struct Past<'a> {
     failed: Option<IndexError>,
 }
 
+/// Takes a record with its place.
+type Visit<'a> = &'a mut dyn FnMut((Position, Timestamp), &Record, &mut Report);
+
 impl<'a> Past<'a> {
     /// Ids that are compared between two reports of progress.
     const IDS_AT_ONCE: u64 = 1 << 16;
 
     /// Before the first record; `end` is the index's watermark.
-    pub(super) fn new(index: &'a Index, end: Position) -> Result<Self, IndexError> {
+    pub(super) fn new(index: &'a Index, end: Position, key: DigestKey) -> Result<Self, IndexError> {
         let mut segments = index.segments();
         segments.reverse();
         Ok(Self {
             index,
             end,
+            retold: Position::ZERO,
             records: index.scan_records()?,
             openings: index.scan_openings()?,
             postings: index.scan_postings()?,
             segments,
             history: Postings::default(),
             holds: Holds::default(),
-            key: DigestKey::random(),
+            key,
             ids: Digest::default(),
             failed: None,
         })
+    }
+
+    /// Begins with the index's own records up to a position that the journal no longer has, which must have no gap, and
+    /// calls `visit` with each.
+    pub(super) fn retell(
+        &mut self,
+        up_to: Position,
+        report: &mut Report,
+        visit: Visit<'_>,
+    ) -> Result<(), IndexError> {
+        let mut records = self.index.scan_records()?;
+        let mut last = (Position::ZERO, Timestamp(i64::MIN));
+        while let Some((position, at, bytes)) = records.record()?.filter(|it| it.0 <= up_to) {
+            let record = Record::decode(bytes)
+                .map_err(|error| IndexError::Group { first: position, error: GroupError::Record(error) })?;
+            if position != last.0.next() || at <= last.1 {
+                report.find(|| format!("index: record {position} does not follow {}", last.0));
+            }
+            visit((position, at), &record, report);
+            self.follow((position, at, bytes), &record, report)?;
+            last = (position, at);
+            records.advance();
+        }
+        if last.0 != up_to {
+            report.find(|| {
+                format!("index: its records go to {}, and the journal begins after {up_to}", last.0)
+            });
+        }
+        (self.records, self.retold) = (records, up_to);
+        Ok(())
     }
 
     /// Goes on by a record of the journal. What keeps the index from being read is told by [`Past::finish`].
@@ -72,7 +109,18 @@ impl<'a> Past<'a> {
         record: &Record,
         report: &mut Report,
     ) -> Result<(), IndexError> {
-        compare_record(&mut self.records, stored, "record", report)?;
+        let (position, at, bytes) = stored;
+        compare_record(&mut self.records, (position, at, &Record::indexed(bytes)), "record", report)?;
+        self.follow(stored, record, report)
+    }
+
+    /// Compares all that the index makes of a record.
+    fn follow(
+        &mut self,
+        stored: StoredRecord<'_>,
+        record: &Record,
+        report: &mut Report,
+    ) -> Result<(), IndexError> {
         let (position, _, _) = stored;
         self.holds.take(position, record, &self.key);
         match record {
@@ -81,11 +129,14 @@ impl<'a> Past<'a> {
                 self.history.open(*no, opening.normal);
             }
             Record::Posted(posted) => {
-                self.ids.add_id(&self.key, posted.id, position);
+                let aliases = posted.attachment.iter().flat_map(|attachment| &attachment.aliases);
+                for &id in std::iter::once(&posted.id).chain(aliases) {
+                    self.ids.add_id(&self.key, id, position);
+                }
                 self.history.take(position, posted);
             }
             Record::Refused(refused) => self.ids.add_id(&self.key, refused.transaction.id, position),
-            Record::AccountChanged { .. } | Record::HoldExpired { .. } => {}
+            Record::AccountChanged { .. } | Record::HoldExpired { .. } | Record::Snapshot(_) => {}
         }
         if let Some((segment, _)) = self.segments.pop_if(|(_, last)| *last == position) {
             report.history_rows += self.history.end_segment(segment, &mut self.postings, report)?;
@@ -154,18 +205,26 @@ impl<'a> Past<'a> {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(), AuditError> {
         let before = report.findings.len();
+        let mut records = self.index.scan_records()?;
+        while let Some((position, _, bytes)) = records.record()?.filter(|it| it.0 <= self.retold) {
+            for id in Record::transaction_ids(bytes) {
+                self.look_up(id, position, report)?;
+            }
+            records.advance();
+        }
         let mut failed = None;
-        journal.read(Position::ZERO, &mut |group| {
+        journal.read(self.retold, &mut |group| {
             for (offset, frame) in (0..).zip(group.frames()) {
                 let position = group.first.plus(offset);
-                if position > self.end || failed.is_some() || report.is_full() {
+                if position <= self.retold || position > self.end || failed.is_some() || report.is_full() {
                     return Ok(());
                 }
                 let bytes = frame
                     .map_err(|error| JournalError::Broken { after: position, reason: error.to_string() })?;
-                let Some(id) = Record::transaction_id(bytes) else { continue };
-                if let Err(error) = self.look_up(id, position, report) {
-                    failed = Some(error);
+                for id in Record::transaction_ids(bytes) {
+                    if let Err(error) = self.look_up(id, position, report) {
+                        failed = Some(error);
+                    }
                 }
             }
             progress(Progress::Index { records: group.head().position.0, of: self.end.0 });

@@ -3,13 +3,16 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use crossbeam::atomic::AtomicCell;
 use tokio::sync::Notify;
 
 use crate::{
     ledger::{Account, Delta, LimitState},
-    model::{AccountOpening, AccountStatus, AssetNo, Floor, NormalSide, Position, Timestamp},
+    model::{
+        AccountNo, AccountOpening, AccountStatus, AssetNo, Cell, CellKind, CellWrite, Floor, NormalSide,
+        Position, Timestamp,
+    },
     shard::ShardNo,
 };
 
@@ -21,6 +24,8 @@ pub(crate) struct AccountEntry {
     opened: AtomicCell<(Position, Timestamp)>,
     balance: AtomicCell<PublishedBalance>,
     rules: ArcSwap<PublishedRules>,
+    /// Few, so that a list does; none for nearly all accounts.
+    cells: ArcSwapOption<Vec<(CellKind, Cell)>>,
     flags: AtomicU8,
     /// A change is waiting for `admitted` to fall to zero; new commands wait for the change.
     marked: AtomicBool,
@@ -107,6 +112,7 @@ impl AccountEntry {
             shard,
             opened: AtomicCell::default(),
             balance: AtomicCell::default(),
+            cells: ArcSwapOption::empty(),
             marked: AtomicBool::new(false),
             admitted: AtomicU32::new(0),
             quiet: Notify::new(),
@@ -154,6 +160,30 @@ impl AccountEntry {
             limits: limits.to_vec(),
             ..PublishedRules::clone(&before)
         }));
+    }
+
+    /// A cell that is on disk.
+    pub(crate) fn cell(&self, kind: CellKind) -> Option<Cell> {
+        let cells = self.cells.load();
+        cells.iter().flat_map(|cells| cells.iter()).find(|(of, _)| *of == kind).map(|(_, cell)| cell.clone())
+    }
+
+    /// Replaces a cell, unless what is there is newer: effects may come out of the order of their positions. Only the
+    /// owning shard calls this.
+    pub(crate) fn publish_cell(&self, write: &CellWrite<AccountNo>) {
+        if self.cell(write.kind).is_none_or(|before| before.revision < write.revision) {
+            self.set_cell(write.kind, Cell { revision: write.revision, value: write.value.as_ref().into() });
+        }
+    }
+
+    /// Sets a cell.
+    pub(crate) fn set_cell(&self, kind: CellKind, cell: Cell) {
+        let mut cells = self.cells.load().as_deref().cloned().unwrap_or_default();
+        match cells.iter_mut().find(|(of, _)| *of == kind) {
+            Some((_, old)) => *old = cell,
+            None => cells.push((kind, cell)),
+        }
+        self.cells.store(Some(Arc::new(cells)));
     }
 
     /// Sets everything from a recovered account.
@@ -265,6 +295,7 @@ mod tests {
             ceiling: None,
             limits: vec![limit(1)],
             metadata: Metadata::default(),
+            managed: false,
         };
         let entry = AccountEntry::new(Arc::new(opening), AssetNo(0), ShardNo(0));
         let check = |expected: u32| {

@@ -6,8 +6,9 @@ use super::Front;
 use crate::{
     directory::{AccountEntry, AddressClaim},
     metrics::InFlight,
-    model::{AccountChange, AccountNo, AccountOpening, Address},
+    model::{AccountChange, AccountNo, AccountOpening, AccountStatus, Address, Patch},
     shard::{AccountReply, Input, ShardNo},
+    storage::ACCOUNT_BYTES,
     view::{AccountError, Unavailable},
 };
 
@@ -28,6 +29,7 @@ impl Front {
             }
         }
         self.admission()?;
+        self.take_room(ACCOUNT_BYTES)?;
         let opening = Arc::new(opening);
         loop {
             match self.directory.claim_address(&opening.address, self.config.address_groups_max) {
@@ -74,6 +76,7 @@ impl Front {
         change: AccountChange,
     ) -> Result<AccountNo, AccountError> {
         self.admission()?;
+        self.take_room(ACCOUNT_BYTES)?;
         let no = self.directory.find(address.as_str()).ok_or(AccountError::NotFound)?;
         let entry = self.directory.entry(no);
         // One deadline for both: other changes may take the mark first, again and again.
@@ -88,6 +91,9 @@ impl Front {
                 mark
             })
             .await?;
+        if closes_again(entry.flags().status, &change) {
+            return Ok(no);
+        }
         let sent = self.send_account(entry.shard, |reply| Input::Change { no, change, reply })?;
         mark.sent = true;
         answer(sent).await
@@ -95,6 +101,12 @@ impl Front {
 }
 
 type AccountAnswer = tokio::sync::oneshot::Receiver<Result<AccountNo, AccountError>>;
+/// Whether a change says no more than what is there already, for ever. To be asked with the mark: the change before has
+/// been published then.
+fn closes_again(status: AccountStatus, change: &AccountChange) -> bool {
+    let closing = AccountChange { status: Patch::Set(AccountStatus::Closed), ..AccountChange::default() };
+    status == AccountStatus::Closed && *change == closing
+}
 
 /// A shard that took a message answers it before it stops.
 async fn answer(answer: AccountAnswer) -> Result<AccountNo, AccountError> {
@@ -124,6 +136,8 @@ fn difference(first: &AccountOpening, other: &AccountOpening) -> Option<String> 
         (first.ceiling == other.ceiling, "/ceiling"),
         (first.limits == other.limits, "/limits"),
         (first.metadata == other.metadata, "/metadata"),
+        // Not a field of a body: the address is the product's.
+        (first.managed == other.managed, "/address"),
     ];
     fields.into_iter().find(|(same, _)| !same).map(|(_, field)| field.to_owned())
 }

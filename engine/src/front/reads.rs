@@ -7,23 +7,28 @@ use std::{
 
 use tokio::time::timeout;
 
+use tokio::sync::oneshot;
+
 use super::{Front, Wait};
 use crate::{
-    directory::Found,
+    directory::{Found, PublishedBalance, PublishedRules},
     fatal::fatal,
     index::{self, IndexError},
     journal::{PostedTransaction, Record, RefusedTransaction},
+    ledger::Account,
     model::{
-        AccountNo, AccountOpening, AccountStatus, Address, Asset, HoldId, Position, Timestamp, TransactionId,
+        AccountNo, AccountOpening, AccountStatus, Address, Asset, CellKind, HoldId, Position, Timestamp,
+        TransactionId,
     },
+    shard::{Input, Look},
     view::{
         AccountView, BalanceView, Event, EventView, HistoryCursor, HistoryEntry, HistoryQuery, HoldView,
-        LimitView, Page, Point, PostedOperationView, TransactionView, Unavailable,
+        LimitView, Moment, Page, Point, PostedOperationView, TransactionView, Unavailable,
     },
 };
 
 /// An index that can't be read can't be trusted with the next duplicate either.
-fn sound<T>(result: Result<T, IndexError>) -> T {
+pub(super) fn sound<T>(result: Result<T, IndexError>) -> T {
     result.unwrap_or_else(|error| fatal(&error))
 }
 
@@ -64,8 +69,18 @@ impl Front {
     }
 
     pub(crate) fn account_view(&self, no: AccountNo, now: Timestamp) -> AccountView {
+        let (balance, rules) = self.directory.entry(no).read();
+        self.shown_view(no, &balance, &rules, now)
+    }
+
+    fn shown_view(
+        &self,
+        no: AccountNo,
+        balance: &PublishedBalance,
+        rules: &PublishedRules,
+        now: Timestamp,
+    ) -> AccountView {
         let entry = self.directory.entry(no);
-        let (balance, rules) = entry.read();
         let (posted, held) = match entry.opening.normal {
             crate::model::NormalSide::Credit => (balance.net, balance.held_debits),
             crate::model::NormalSide::Debit => (-balance.net, balance.held_credits),
@@ -89,6 +104,40 @@ impl Front {
             opened_at: entry.opened_at().1,
             metadata: entry.opening.metadata.clone(),
         }
+    }
+
+    /// See [`crate::Engine::moment`].
+    pub(crate) async fn moment(
+        &self,
+        addresses: &[Address],
+        kinds: &'static [CellKind],
+        now: Timestamp,
+    ) -> Result<Moment, Unavailable> {
+        let numbers: Vec<_> = addresses.iter().map(|address| self.directory.find(address.as_str())).collect();
+        let accounts: Vec<_> = numbers.iter().copied().flatten().collect();
+        let Some(&first) = accounts.first() else {
+            let cells = kinds.iter().map(|_| None).collect();
+            return Ok(Moment { accounts: numbers.iter().map(|_| None).collect(), cells });
+        };
+        let shard = self.directory.shard_of(first);
+        let (reply, look) = oneshot::channel();
+        let mailbox = self.mailboxes.get(shard.index()).ok_or(Unavailable::Stopping)?;
+        mailbox
+            .try_send(Input::Look { accounts: accounts.clone(), kinds, reply })
+            .map_err(|_| Unavailable::Overloaded("a shard's mailbox"))?;
+        let Look { accounts: shown, cells } = look.await.map_err(|_| Unavailable::Stopping)?;
+        let mut views = accounts
+            .iter()
+            .zip(&shown)
+            .map(|(&no, (balance, rules))| self.shown_view(no, balance, rules, now));
+        let accounts = numbers.iter().map(|no| no.and_then(|_| views.next())).collect();
+        // Cells belong to the first address that was asked for.
+        let cells = if numbers.first().is_some_and(Option::is_some) {
+            cells
+        } else {
+            kinds.iter().map(|_| None).collect()
+        };
+        Ok(Moment { accounts, cells })
     }
 
     pub(crate) fn accounts(
@@ -130,7 +179,10 @@ impl Front {
             (at, Record::Refused(refused)) => Ok(Some(refused_view(position, at, refused))),
             (
                 _,
-                Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. },
+                Record::AccountOpened { .. }
+                | Record::AccountChanged { .. }
+                | Record::HoldExpired { .. }
+                | Record::Snapshot(_),
             ) => fatal(&format_args!("position {position} holds no transaction, but an id leads there")),
         }
     }
@@ -223,27 +275,32 @@ impl Front {
         }))
     }
 
-    pub(crate) async fn events(
-        &self,
-        after: Position,
-        limit: usize,
-        now: Timestamp,
-    ) -> Result<Vec<EventView>, Unavailable> {
+    pub(crate) async fn events(&self, after: Position, limit: usize) -> Result<Vec<EventView>, Unavailable> {
         self.indexed(self.state.synced()).await?;
         let limit = limit.clamp(1, self.config.page_rows_max);
         let records = sound(self.index.records(after, limit));
         self.shown(self.index.applied()).await?;
         let view =
-            |(position, at, record)| EventView { position, at, event: self.event(position, at, record, now) };
+            |(position, at, record)| EventView { position, at, event: self.event(position, at, record) };
         Ok(records.into_iter().map(view).collect())
     }
 
-    fn event(&self, position: Position, at: Timestamp, record: Record, now: Timestamp) -> Event {
+    /// A record as an event. What it says is as of the record, so that the same event always says the same.
+    fn event(&self, position: Position, at: Timestamp, record: Record) -> Event {
         match record {
+            Record::Snapshot(_) => Event::Snapshot,
             Record::AccountOpened { no, opening, .. } => {
                 Event::AccountOpened(Arc::new(self.opened_view(no, opening, position, at)))
             }
-            Record::AccountChanged { no, .. } => Event::AccountChanged(Arc::new(self.account_view(no, now))),
+            Record::AccountChanged { no, decided_at, .. } => {
+                let account = sound(self.index.account_as_changed(position)).unwrap_or_else(|| {
+                    fatal(&format_args!(
+                        "position {position} changes an account, and the index does not say how"
+                    ))
+                });
+                Event::AccountChanged(Arc::new(self.changed_view(no, &account, position, decided_at)))
+            }
+            Record::Posted(posted) if posted.operations.is_empty() => Event::WalletChanged,
             Record::Posted(posted) => Event::TransactionPosted(self.posted_view(position, at, &posted)),
             Record::Refused(refused) => Event::TransactionRefused(refused_view(position, at, refused)),
             Record::HoldExpired { hold, debit, credit, held, .. } => {
@@ -287,6 +344,36 @@ impl Front {
             position,
             opened_at: at,
             metadata: opening.metadata,
+        }
+    }
+
+    /// An account as it was right after the record that changed its rules.
+    fn changed_view(
+        &self,
+        no: AccountNo,
+        account: &Account,
+        position: Position,
+        decided_at: Timestamp,
+    ) -> AccountView {
+        let entry = self.directory.entry(no);
+        let limits = account.limits().iter().map(|state| {
+            let (used_amount, used_count) = state.used_at(decided_at);
+            LimitView { limit: state.limit.clone(), used_amount, used_count }
+        });
+        AccountView {
+            address: entry.opening.address.clone(),
+            asset: self.asset(no),
+            normal: entry.opening.normal,
+            status: account.status(),
+            posted: account.posted(),
+            held: account.held(),
+            available: account.available(),
+            floor: account.floor(),
+            ceiling: account.ceiling(),
+            limits: limits.collect(),
+            position,
+            opened_at: entry.opened_at().1,
+            metadata: entry.opening.metadata.clone(),
         }
     }
 

@@ -18,12 +18,15 @@ pub(super) enum Pass {
     Resolved(ResolvedOperation),
     Rejected(RejectionCode),
     Wait(Wait),
+    /// It would move an account that product verbs alone move.
+    Managed,
 }
 
 /// Why an operation is not resolved.
 enum Stop {
     Rejected(RejectionCode),
     Wait(Wait),
+    Managed,
     Index(IndexError),
 }
 
@@ -80,6 +83,7 @@ impl Front {
             Ok(resolved) => Ok(Pass::Resolved(resolved)),
             Err(Stop::Rejected(code)) => Ok(Pass::Rejected(code)),
             Err(Stop::Wait(wait)) => Ok(Pass::Wait(wait)),
+            Err(Stop::Managed) => Ok(Pass::Managed),
             Err(Stop::Index(error)) => Err(error),
         }
     }
@@ -87,7 +91,11 @@ impl Front {
     /// Counts the command in on an account, once.
     fn enter(&self, claimed: &mut Claimed, account: AccountNo) -> Result<(), Stop> {
         if !claimed.accounts.contains(&account) {
-            if !self.directory.entry(account).admit() {
+            let entry = self.directory.entry(account);
+            if entry.opening.managed && !claimed.by_product {
+                return Err(Stop::Managed);
+            }
+            if !entry.admit() {
                 return Err(Stop::Wait(Wait::Change(account)));
             }
             claimed.accounts.push(account);

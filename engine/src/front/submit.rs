@@ -14,11 +14,12 @@ use crate::{
     config::Config,
     fatal::fatal,
     journal::Record,
-    model::{AccountNo, Position, Transaction},
+    model::{AccountNo, Lane, Position, Transaction},
     shard::{
         Envelope, Input, ShardNo,
         completion::{Answer, BatchReply, Reply},
     },
+    storage::bytes_of,
     view::{Outcome, SubmitError, Unavailable},
 };
 
@@ -29,6 +30,8 @@ struct Later {
     known: Vec<(u32, Transaction, Position)>,
     /// What waits, or has to be resolved again.
     waiting: Vec<(u32, Transaction)>,
+    /// What can't be submitted as it is.
+    refused: Vec<(u32, SubmitError)>,
 }
 
 impl Front {
@@ -40,10 +43,21 @@ impl Front {
     const WAITS_MAX: usize = 64;
 
     /// Commands of one batch that travel to a shard in one message: others get their turn in between.
-    const COMMANDS_PER_MESSAGE_MAX: usize = 512;
+    const fn commands_per_message_max(lane: Lane) -> usize {
+        match lane {
+            Lane::Checkout => 512,
+            // More urgent lanes wait for at most one message.
+            Lane::Recharge | Lane::Batch => 16,
+        }
+    }
 
-    pub(crate) async fn submit(&self, mut transaction: Transaction) -> Result<Outcome, SubmitError> {
+    pub(crate) async fn submit(
+        &self,
+        lane: Lane,
+        mut transaction: Transaction,
+    ) -> Result<Outcome, SubmitError> {
         self.admission()?;
+        self.take_room(bytes_of(&transaction))?;
         for _ in 0..Self::WAITS_MAX {
             let (sender, answer) = oneshot::channel();
             let prepared =
@@ -58,12 +72,14 @@ impl Front {
                     self.wait(wait).await?;
                     transaction
                 }
+                Prepared::Refused(error) => return Err(error),
                 Prepared::Ready(envelope) => {
-                    self.dispatch_one(envelope);
+                    self.dispatch_one(lane, envelope);
                     match answer.await {
                         Ok(Answer::Done(outcome)) => return Ok(outcome),
                         Ok(Answer::Unavailable(why)) => return Err(why.into()),
                         Ok(Answer::Stale(command)) => command.transaction,
+                        Ok(Answer::Conflict) => return Err(SubmitError::Conflict),
                         // The shard has stopped with the answer on its way.
                         Err(_) => return Err(SubmitError::Unknown),
                     }
@@ -76,12 +92,14 @@ impl Front {
     /// One result for each, in the order given; there is no order between them.
     pub(crate) async fn submit_batch(
         &self,
+        lane: Lane,
         transactions: Vec<Transaction>,
     ) -> Vec<Result<Outcome, SubmitError>> {
         if transactions.is_empty() {
             return Vec::new();
         }
-        if let Err(why) = self.admission() {
+        let bytes = transactions.iter().map(bytes_of).sum();
+        if let Err(why) = self.admission().and_then(|()| self.take_room(bytes)) {
             return transactions.iter().map(|_| Err(why.into())).collect();
         }
         let (reply, done) = BatchReply::new(transactions.len());
@@ -90,7 +108,7 @@ impl Front {
         while transactions.peek().is_some() {
             // What is claimed goes on its way before the next turn: this call may end at any wait.
             let chunk = transactions.by_ref().take(Self::TRANSACTIONS_PER_TURN_MAX);
-            self.dispatch_chunk(chunk, &reply, &mut later);
+            self.dispatch_chunk(lane, chunk, &reply, &mut later);
             tokio::task::yield_now().await;
         }
         // Never an error: this thread keeps a handle on the sender.
@@ -100,6 +118,7 @@ impl Front {
             results.push(match answer {
                 Some(Answer::Done(outcome)) => Ok(outcome),
                 Some(Answer::Unavailable(why)) => Err(why.into()),
+                Some(Answer::Conflict) => Err(SubmitError::Conflict),
                 Some(Answer::Stale(command)) => {
                     later.waiting.push((index, command.transaction));
                     Err(Unavailable::Stopping.into())
@@ -107,7 +126,7 @@ impl Front {
                 None => Err(SubmitError::Unknown),
             });
         }
-        for (index, result) in self.submit_later(later).await {
+        for (index, result) in self.submit_later(lane, later).await {
             if let Some(slot) = usize::try_from(index).ok().and_then(|index| results.get_mut(index)) {
                 *slot = result;
             }
@@ -118,6 +137,7 @@ impl Front {
     /// Prepares a part of a batch and sends what is ready to its shards.
     fn dispatch_chunk(
         &self,
+        lane: Lane,
         chunk: impl Iterator<Item = (u32, Transaction)>,
         reply: &Arc<BatchReply>,
         later: &mut Later,
@@ -139,17 +159,21 @@ impl Front {
                     later.waiting.push((index, transaction));
                     reply.skip();
                 }
+                Prepared::Refused(error) => {
+                    later.refused.push((index, error));
+                    reply.skip();
+                }
             }
         }
         for (shard, commands) in (0..).map(ShardNo).zip(ready) {
-            self.dispatch(shard, commands);
+            self.dispatch(lane, shard, commands);
         }
     }
 
     /// What is left of a batch when the rest of it is answered.
-    async fn submit_later(&self, later: Later) -> Vec<(u32, Result<Outcome, SubmitError>)> {
-        let Later { known, waiting } = later;
-        let mut results = Vec::with_capacity(known.len() + waiting.len());
+    async fn submit_later(&self, lane: Lane, later: Later) -> Vec<(u32, Result<Outcome, SubmitError>)> {
+        let Later { known, waiting, refused } = later;
+        let mut results: Vec<_> = refused.into_iter().map(|(index, error)| (index, Err(error))).collect();
         // One wait for all of them.
         let newest = known.iter().map(|(_, _, position)| *position).max().unwrap_or(Position::ZERO);
         let shown = self.indexed(newest).await;
@@ -161,9 +185,9 @@ impl Front {
             }
             tokio::task::yield_now().await;
         }
-        let submitted = waiting
-            .into_iter()
-            .map(|(index, transaction)| async move { (index, Box::pin(self.submit(transaction)).await) });
+        let submitted = waiting.into_iter().map(|(index, transaction)| async move {
+            (index, Box::pin(self.submit(lane, transaction)).await)
+        });
         results.extend(join_all(submitted).await);
         results
     }
@@ -171,12 +195,26 @@ impl Front {
     /// The outcome of an id that has one, which the index shows, if the body is the same.
     fn replay(&self, transaction: Transaction, position: Position) -> Result<Outcome, SubmitError> {
         let (at, record) = self.record(position).unwrap_or_else(|error| fatal(&error));
+        // The verb compares documents itself: it may have composed other operations from the same request.
+        let by_product = |first: bool| match (first, transaction.attachment.is_some()) {
+            (true, true) => Some(None),
+            (true, false) | (false, true) => Some(Some("/id".to_owned())),
+            (false, false) => None,
+        };
         let (difference, verdict) = match &record {
-            Record::Posted(posted) => (self.request(posted).difference(&transaction), Ok(())),
-            Record::Refused(refused) => {
-                (refused.transaction.difference(&transaction), Err(refused.rejection))
+            Record::Posted(posted) => {
+                let difference = by_product(posted.attachment.is_some());
+                (difference.unwrap_or_else(|| self.request(posted).difference(&transaction)), Ok(()))
             }
-            Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. } => {
+            Record::Refused(refused) => {
+                let first = &refused.transaction;
+                let difference = by_product(first.attachment.is_some());
+                (difference.unwrap_or_else(|| first.difference(&transaction)), Err(refused.rejection))
+            }
+            Record::AccountOpened { .. }
+            | Record::AccountChanged { .. }
+            | Record::HoldExpired { .. }
+            | Record::Snapshot(_) => {
                 fatal(&format_args!("position {position} holds no transaction, but an id leads there"))
             }
         };
@@ -184,7 +222,8 @@ impl Front {
             return Err(SubmitError::IdReused { field });
         }
         self.counters.replayed();
-        Ok(Outcome { id: transaction.id, position, at, verdict, replayed: true })
+        let decided_at = record.decided_at();
+        Ok(Outcome { id: transaction.id, position, at, decided_at, verdict, replayed: true })
     }
 
     pub(crate) async fn wait(&self, wait: Wait) -> Result<(), Unavailable> {
@@ -214,25 +253,25 @@ impl Front {
         timeout(most, wait).await.map_err(|_| Unavailable::Overloaded("a change of an account"))
     }
 
-    fn dispatch_one(&self, envelope: Box<Envelope>) {
+    fn dispatch_one(&self, lane: Lane, envelope: Box<Envelope>) {
         let shard = first_shard(&envelope);
         match self.count_in(1) {
-            Ok(()) => self.send(shard, Input::Command(envelope)),
+            Ok(()) => self.send(lane, shard, Input::Command(envelope)),
             Err(why) => envelope.completion.refuse(&self.directory, &self.counters, why),
         }
     }
 
     #[expect(clippy::vec_box, reason = "an envelope is large and goes on alone")]
-    fn dispatch(&self, shard: ShardNo, commands: Vec<Box<Envelope>>) {
+    fn dispatch(&self, lane: Lane, shard: ShardNo, commands: Vec<Box<Envelope>>) {
         let mut commands = commands.into_iter();
         loop {
-            let most = Self::COMMANDS_PER_MESSAGE_MAX.min(self.config.in_flight_commands_max);
+            let most = Self::commands_per_message_max(lane).min(self.config.in_flight_commands_max);
             let message: Vec<_> = commands.by_ref().take(most).collect();
             if message.is_empty() {
                 return;
             }
             match self.count_in(message.len()) {
-                Ok(()) => self.send(shard, Input::Commands(message)),
+                Ok(()) => self.send(lane, shard, Input::Commands(message)),
                 Err(why) => self.refuse(Input::Commands(message), why),
             }
         }
@@ -247,9 +286,9 @@ impl Front {
         if self.state.stopping.load(Ordering::SeqCst) { Err(Unavailable::Stopping) } else { Ok(()) }
     }
 
-    fn send(&self, shard: ShardNo, input: Input) {
+    fn send(&self, lane: Lane, shard: ShardNo, input: Input) {
         let Some(mailbox) = self.mailboxes.get(shard.index()) else { return };
-        if let Err(error) = mailbox.try_send(input) {
+        if let Err(error) = mailbox.try_send_in(lane, input) {
             let why = Self::not_sent(&error);
             self.refuse(error.into_inner(), why);
         }
@@ -265,6 +304,7 @@ impl Front {
             Input::Commands(envelopes) => envelopes,
             Input::Open { .. }
             | Input::Change { .. }
+            | Input::Look { .. }
             | Input::Decided { .. }
             | Input::Synced(_)
             | Input::Sealed(_) => Vec::new(),

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use crossbeam::channel::{Receiver, bounded};
 use smallvec::smallvec;
 use tokio::time::{Instant, sleep};
 
@@ -14,14 +13,18 @@ use super::*;
 use crate::{
     index::IndexOptions,
     journal::faulty::FaultyJournal,
-    model::{AccountChange, AccountOpening, Address, Metadata, NormalSide, TransactionId},
+    model::{AccountChange, AccountOpening, Address, Lane, Metadata, NormalSide, TransactionId},
     recovery::{self, Assembled},
+    shard::{
+        Input,
+        mailbox::{Inbox, mailbox},
+    },
     view::{HistoryQuery, Point, SubmitError},
 };
 
 struct Fixture {
     front: Front,
-    mailboxes: Vec<Receiver<Input>>,
+    inboxes: Vec<Inbox>,
     _data: tempfile::TempDir,
 }
 
@@ -32,9 +35,9 @@ impl Fixture {
         config.shards = 2;
         let opened = recovery::open(&config, &IndexOptions::default(), |_| Ok(FaultyJournal::new()));
         let (shared, Assembled { assets, index, .. }) = opened.unwrap();
-        let (senders, mailboxes) = (0..config.shards).map(|_| bounded(config.mailbox_commands_max)).unzip();
-        let front = shared.front(assets, index, senders);
-        Self { front, mailboxes, _data: data }
+        let (mailboxes, inboxes) = (0..config.shards).map(|_| mailbox(&config)).unzip();
+        let front = shared.front(assets, index, mailboxes);
+        Self { front, inboxes, _data: data }
     }
 
     /// An account that is open.
@@ -47,6 +50,7 @@ impl Fixture {
             ceiling: None,
             limits: Vec::new(),
             metadata: Metadata::default(),
+            managed: false,
         };
         let asset = self.front.assets.find("CNY").unwrap();
         let no = self.front.directory.add_account(&Arc::new(opening), asset).unwrap();
@@ -62,10 +66,11 @@ impl Fixture {
             Input::Open { .. }
             | Input::Change { .. }
             | Input::Decided { .. }
+            | Input::Look { .. }
             | Input::Synced(_)
             | Input::Sealed(_) => 0,
         };
-        self.mailboxes.iter().flat_map(Receiver::try_iter).map(count).sum()
+        self.inboxes.iter().flat_map(|inbox| inbox.checkout.try_iter()).map(count).sum()
     }
 }
 
@@ -82,6 +87,7 @@ fn transaction(id: u128) -> Transaction {
         code: None,
         reference: None,
         metadata: Metadata::default(),
+        attachment: None,
     }
 }
 
@@ -131,10 +137,10 @@ async fn a_read_waits_for_the_index_so_long_and_no_longer() {
     assert_eq!(front.balance_at(&address, Point::Position(Position(1))).await, Err(late));
     assert_eq!(front.hold_view(HoldId(1)).await.err(), Some(late));
     assert_eq!(front.transaction(TransactionId(7)).await.err(), Some(late));
-    assert_eq!(front.events(Position(1), 1, Timestamp(0)).await.err(), Some(late));
+    assert_eq!(front.events(Position(1), 1).await.err(), Some(late));
     // The id has an outcome: nobody may be told that it has none.
-    assert_eq!(front.submit(transaction(7)).await, Err(SubmitError::Unknown));
-    assert_eq!(front.submit_batch(vec![transaction(7)]).await, [Err(SubmitError::Unknown)]);
+    assert_eq!(front.submit(Lane::Checkout, transaction(7)).await, Err(SubmitError::Unknown));
+    assert_eq!(front.submit_batch(Lane::Checkout, vec![transaction(7)]).await, [Err(SubmitError::Unknown)]);
     // The index has it, but a shard does not.
     front.state.synced.store(0, Ordering::Release);
     front.directory.notified(ShardNo(1), Position(9));
@@ -148,7 +154,8 @@ async fn a_large_batch_lets_others_have_their_turn() {
     let fixture = Fixture::new();
     let mut context = Context::from_waker(Waker::noop());
     {
-        let mut batch = pin!(fixture.front.submit_batch((1..=600).map(transaction).collect()));
+        let mut batch =
+            pin!(fixture.front.submit_batch(Lane::Checkout, (1..=600).map(transaction).collect()));
         for expected in [256, 256, 88] {
             assert!(batch.as_mut().poll(&mut context).is_pending());
             assert_eq!(fixture.sent(), expected);
@@ -157,7 +164,8 @@ async fn a_large_batch_lets_others_have_their_turn() {
     }
     // A client that goes away in the middle leaves nothing claimed that is on no way.
     let before = fixture.front.directory.transactions.in_flight();
-    let mut batch = Box::pin(fixture.front.submit_batch((601..=1_200).map(transaction).collect()));
+    let mut batch =
+        Box::pin(fixture.front.submit_batch(Lane::Checkout, (601..=1_200).map(transaction).collect()));
     assert!(batch.as_mut().poll(&mut context).is_pending());
     drop(batch);
     assert_eq!(fixture.front.directory.transactions.in_flight() - before, fixture.sent());
@@ -180,6 +188,6 @@ async fn a_stop_and_what_it_does_not_see_exclude_each_other() {
     front.state.stopping.store(false, Ordering::SeqCst);
     drop(front.send_account(ShardNo(0), input).unwrap());
     assert_eq!(front.counters.in_flight(), 1);
-    drop(fixture.mailboxes[0].try_recv());
+    drop(fixture.inboxes[0].checkout.try_recv());
     assert_eq!(front.counters.in_flight(), 0);
 }

@@ -20,7 +20,7 @@ pub(super) fn write_records(store: &Store, batch: &mut Batch, tail: &Tail, openi
     let mut bytes = Vec::new();
     let mut block = record_block::Builder::default();
     for (position, at, record) in tail.iter().flat_map(TailGroup::records) {
-        block.push(position, at, record);
+        block.push(position, at, &Record::indexed(record));
         if block.is_full()
             && let Some(first) = block.finish(&mut bytes)
         {
@@ -47,10 +47,10 @@ pub(super) fn write_records(store: &Store, batch: &mut Batch, tail: &Tail, openi
     }
 }
 
-/// The transactions of a tail, posted or refused, in order.
+/// The ids of a tail's transactions, posted or refused, with their aliases, in order.
 pub(super) fn transaction_ids(tail: &Tail) -> impl Iterator<Item = (TransactionId, Position)> {
     let records = tail.iter().flat_map(TailGroup::records);
-    records.filter_map(|(position, _, record)| Record::transaction_id(record).map(|id| (id, position)))
+    records.flat_map(|(position, _, record)| Record::transaction_ids(record).map(move |id| (id, position)))
 }
 
 /// Writes a run of the tail's transaction ids; `None` if there are none.

@@ -4,7 +4,10 @@
 //! clock, no disk. Invariant: a group is visible to readers whole or not at all, and [`Index::applied`] names it only
 //! when all of it is visible.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{
     Direction, HoldRow, Index, IndexError, IndexOptions, SealedReversal, TrialBalance,
@@ -14,10 +17,11 @@ use super::{
     view::{AccountHead, View},
 };
 use crate::{
-    journal::{Checkpoint, Group, PostedTransaction, Record},
-    ledger::Ledger,
+    journal::{Checkpoint, Group, PostedTransaction, Record, SnapshotMark, SnapshotTracker},
+    ledger::{Account, Ledger},
     model::{
-        AccountNo, AccountOpening, Amount, HoldEnd, HoldId, NormalSide, Position, PostedKind, Timestamp,
+        AccountNo, AccountOpening, Amount, Cell, CellKind, HoldEnd, HoldId, NormalSide, Position, PostedKind,
+        Timestamp,
     },
 };
 
@@ -53,9 +57,13 @@ struct Changes {
     dirty: Vec<bool>,
     pages: Vec<u32>,
     openings: Vec<Position>,
+    account_changes: Vec<Position>,
     holds_placed: Vec<HoldId>,
     holds_ended: Vec<HoldId>,
     reversals: Vec<SealedReversal>,
+    cells: BTreeSet<(AccountNo, CellKind)>,
+    /// The newest snapshot that is complete.
+    snapshot: Option<SnapshotMark>,
 }
 
 /// A closed segment on its way to the sealer.
@@ -66,11 +74,16 @@ pub struct Frozen {
     pub(super) pages: Vec<(u32, Vec<u8>)>,
     pub(super) openings: Vec<Position>,
     pub(super) totals: Vec<u8>,
+    /// Accounts as of the records that changed their rules.
+    pub(super) account_changes: Vec<(Position, Account)>,
     pub(super) holds_placed: Vec<HoldId>,
     /// Holds that were placed in the segment and live at its end.
     pub(super) holds_live: Vec<(HoldId, HoldRow)>,
     pub(super) holds_ended: Vec<(HoldId, HoldRow)>,
     pub(super) reversals: Vec<SealedReversal>,
+    /// Cells that were written in the segment, as they are at its end.
+    pub(super) cells: Vec<(AccountNo, CellKind, Cell)>,
+    pub(super) snapshot: Option<SnapshotMark>,
 }
 
 impl Frozen {
@@ -92,6 +105,8 @@ pub struct Follower {
     changes: Changes,
     checkpoint: Checkpoint,
     at: Timestamp,
+    /// A snapshot may begin in one segment and end in a later one.
+    snapshots: SnapshotTracker,
 }
 
 /// The state that a follower starts from.
@@ -115,7 +130,8 @@ impl Follower {
         let tail = index.view.load().tails.last().map(Arc::clone).expect("a view has an open tail");
         let Start { ledger, marks, totals, checkpoint, at } = start;
         let changes = Changes::default();
-        Self { index, options: *options, ledger, marks, totals, tail, changes, checkpoint, at }
+        let snapshots = SnapshotTracker::default();
+        Self { index, options: *options, ledger, marks, totals, tail, changes, checkpoint, at, snapshots }
     }
 
     /// The end of what was applied.
@@ -204,13 +220,17 @@ impl Follower {
     fn note(&mut self, record: &Record, parts: &mut Parts) -> Result<(), IndexError> {
         match record {
             Record::AccountOpened { no, opening, .. } => self.note_opening(*no, opening, parts.position),
-            Record::AccountChanged { no, .. } => self.touch(*no, parts.position),
+            Record::AccountChanged { no, .. } => self.note_change(*no, parts.position),
             Record::Posted(posted) => self.note_posted(posted, parts)?,
             Record::Refused(_) => (),
             Record::HoldExpired { hold, debit, credit, .. } => {
                 self.touch(*debit, parts.position);
                 self.touch(*credit, parts.position);
                 self.end_hold(*hold, HoldEnd::Expired, Amount::ZERO, parts.position)?;
+            }
+            Record::Snapshot(part) => {
+                let complete = self.snapshots.take(parts.position, part.head);
+                self.changes.snapshot = complete.or(self.changes.snapshot);
             }
         }
         Ok(())
@@ -226,7 +246,17 @@ impl Follower {
         self.touch(no, position);
     }
 
+    /// Keeps the account as of the record: later records change it again.
+    fn note_change(&mut self, no: AccountNo, position: Position) {
+        self.touch(no, position);
+        let account = self.ledger.account(no).expect("a change is to an open account");
+        self.index.changes.insert(position, account.clone());
+        self.changes.account_changes.push(position);
+    }
+
     fn note_posted(&mut self, posted: &PostedTransaction, parts: &mut Parts) -> Result<(), IndexError> {
+        let cells = posted.attachment.iter().flat_map(|attachment| &attachment.cells);
+        self.changes.cells.extend(cells.map(|write| (write.account, write.kind)));
         for (index, operation) in (0_u8..).zip(&posted.operations) {
             let (debit, credit) = operation.kind.accounts();
             self.touch(debit, parts.position);
@@ -333,6 +363,9 @@ impl Follower {
         let pages = changes.pages.iter().map(|&page| (page, self.page(page))).collect();
         let row = |id: HoldId| self.index.holds.get(&id).map(|row| (id, row.clone()));
         let live = |(_, row): &(HoldId, HoldRow)| row.ended.is_none();
+        let changed = |&position: &Position| {
+            self.index.changes.get(&position).map(|account| (position, account.clone()))
+        };
         let frozen = Frozen {
             tail: Arc::clone(&self.tail),
             checkpoint: self.checkpoint,
@@ -340,10 +373,17 @@ impl Follower {
             pages,
             openings: changes.openings,
             totals: self.totals.encode(),
+            account_changes: changes.account_changes.iter().filter_map(changed).collect(),
             holds_live: changes.holds_placed.iter().filter_map(|&id| row(id)).filter(live).collect(),
             holds_placed: changes.holds_placed,
             holds_ended: changes.holds_ended.iter().filter_map(|&id| row(id)).collect(),
             reversals: changes.reversals,
+            cells: changes
+                .cells
+                .into_iter()
+                .filter_map(|(no, kind)| Some((no, kind, self.ledger.cell(no, kind)?.clone())))
+                .collect(),
+            snapshot: changes.snapshot,
         };
         // The replica needs them no more: each record says all that its effect needs.
         for (id, _) in &frozen.holds_ended {

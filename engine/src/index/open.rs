@@ -3,11 +3,12 @@
 //! Owns the order in which a checkpoint is read. Never writes. Invariant: an index that does not fit together, or is
 //! newer than this release, is refused as a whole.
 
-use std::{path::Path, sync::Arc};
+use std::{fs, io, path::Path, sync::Arc};
 
 use super::{
     Follower, HoldRow, Index, IndexError, IndexOptions, Sealer,
     account_page::{self, PAGE_ACCOUNTS},
+    cell,
     filter::Filter,
     follower::{Mark, Start, open_mark},
     hold,
@@ -74,12 +75,35 @@ pub fn open(
 /// # Errors
 /// Storage failures, damage, and a format that is newer than this release.
 pub fn watermark_of(dir: &Path, options: &IndexOptions) -> Result<Checkpoint, IndexError> {
-    if !dir.join("CURRENT").exists() {
+    if !has_index(dir)? {
         return Ok(Checkpoint::default());
     }
     let store = Store::open_read_only(dir, options)?;
     check_format(&store)?;
     watermark(&store).map(|(checkpoint, _)| checkpoint)
+}
+
+/// Whether there is an index in `dir`. One that was never finished has only a manifest and no `CURRENT`, and is made anew.
+///
+/// # Errors
+/// The directory can't be read, or has tables or logs and no `CURRENT` that says which of them count.
+pub fn has_index(dir: &Path) -> Result<bool, IndexError> {
+    let storage = |error: io::Error| IndexError::Storage(error.to_string());
+    if dir.join("CURRENT").try_exists().map_err(storage)? {
+        return Ok(true);
+    }
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(storage(error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(storage)?.path();
+        if path.extension().is_some_and(|extension| extension == "sst" || extension == "log") {
+            return Err(IndexError::damaged("it has tables or logs and no CURRENT file"));
+        }
+    }
+    Ok(false)
 }
 
 /// Opens an existing index without writing to it: the follower and the sealer are not to be used.
@@ -124,16 +148,20 @@ fn check_format(store: &Store) -> Result<(), IndexError> {
         <[u8; 4]>::try_from(bytes.as_slice()).map_err(|_| IndexError::damaged("the format is no number"))?;
     match u32::from_be_bytes(bytes) {
         FORMAT => Ok(()),
+        1 => Err(IndexError::damaged("format 1 does not have accounts as of their changes")),
         found @ ..FORMAT => Err(IndexError::damaged(format!("format {found} never was"))),
         found => Err(IndexError::Version { found, known: FORMAT }),
     }
 }
 
 fn watermark(store: &Store) -> Result<(Checkpoint, Timestamp), IndexError> {
-    let Some(bytes) = store.get(Family::Meta, KEY_WATERMARK)? else {
-        return Ok((Checkpoint::default(), Timestamp::ZERO));
-    };
-    let mut wire = Wire(&bytes);
+    decode_watermark(store.get(Family::Meta, KEY_WATERMARK)?.as_deref())
+}
+
+/// Reads what [`super::sealer::encode_watermark`] wrote; the beginning if there is nothing.
+pub(super) fn decode_watermark(bytes: Option<&[u8]>) -> Result<(Checkpoint, Timestamp), IndexError> {
+    let Some(bytes) = bytes else { return Ok((Checkpoint::default(), Timestamp::ZERO)) };
+    let mut wire = Wire(bytes);
     let (position, at) = (Position(wire.u64()?), wire.timestamp()?);
     let hash = Hash(wire.array()?);
     wire.end()?;
@@ -184,6 +212,16 @@ fn load_state(
     let mut start = Start { ledger: Ledger::new(), marks: Vec::new(), totals, checkpoint, at };
     load_accounts(index, &mut start)?;
     load_openings(index, &mut start, visit)?;
+    let mut walk = index.store.walk(Family::Cells);
+    walk.go_to_first()?;
+    while let Some((key, value)) = walk.item() {
+        let (account, kind) = cell::key_cell(key)?;
+        if !start.ledger.owns(account) {
+            return Err(IndexError::damaged(format!("a cell of account {} that is not open", account.0)));
+        }
+        start.ledger.insert_cell(account, kind, cell::decode(value)?);
+        walk.step()?;
+    }
     let mut walk = index.store.walk(Family::LiveHolds);
     walk.go_to_first()?;
     while let Some((key, value)) = walk.item() {
@@ -276,6 +314,7 @@ mod tests {
             ceiling: None,
             limits: Vec::new(),
             metadata: crate::model::Metadata::default(),
+            managed: false,
         };
         let record = Record::AccountOpened { no: AccountNo(0), opening, scale: 2, decided_at: Timestamp(5) };
         let mut bytes = Vec::new();

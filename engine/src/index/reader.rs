@@ -11,14 +11,16 @@ use dashmap::DashMap;
 use tokio::sync::watch;
 
 use super::{
-    HoldRow, IndexError, Reversed, hold,
+    HoldRow, IndexError, Reversed, account_page, hold,
     record_block::RecordBlock,
+    sealer::change_key,
     store::{Family, Store, Walk, key_position, operation_key, position_key},
     view::{AccountHead, View},
     wire::Wire,
 };
 use crate::{
     journal::Record,
+    ledger::Account,
     model::{AccountNo, Amount, HoldId, Position, Timestamp, TransactionId},
 };
 
@@ -30,6 +32,8 @@ pub struct Index {
     /// The last applied position; `head` says the same to those who wait.
     pub(super) applied: AtomicU64,
     pub(super) head: watch::Sender<Position>,
+    /// Accounts as of the records that changed their rules, until those are sealed.
+    pub(super) changes: DashMap<Position, Account, foldhash::fast::RandomState>,
     /// Holds that live, and those whose end is not sealed.
     pub(super) holds: DashMap<HoldId, HoldRow, foldhash::fast::RandomState>,
     /// Totals whose last change is not sealed, with its position.
@@ -45,6 +49,7 @@ impl Index {
             heads: boxcar::Vec::new(),
             applied: AtomicU64::new(applied.0),
             head: watch::Sender::new(applied),
+            changes: DashMap::default(),
             holds: DashMap::default(),
             reversed: DashMap::default(),
         }
@@ -96,6 +101,22 @@ impl Index {
             return Ok(Some(row.clone()));
         }
         self.store.get(Family::Holds, &hold::key(id))?.map(|bytes| HoldRow::decode(&bytes)).transpose()
+    }
+
+    /// An account as of the record that changed its rules; `None` if there is no such record at the position.
+    ///
+    /// # Errors
+    /// Storage failures and damage.
+    pub fn account_as_changed(&self, position: Position) -> Result<Option<Account>, IndexError> {
+        // Memory first, as with holds.
+        if let Some(account) = self.changes.get(&position) {
+            return Ok(Some(account.clone()));
+        }
+        let Some(bytes) = self.store.get(Family::Meta, &change_key(position))? else { return Ok(None) };
+        let mut wire = Wire(&bytes);
+        let stored = account_page::read(&mut wire)?;
+        wire.end()?;
+        Ok(stored.map(|stored| stored.account))
     }
 
     /// What was reversed of an operation.

@@ -7,10 +7,12 @@
 use std::sync::Arc;
 
 use super::{
-    Follower, Frozen, Index, IndexError, IndexOptions, SealedHold, SealedReversal, build, hold,
+    Follower, Frozen, Index, IndexError, IndexOptions, SealedHold, SealedReversal, account_page, build, cell,
+    hold,
     id_run::{Run, Runs},
     run_merge::{self, Merge},
-    store::{Batch, Family, operation_key},
+    snapshot,
+    store::{Batch, Family, operation_key, position_key},
     tail::Tail,
     view::{Segment, View},
     wire,
@@ -21,14 +23,22 @@ use crate::{
 };
 
 /// The newest format that this release reads and writes.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// Keys of [`Family::Meta`].
 pub(super) const KEY_FORMAT: &[u8] = b"format";
 pub(super) const KEY_WATERMARK: &[u8] = b"watermark";
 pub(super) const KEY_TOTALS: &[u8] = b"totals";
+pub(super) const KEY_SNAPSHOT: &[u8] = b"snapshot";
 pub(super) const KEY_RUN: &[u8] = b"run/";
 pub(super) const KEY_SEGMENT: &[u8] = b"segment/";
+
+pub(super) const KEY_CHANGE: &[u8] = b"change/";
+
+/// The key of an account as of the record at a position that changed its rules.
+pub(super) fn change_key(position: Position) -> Vec<u8> {
+    [KEY_CHANGE, &position_key(position)].concat()
+}
 
 /// The key of a numbered entry.
 pub(super) fn numbered(prefix: &[u8], no: u32) -> Vec<u8> {
@@ -139,6 +149,9 @@ impl Sealer {
         let watermark = encode_watermark(frozen.checkpoint, frozen.at);
         self.put_meta(&mut batch, KEY_WATERMARK, &watermark);
         self.put_meta(&mut batch, KEY_FORMAT, &FORMAT.to_be_bytes());
+        if let Some(mark) = &frozen.snapshot {
+            self.put_meta(&mut batch, KEY_SNAPSHOT, &snapshot::encode_mark(mark));
+        }
         let runs = self.update_runs(&mut batch, run)?;
         self.index.store.commit(batch)?;
         self.show(segment, runs, &frozen.tail);
@@ -181,6 +194,9 @@ impl Sealer {
         for (page, bytes) in &frozen.pages {
             store.put(batch, Family::Accounts, &page.to_be_bytes(), bytes);
         }
+        for (no, kind, cell) in &frozen.cells {
+            store.put(batch, Family::Cells, &cell::key(*no, *kind), &cell::encode(cell));
+        }
         for (id, row) in &frozen.holds_live {
             store.put(batch, Family::LiveHolds, &hold::key(*id), &row.encode());
         }
@@ -191,6 +207,11 @@ impl Sealer {
             }
         }
         let mut bytes = Vec::new();
+        for (position, account) in &frozen.account_changes {
+            bytes.clear();
+            account_page::put(&mut bytes, Some((account, *position, Position::ZERO)));
+            self.put_meta(batch, &change_key(*position), &bytes);
+        }
         for SealedReversal { transaction, operation, total, .. } in &frozen.reversals {
             bytes.clear();
             wire::put_u64(&mut bytes, total.units());
@@ -270,6 +291,9 @@ impl Sealer {
     /// Drops from memory what the disk has now, unless it changed since.
     fn forget(&self, frozen: &Frozen) {
         let sealed = frozen.checkpoint.position;
+        for (position, _) in &frozen.account_changes {
+            self.index.changes.remove(position);
+        }
         for (id, _) in &frozen.holds_ended {
             self.index.holds.remove(id);
         }

@@ -8,12 +8,12 @@ use std::path::Path;
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRawIterator,
-    FlushOptions, Options, ReadOptions, WriteBatch, WriteOptions,
+    FlushOptions, Options, ReadOptions, Snapshot, WriteBatch, WriteOptions,
 };
 
 use super::{IndexError, IndexOptions};
 use crate::{
-    journal::rocks::info_logger,
+    journal::rocks::{MANIFEST_ALLOCATED_BYTES, full_disk, info_logger},
     manifest::{ManifestError, check_manifest},
     model::Position,
 };
@@ -31,6 +31,8 @@ pub(super) enum Family {
     Openings,
     /// Page → the states of 64 accounts.
     Accounts,
+    /// Account, kind → a cell.
+    Cells,
     /// Hold id → an ended hold.
     Holds,
     /// Hold id → a hold that lives at the watermark.
@@ -44,12 +46,13 @@ pub(super) enum Family {
 }
 
 impl Family {
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Records,
         Self::Ids,
         Self::Postings,
         Self::Openings,
         Self::Accounts,
+        Self::Cells,
         Self::Holds,
         Self::LiveHolds,
         Self::Reversed,
@@ -64,6 +67,7 @@ impl Family {
             Self::Postings => "postings",
             Self::Openings => "openings",
             Self::Accounts => "accounts",
+            Self::Cells => "cells",
             Self::Holds => "holds",
             Self::LiveHolds => "live_holds",
             Self::Reversed => "reversed",
@@ -79,6 +83,7 @@ impl Family {
             Self::Ids
             | Self::Postings
             | Self::Accounts
+            | Self::Cells
             | Self::Holds
             | Self::LiveHolds
             | Self::Reversed
@@ -96,6 +101,7 @@ impl Family {
             | Self::Postings
             | Self::Openings
             | Self::Accounts
+            | Self::Cells
             | Self::LiveHolds
             | Self::Filters
             | Self::Meta => false,
@@ -142,6 +148,7 @@ impl Store {
         database.set_max_background_jobs(BACKGROUND_JOBS_MAX);
         database.set_info_logger(info_logger(|_| ()));
         database.set_stats_dump_period_sec(0);
+        database.set_manifest_preallocation_size(MANIFEST_ALLOCATED_BYTES);
         let cache = Cache::new_lru_cache(options.block_cache_bytes);
         let families = Family::ALL.map(|family| {
             let mut table = BlockBasedOptions::default();
@@ -182,6 +189,11 @@ impl Store {
         Walk(self.db.raw_iterator_cf_opt(self.family(family), options))
     }
 
+    /// The database as it is now, whatever is written later.
+    pub(super) fn frozen(&self) -> Frozen<'_> {
+        Frozen { store: self, snapshot: self.db.snapshot() }
+    }
+
     pub(super) fn put(&self, batch: &mut Batch, family: Family, key: &[u8], value: &[u8]) {
         batch.0.put_cf(self.family(family), key, value);
     }
@@ -209,6 +221,22 @@ impl Store {
         let mut options = FlushOptions::default();
         options.set_wait(true);
         self.db.flush_cfs_opt(&families.each_ref(), &options).map_err(storage)
+    }
+}
+
+/// The database as it was.
+pub(super) struct Frozen<'a> {
+    store: &'a Store,
+    snapshot: Snapshot<'a>,
+}
+
+impl Frozen<'_> {
+    pub(super) fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        self.snapshot.get_cf(self.store.family(family), key).map_err(storage)
+    }
+
+    pub(super) fn walk(&self, family: Family) -> Walk<'_> {
+        Walk(self.snapshot.raw_iterator_cf(self.store.family(family)))
     }
 }
 
@@ -260,7 +288,7 @@ fn storage(error: rocksdb::Error) -> IndexError {
     if error.kind() == rocksdb::ErrorKind::Corruption {
         IndexError::damaged(error.into_string())
     } else {
-        IndexError::Storage(error.into_string())
+        IndexError::Storage(full_disk(error.into_string()))
     }
 }
 

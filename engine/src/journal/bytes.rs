@@ -73,8 +73,13 @@ pub(super) fn put_i128(buffer: &mut Vec<u8>, value: i128) {
 
 /// Appends a text and its length.
 pub(super) fn put_text(buffer: &mut Vec<u8>, text: &str) {
-    put_u64(buffer, u64::try_from(text.len()).unwrap_or(u64::MAX));
-    buffer.extend_from_slice(text.as_bytes());
+    put_bytes(buffer, text.as_bytes());
+}
+
+/// Appends bytes and their number.
+pub(super) fn put_bytes(buffer: &mut Vec<u8>, bytes: &[u8]) {
+    put_u64(buffer, u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    buffer.extend_from_slice(bytes);
 }
 
 /// What is left of an input.
@@ -161,11 +166,16 @@ impl<'a> Reader<'a> {
     }
 
     #[inline]
-    pub(super) fn text(&mut self) -> Result<&'a str, RecordError> {
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8], RecordError> {
         let length = self.count()?;
         let (head, rest) = self.0.split_at_checked(length).ok_or(RecordError)?;
         self.0 = rest;
-        str::from_utf8(head).map_err(|_| RecordError)
+        Ok(head)
+    }
+
+    #[inline]
+    pub(super) fn text(&mut self) -> Result<&'a str, RecordError> {
+        str::from_utf8(self.bytes()?).map_err(|_| RecordError)
     }
 
     /// A text that is there if `present`.

@@ -3,23 +3,12 @@
 //! Owns the rules by which a journal is refused, for every implementation. Never writes. Invariant: a journal that
 //! passes holds all that was acknowledged, in the form in which it was acknowledged.
 
-use super::{Checkpoint, Group, GroupError, GroupRef, Hash, Head, JournalError, witness::Witness};
+use super::{
+    Base, Checkpoint, Group, GroupRef, Head, JournalError, Record, SnapshotTracker,
+    walk::{Cursor, Walk, broken},
+    witness::Witness,
+};
 use crate::model::{Position, Timestamp};
-
-/// A group's key and its stored form.
-pub(super) type Entry<'a> = (&'a [u8], &'a [u8]);
-
-/// A place among the stored groups.
-pub(super) trait Cursor {
-    /// Goes to the last group that starts at or before `position`; to the first group if there is none such.
-    fn seek(&mut self, position: Position);
-
-    /// The group here; `None` behind the last one, `Err` if the store fails.
-    fn entry(&mut self) -> Result<Option<Entry<'_>>, String>;
-
-    /// Goes to the next group.
-    fn advance(&mut self);
-}
 
 /// What a check found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +17,7 @@ pub struct Report {
     pub head: Head,
     /// The end that the witness holds; before [`Report::head`] if the last groups were not acknowledged.
     pub witnessed: Checkpoint,
-    /// Where the walk began: 0, or a checkpoint.
+    /// Where the walk began: 0, the base of a trimmed journal, or a checkpoint.
     pub from: Position,
     /// Groups that were checked.
     pub groups: u64,
@@ -36,144 +25,6 @@ pub struct Report {
     pub records: u64,
     /// Stored bytes that were checked.
     pub bytes: u64,
-}
-
-/// A walk along the chain, link by link.
-pub(super) struct Walk<C> {
-    cursor: C,
-    head: Head,
-    moved: bool,
-}
-
-impl<C: Cursor> Walk<C> {
-    /// From the first group on.
-    pub(super) fn from_start(mut cursor: C) -> Self {
-        cursor.seek(Position::ZERO);
-        Self { cursor, head: Head::default(), moved: true }
-    }
-
-    /// From behind the group that ends at `checkpoint`; `Err` holds the end of the group that was there instead.
-    fn from_checkpoint(mut cursor: C, checkpoint: Checkpoint) -> Result<Result<Self, Head>, JournalError> {
-        if checkpoint == Checkpoint::default() {
-            return Ok(Ok(Self::from_start(cursor)));
-        }
-        cursor.seek(checkpoint.position);
-        let head = match cursor.entry().map_err(|error| storage(Position::ZERO, &error))? {
-            None => return Ok(Err(Head::default())),
-            Some((_, bytes)) => GroupRef::decode(bytes)
-                .and_then(whole_frames)
-                .map_err(|error| broken(Position::ZERO, format!("the group at its checkpoint: {error}")))?
-                .head(),
-        };
-        if (head.position, head.hash) == (checkpoint.position, checkpoint.hash) {
-            Ok(Ok(Self { cursor, head, moved: false }))
-        } else {
-            Ok(Err(head))
-        }
-    }
-
-    /// From the group that has the record after `after`; its link to the group before it is taken as it is.
-    pub(super) fn after(mut cursor: C, after: Position) -> Result<Self, JournalError> {
-        if after == Position::ZERO {
-            return Ok(Self::from_start(cursor));
-        }
-        let wanted = Position(after.0.saturating_add(1));
-        cursor.seek(wanted);
-        let head = match cursor.entry().map_err(|error| storage(after, &error))? {
-            None => Head { position: after, ..Head::default() },
-            Some((_, bytes)) => {
-                let group = GroupRef::decode(bytes).map_err(|error| broken(after, error.to_string()))?;
-                let head = group.head();
-                if head.position <= after {
-                    // The last group, most likely; whatever follows must follow it.
-                    return Ok(Self { cursor, head, moved: false });
-                }
-                if group.first > wanted {
-                    return Err(broken(
-                        after,
-                        format!("position {wanted} is missing, {} follows", group.first),
-                    ));
-                }
-                let before = Position(group.first.0.saturating_sub(1));
-                Head { position: before, hash: group.previous, at: Timestamp(group.at.0.saturating_sub(1)) }
-            }
-        };
-        Ok(Self { cursor, head, moved: true })
-    }
-
-    /// The end of the last group, whose links are not looked at.
-    pub(super) fn last(mut cursor: C) -> Result<Head, JournalError> {
-        cursor.seek(Position(u64::MAX));
-        match cursor.entry().map_err(|error| storage(Position::ZERO, &error))? {
-            None => Ok(Head::default()),
-            Some((_, bytes)) => GroupRef::decode(bytes)
-                .map(|group| group.head())
-                .map_err(|error| broken(Position::ZERO, format!("the last group: {error}"))),
-        }
-    }
-
-    /// The end of what was walked.
-    pub(super) const fn head(&self) -> Head {
-        self.head
-    }
-
-    /// The next group, checked; `None` at the end.
-    pub(super) fn step(&mut self) -> Result<Option<GroupRef<'_>>, JournalError> {
-        if !self.moved {
-            self.cursor.advance();
-        }
-        self.moved = false;
-        let after = self.head.position;
-        let Some((key, bytes)) = self.cursor.entry().map_err(|error| storage(after, &error))? else {
-            self.moved = true;
-            return Ok(None);
-        };
-        let group = GroupRef::decode(bytes)
-            .and_then(whole_frames)
-            .map_err(|error| broken(after, error.to_string()))?;
-        let expected = after.next();
-        if key != group.first.0.to_be_bytes() {
-            return Err(broken(
-                after,
-                format!("the group of position {} lies under another key", group.first),
-            ));
-        }
-        if group.first != expected {
-            return Err(broken(after, format!("position {expected} is missing, {} follows", group.first)));
-        }
-        if group.previous != self.head.hash {
-            return Err(broken(
-                after,
-                "the next group was written after another one (its previous hash differs)",
-            ));
-        }
-        if group.at <= self.head.at {
-            return Err(broken(after, "the next group is not later than the one before"));
-        }
-        self.head = group.head();
-        Ok(Some(group))
-    }
-}
-
-/// Calls `visit` with each group that has a record after `after`, and checks that the last one is `end`, if that is
-/// known.
-pub(super) fn read_to(
-    cursor: impl Cursor,
-    after: Position,
-    end: Option<Head>,
-    visit: &mut dyn FnMut(Group) -> Result<(), JournalError>,
-) -> Result<(), JournalError> {
-    let mut walk = Walk::after(cursor, after)?;
-    while let Some(group) = walk.step()? {
-        visit(group.to_group())?;
-    }
-    match end {
-        Some(end) if after < end.position && walk.head() != end => Err(broken(
-            walk.head().position,
-            format!("it was read to here only, and ends at position {}", end.position),
-        )),
-        Some(_) | None => Ok(()),
-    }
 }
 
 /// What the caller of [`super::Journal::append`] owes.
@@ -185,27 +36,11 @@ pub(super) fn check_follows(group: &Group, head: Head) {
     assert_eq!(group.previous, head.hash, "a group is chained to the last one");
     assert!(group.at > head.at, "a group is later than the last record");
     assert!(group.count > 0, "a group has a record");
+    assert!(group.head().at <= Timestamp::LATEST, "a group is not later than a journal can say");
     debug_assert!(
         Group::decode(&group.encode()).is_ok_and(|stored| stored == *group),
         "a group can be read back"
     );
-}
-
-fn whole_frames(group: GroupRef<'_>) -> Result<GroupRef<'_>, GroupError> {
-    let mut count = 0_u32;
-    for frame in group.frames() {
-        frame?;
-        count = count.checked_add(1).ok_or(GroupError::Frame)?;
-    }
-    if count == group.count { Ok(group) } else { Err(GroupError::Frame) }
-}
-
-fn broken(after: Position, reason: impl Into<String>) -> JournalError {
-    JournalError::Broken { after, reason: reason.into() }
-}
-
-fn storage(after: Position, error: &str) -> JournalError {
-    broken(after, format!("the store cannot read on: {error}"))
 }
 
 /// A place of the chain that somebody else remembers.
@@ -220,6 +55,17 @@ enum Whose {
     Witness,
     Sealed,
     Index,
+    Snapshot,
+}
+
+/// What a journal is checked against.
+#[derive(Clone, Copy)]
+pub(super) struct Known {
+    pub(super) witness: Option<Witness>,
+    /// Where it begins, if it was trimmed.
+    pub(super) base: Option<Base>,
+    /// The index's watermark; `None` if the index is somebody else's business.
+    pub(super) index: Option<Checkpoint>,
 }
 
 /// Checks that the chain holds, and that it goes through everything that the witness and the index remember.
@@ -227,13 +73,12 @@ enum Whose {
 /// Walks from the beginning if `whole`, or else from the older one of the witness's and the index's checkpoints.
 pub(super) fn check<C: Cursor>(
     cursor: Option<C>,
-    witness: Option<Witness>,
-    index: Checkpoint,
+    known: Known,
     whole: bool,
     visit: &mut dyn FnMut(GroupRef<'_>) -> Result<(), JournalError>,
 ) -> Result<Report, JournalError> {
-    let acknowledged = witness.unwrap_or_default().head.position;
-    check_chain(cursor, witness, index, whole, visit).map_err(|error| {
+    let acknowledged = known.witness.unwrap_or_default().head.position;
+    check_chain(cursor, known, whole, visit).map_err(|error| {
         let JournalError::Broken { after, reason } = error else { return error };
         let hint =
             format!("(the witness holds position {acknowledged}; restore the data directory from a copy)");
@@ -243,48 +88,59 @@ pub(super) fn check<C: Cursor>(
 
 fn check_chain<C: Cursor>(
     cursor: Option<C>,
-    witness: Option<Witness>,
-    index: Checkpoint,
+    known: Known,
     whole: bool,
     visit: &mut dyn FnMut(GroupRef<'_>) -> Result<(), JournalError>,
 ) -> Result<Report, JournalError> {
+    let Known { witness, base, .. } = known;
+    let front = base.map_or(Head::default(), |base| base.head);
+    let index = known.index.unwrap_or(Checkpoint { position: front.position, hash: front.hash });
     let witnessed = witness.unwrap_or_default();
     let head = Checkpoint { position: witnessed.head.position, hash: witnessed.head.hash };
-    let mut marks = [
+    let mut marks = vec![
         Mark { checkpoint: witnessed.sealed, whose: Whose::Sealed },
         Mark { checkpoint: index, whose: Whose::Index },
         Mark { checkpoint: head, whose: Whose::Witness },
     ];
-    for mark in marks {
-        if mark.checkpoint.position == Position::ZERO && mark.checkpoint.hash != Hash::default() {
-            return Err(differs(mark.whose, Position::ZERO, Position::ZERO));
+    marks.extend(base.map(|base| Mark { checkpoint: base.snapshot.as_of, whose: Whose::Snapshot }));
+    for mark in &marks {
+        if mark.checkpoint.position == front.position && mark.checkpoint.hash != front.hash {
+            return Err(differs(mark.whose, front.position, front.position));
         }
     }
     if witnessed.sealed.position > head.position {
         return Err(JournalError::Witness("its sealed checkpoint lies beyond its end".into()));
     }
     if witnessed.sealed.position == index.position && witnessed.sealed != index {
-        return Err(differs(Whose::Index, Position::ZERO, index.position));
+        return Err(differs(Whose::Index, front.position, index.position));
+    }
+    if witness.is_some() && head.position < front.position {
+        return Err(JournalError::Witness("it ends before the journal begins".into()));
+    }
+    if index.position < front.position {
+        return Err(JournalError::Trimmed { base: front.position, index: index.position });
     }
     marks.sort_by_key(|mark| mark.checkpoint.position);
-    let base = if whole {
-        Checkpoint::default()
-    } else if index.position < witnessed.sealed.position {
+    let from = if whole {
+        Checkpoint { position: front.position, hash: front.hash }
+    } else if index.position < witnessed.sealed.position || witnessed.sealed.position < front.position {
         index
     } else {
         witnessed.sealed
     };
-    let whose = if base == index { Whose::Index } else { Whose::Sealed };
-    let mut report = Report { from: base.position, witnessed: head, ..Report::default() };
+    let whose = if from == index { Whose::Index } else { Whose::Sealed };
+    let mut report = Report { from: from.position, witnessed: head, ..Report::default() };
     let Some(cursor) = cursor else {
         finish(report, witness.is_some(), head, index)?;
         return Ok(report);
     };
-    let mut walk = match Walk::from_checkpoint(cursor, base)? {
+    let mut walk = match Walk::from_checkpoint(cursor, front, from)? {
         Ok(walk) => walk,
-        Err(there) => return Err(no_base(there, base, whose, head)),
+        Err(there) => return Err(no_start(there, from, whose, head)),
     };
-    let mut marks = marks.into_iter().filter(|mark| mark.checkpoint.position > base.position).peekable();
+    let mut marks = marks.into_iter().filter(|mark| mark.checkpoint.position > from.position).peekable();
+    // A walk that begins behind the snapshot can't see it; a whole one must.
+    let mut stands = base.filter(|_| from.position == front.position).map(Standing::new);
     loop {
         let before = walk.head().position;
         let Some(group) = walk.step()? else { break };
@@ -297,11 +153,52 @@ fn check_chain<C: Cursor>(
         report.groups += 1;
         report.records += u64::from(group.count);
         report.bytes += u64::try_from(group.records.len()).unwrap_or(u64::MAX);
+        if let Some(stands) = &mut stands {
+            stands.look(&group)?;
+        }
         visit(group)?;
     }
     report.head = walk.head();
     finish(report, witness.is_some(), head, index)?;
+    stands.map_or(Ok(()), |stands| stands.finish())?;
     Ok(report)
+}
+
+/// Whether the snapshot that stands for what was trimmed is there.
+struct Standing {
+    base: Base,
+    tracker: SnapshotTracker,
+    found: bool,
+}
+
+impl Standing {
+    fn new(base: Base) -> Self {
+        Self { base, tracker: SnapshotTracker::default(), found: false }
+    }
+
+    fn look(&mut self, group: &GroupRef<'_>) -> Result<(), JournalError> {
+        let wanted = self.base.snapshot;
+        if self.found || group.head().position < wanted.first || group.first > wanted.last {
+            return Ok(());
+        }
+        for (index, frame) in (0..).zip(group.frames()) {
+            let position = group.first.plus(index);
+            let part = frame.and_then(|bytes| Ok(Record::snapshot_part(bytes)?));
+            let part = part.map_err(|error| broken(position, error.to_string()))?;
+            self.found |= part.and_then(|part| self.tracker.take(position, part)) == Some(wanted);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), JournalError> {
+        if self.found {
+            return Ok(());
+        }
+        Err(broken(
+            self.base.head.position,
+            "the snapshot that stands for what was trimmed is not in what is left",
+        ))
+    }
 }
 
 /// The end of the walk against what must have been there.
@@ -327,18 +224,18 @@ fn finish(
 }
 
 /// The group of the checkpoint at which the walk was to begin is not there.
-fn no_base(there: Head, base: Checkpoint, whose: Whose, witnessed: Checkpoint) -> JournalError {
-    if there.position < base.position {
+fn no_start(there: Head, from: Checkpoint, whose: Whose, witnessed: Checkpoint) -> JournalError {
+    if there.position < from.position {
         return match whose {
-            Whose::Index if base.position > witnessed.position => {
-                JournalError::IndexAhead { journal: there.position, index: base.position }
+            Whose::Index if from.position > witnessed.position => {
+                JournalError::IndexAhead { journal: there.position, index: from.position }
             }
-            Whose::Index | Whose::Sealed | Whose::Witness => {
+            Whose::Index | Whose::Sealed | Whose::Witness | Whose::Snapshot => {
                 JournalError::Truncated { found: there.position, witnessed: witnessed.position }
             }
         };
     }
-    differs(whose, Position::ZERO, base.position)
+    differs(whose, Position::ZERO, from.position)
 }
 
 fn differs(whose: Whose, after: Position, at: Position) -> JournalError {
@@ -348,5 +245,6 @@ fn differs(whose: Whose, after: Position, at: Position) -> JournalError {
             broken(after, format!("the witness holds another hash of the checkpoint at position {at}"))
         }
         Whose::Index => JournalError::IndexDiffers { at },
+        Whose::Snapshot => broken(after, format!("the snapshot has another hash of position {at}")),
     }
 }

@@ -4,11 +4,15 @@
 //! and no input makes it panic or allocate more than a small multiple of the input's length.
 
 mod account;
+mod attachment;
 mod posted;
 mod refused;
+mod snapshot;
+
+use std::borrow::Cow;
 
 use super::bytes::{Reader, Scratch, put_text, put_u64};
-use super::{Record, RecordError};
+use super::{PartHead, Record, RecordError, SnapshotContent, SnapshotPart};
 use crate::model::{AccountNo, Amount, HoldId, Metadata, Timestamp, TransactionId};
 
 const ACCOUNT_OPENED: u8 = 1;
@@ -16,6 +20,7 @@ const ACCOUNT_CHANGED: u8 = 2;
 const POSTED: u8 = 3;
 const REFUSED: u8 = 4;
 const HOLD_EXPIRED: u8 = 5;
+const SNAPSHOT: u8 = 6;
 
 /// Kinds of operation, the lowest bits of an operation's first byte.
 const TRANSFER: u8 = 0;
@@ -34,6 +39,7 @@ const ORIGINAL_CODE: u8 = 1 << 5;
 const TRANSACTION_CODE: u8 = 1;
 const REFERENCE: u8 = 1 << 1;
 const METADATA: u8 = 1 << 2;
+const ATTACHMENT: u8 = 1 << 3;
 
 impl Record {
     /// Appends the record's form of [`super::Group::VERSION`].
@@ -57,6 +63,7 @@ impl Record {
                 buffer.extend_from_slice(&hold.0.to_le_bytes());
                 put_legs(buffer, *debit, *credit, *held);
             }
+            Self::Snapshot(part) => snapshot::encode_part(buffer, part),
         }
     }
 
@@ -86,19 +93,75 @@ impl Record {
                 let (debit, credit, held) = legs(&mut reader)?;
                 Self::HoldExpired { hold, debit, credit, held, decided_at }
             }
+            SNAPSHOT => Self::Snapshot(snapshot::decode_part(&mut reader, decided_at)?),
             _ => return Err(RecordError),
         };
         reader.finish()?;
         Ok(record)
     }
 
-    /// The id of the transaction that encoded bytes post or refuse, without decoding the rest; `None` for another
-    /// record.
-    #[must_use]
-    pub fn transaction_id(bytes: &[u8]) -> Option<TransactionId> {
+    /// The id of the transaction that encoded bytes post or refuse, and its aliases, without decoding the rest; none
+    /// for another record.
+    pub fn transaction_ids(bytes: &[u8]) -> impl Iterator<Item = TransactionId> {
+        let (id, aliases) = Self::peek_ids(bytes).unwrap_or_default();
+        id.into_iter().chain(aliases)
+    }
+
+    fn peek_ids(bytes: &[u8]) -> Option<(Option<TransactionId>, Vec<TransactionId>)> {
         let (head, rest) = bytes.split_first_chunk::<9>()?;
-        let id = rest.first_chunk::<16>()?;
-        matches!(head, [POSTED | REFUSED, ..]).then(|| TransactionId(u128::from_le_bytes(*id)))
+        let (id, rest) = rest.split_first_chunk::<16>()?;
+        let (flags, rest) = rest.split_first()?;
+        let id = matches!(head, [POSTED | REFUSED, ..]).then(|| TransactionId(u128::from_le_bytes(*id)))?;
+        let aliases = if matches!(head, [POSTED, ..]) && flags & ATTACHMENT != 0 {
+            attachment::aliases(&mut Reader::new(rest)).ok()?
+        } else {
+            Vec::new()
+        };
+        Some((Some(id), aliases))
+    }
+
+    /// What the encoded part of a snapshot says about its place, without decoding the rest; `None` for another record.
+    ///
+    /// # Errors
+    /// It is a part, but not one that [`Record::encode`] wrote.
+    pub fn snapshot_part(bytes: &[u8]) -> Result<Option<PartHead>, RecordError> {
+        if bytes.first() != Some(&SNAPSHOT) {
+            return Ok(None);
+        }
+        let mut reader = Reader::new(bytes);
+        let _head: [u8; 1 + 8] = reader.array()?;
+        snapshot::part_head(&mut reader).map(Some)
+    }
+
+    /// The form in which the index keeps a record: the same, but for parts of snapshots, whose content it has elsewhere.
+    #[must_use]
+    pub fn indexed(bytes: &[u8]) -> Cow<'_, [u8]> {
+        match Self::snapshot_part(bytes) {
+            Ok(Some(_)) => match Self::decode(bytes) {
+                Ok(record) => {
+                    let mut indexed = Vec::new();
+                    record.into_indexed().encode(&mut indexed);
+                    Cow::Owned(indexed)
+                }
+                Err(RecordError) => Cow::Borrowed(bytes),
+            },
+            Ok(None) | Err(RecordError) => Cow::Borrowed(bytes),
+        }
+    }
+
+    /// As the index keeps it.
+    #[must_use]
+    pub fn into_indexed(self) -> Self {
+        match self {
+            Self::Snapshot(part) => {
+                Self::Snapshot(SnapshotPart { content: SnapshotContent::default(), ..part })
+            }
+            Self::AccountOpened { .. }
+            | Self::AccountChanged { .. }
+            | Self::Posted(_)
+            | Self::Refused(_)
+            | Self::HoldExpired { .. } => self,
+        }
     }
 }
 
@@ -161,6 +224,9 @@ fn put_text_if(buffer: &mut Vec<u8>, text: Option<&str>) {
     }
 }
 
-fn transaction_flags(code: bool, reference: bool, metadata: &Metadata) -> u8 {
-    flag(code, TRANSACTION_CODE) | flag(reference, REFERENCE) | flag(!metadata.is_empty(), METADATA)
+fn transaction_flags(code: bool, reference: bool, metadata: &Metadata, attachment: bool) -> u8 {
+    flag(code, TRANSACTION_CODE)
+        | flag(reference, REFERENCE)
+        | flag(!metadata.is_empty(), METADATA)
+        | flag(attachment, ATTACHMENT)
 }

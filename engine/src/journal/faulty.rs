@@ -7,13 +7,14 @@
 use std::collections::{BTreeMap, btree_map};
 
 use super::{
-    Checkpoint, Group, Head, Journal, JournalError, JournalOptions,
-    check::{Cursor, Entry, check, check_follows, read_to},
+    Base, Checkpoint, Group, Head, Journal, JournalError, JournalOptions, Trim,
+    check::{Known, check, check_follows},
+    walk::{Cursor, Entry, read_to},
     witness::{Blocks, Witness},
 };
 use crate::model::Position;
 
-/// What happens to the next append.
+/// What happens to the next append or trim; a trim happens with the faults that make a group durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The write or its sync fails and nothing is durable.
@@ -42,6 +43,8 @@ pub struct DurableImage {
     /// The last position that lies in a table.
     packed: Position,
     witness: Option<Blocks>,
+    /// Where a trimmed journal begins.
+    base: Option<Base>,
 }
 
 /// A group's bytes and the checksum that the store keeps beside them.
@@ -89,6 +92,7 @@ impl FaultyJournal {
             torn: Vec::new(),
             packed: Position::ZERO,
             witness: Some(Blocks::new(first)),
+            base: None,
         };
         Self { disk, head: Head::default(), last: first, next: None, stale: 0, failed: false }
     }
@@ -113,7 +117,8 @@ impl FaultyJournal {
         let found = image.witness.as_ref().map(Blocks::newest).transpose()?;
         let torn = image.replay_log();
         let whole = image.bytes() <= options.full_check_bytes_max;
-        let report = check(Some(MemoryCursor::new(&image.groups)), found, index, whole, &mut |_| Ok(()))?;
+        let known = Known { witness: found, base: image.base, index: Some(index) };
+        let report = check(Some(MemoryCursor::new(&image.groups)), known, whole, &mut |_| Ok(()))?;
         if torn {
             tracing::warn!(
                 position = report.head.position.0,
@@ -157,6 +162,10 @@ impl FaultyJournal {
     /// The disk while the journal is open, for damage at rest.
     pub const fn disk(&mut self) -> &mut DurableImage {
         &mut self.disk
+    }
+
+    fn front(&self) -> Head {
+        self.disk.base.map_or(Head::default(), |base| base.head)
     }
 
     fn write_witness(&mut self, head: Head, sealed: Checkpoint) {
@@ -217,13 +226,37 @@ impl Journal for FaultyJournal {
     ) -> Result<(), JournalError> {
         let visible = self.disk.groups.len().saturating_sub(self.stale);
         match self.disk.groups.keys().nth(visible) {
-            None => read_to(MemoryCursor::new(&self.disk.groups), after, Some(self.head), visit),
+            None => {
+                read_to(MemoryCursor::new(&self.disk.groups), self.front(), after, Some(self.head), visit)
+            }
             Some(end) => {
                 let groups =
                     self.disk.groups.range(..end).map(|(&first, stored)| (first, stored.clone())).collect();
-                read_to(MemoryCursor::new(&groups), after, Some(self.head), visit)
+                read_to(MemoryCursor::new(&groups), self.front(), after, Some(self.head), visit)
             }
         }
+    }
+
+    fn base(&self) -> Option<Base> {
+        self.disk.base
+    }
+
+    fn trim(&mut self, trim: Trim, sealed: Checkpoint) -> Result<(), JournalError> {
+        assert!(!self.failed, "nothing is trimmed after an error");
+        let fault = self.next.take();
+        self.failed = fault.is_some();
+        let mut cursor = MemoryCursor::new(&self.disk.groups);
+        let base = Base::after(self.front(), &mut cursor, trim, sealed)?;
+        let durable = match fault {
+            Some(Fault::Lost | Fault::Torn { .. }) => false,
+            Some(Fault::Unreported | Fault::WitnessTorn | Fault::UnreportedAfterWitness) | None => true,
+        };
+        self.write_witness(self.head, sealed);
+        if let Some(base) = base.filter(|_| durable) {
+            self.disk.groups = self.disk.groups.split_off(&base.head.position.next().0);
+            self.disk.base = Some(base);
+        }
+        fault.map_or(Ok(()), |fault| Err(JournalError::Storage(format!("injected: {fault:?}"))))
     }
 }
 
@@ -293,6 +326,24 @@ impl DurableImage {
         if let Some(byte) = block.and_then(|block| block.get_mut((bit / 8) % Witness::CONTENT_BYTES)) {
             *byte ^= 1 << (bit % 8);
         }
+    }
+
+    /// Takes the first `count` groups away, as no trim would.
+    pub fn cut_front(&mut self, count: usize) {
+        for _ in 0..count {
+            self.groups.pop_first();
+        }
+    }
+
+    /// Where a trimmed journal begins.
+    #[must_use]
+    pub const fn base(&self) -> Option<Base> {
+        self.base
+    }
+
+    /// Says that the journal begins elsewhere: an edit by somebody who can compute hashes.
+    pub fn replace_base(&mut self, base: Option<Base>) {
+        self.base = base;
     }
 
     /// Takes the witness away.

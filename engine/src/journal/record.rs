@@ -1,8 +1,9 @@
 //! What a journal record says; `codec.rs` has its bytes.
 
+use super::SnapshotPart;
 use crate::model::{
-    AccountChange, AccountNo, AccountOpening, Amount, HoldId, Metadata, Position, PostedOperation, Rejection,
-    Timestamp, Transaction, TransactionId,
+    AccountChange, AccountNo, AccountOpening, Amount, Attachment, HoldId, Metadata, Position,
+    PostedOperation, Rejection, Timestamp, Transaction, TransactionId,
 };
 use compact_str::CompactString;
 use smallvec::SmallVec;
@@ -47,6 +48,8 @@ pub enum Record {
         /// The shard's stamp.
         decided_at: Timestamp,
     },
+    /// A part of the whole ledger's state at one position. It changes nothing.
+    Snapshot(SnapshotPart),
 }
 
 /// A transaction that took effect.
@@ -64,12 +67,14 @@ pub struct PostedTransaction {
     pub reference: Option<CompactString>,
     /// As in the request.
     pub metadata: Metadata,
+    /// As in the request, its accounts resolved.
+    pub attachment: Option<Box<Attachment<AccountNo>>>,
 }
 
 /// A transaction that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedTransaction {
-    /// The whole request, so that a copy can be compared.
+    /// The whole request, so that a copy can be compared; of an attachment the document only.
     pub transaction: Transaction,
     /// Why.
     pub rejection: Rejection,
@@ -102,6 +107,7 @@ impl Record {
             | Self::HoldExpired { decided_at, .. } => *decided_at,
             Self::Posted(posted) => posted.decided_at,
             Self::Refused(refused) => refused.decided_at,
+            Self::Snapshot(part) => part.decided_at,
         }
     }
 }

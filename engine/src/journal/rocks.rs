@@ -1,8 +1,8 @@
 //! The journal in a RocksDB of its own, beside the witness file.
 //!
-//! Owns `<data>/journal` (one key a group: the first position, big-endian) and `<data>/witness`. Never repairs and never
-//! retries. Invariant: a directory that is refused is left as it was, byte for byte; one that is opened has been checked
-//! by a pass that can't write.
+//! Owns `<data>/journal` (one key a group: the first position, big-endian; key 0 says where a trimmed journal begins)
+//! and `<data>/witness`. Never repairs and never retries. Invariant: a directory that is refused is left as it was,
+//! byte for byte; one that is opened has been checked by a pass that can't write.
 //!
 //! Recovery mode `PointInTime` drops whatever follows the first damage in the write-ahead log without an error. The
 //! chain and the witness then tell whether something acknowledged was dropped; see
@@ -23,8 +23,10 @@ use rocksdb::{
 };
 
 use super::{
-    Checkpoint, Group, GroupRef, Head, Journal, JournalError, JournalOptions, Report,
-    check::{Cursor, Entry, Walk, check, check_follows, read_to},
+    Base, Checkpoint, Group, GroupRef, Head, Journal, JournalError, JournalOptions, Report, Trim,
+    check::{Known, check, check_follows},
+    reclaim::Reclaim,
+    walk::{Cursor, Entry, Walk, read_to},
     witness::{Witness, WitnessFile, sync_directory},
 };
 use crate::{
@@ -37,10 +39,16 @@ const DIRECTORY_NAME: &str = "journal";
 /// Write-ahead files that are kept to be written over, which spares each sync the file's metadata: the one that a
 /// flush frees while the next one is in use, and one more for a flush that is late.
 const RECYCLED_FILES: usize = 2;
+/// The key of the base: before every group's.
+const KEY_BASE: [u8; 8] = [0; 8];
+/// The least key that a group can have.
+const KEY_FIRST: [u8; 8] = 1_u64.to_be_bytes();
 /// A block of a table: small groups share one, a large group has its own.
 const BLOCK_BYTES: usize = 64 << 10;
 /// Bytes that a walk asks the disk for at once.
 const READAHEAD_BYTES: usize = 4 << 20;
+/// Bytes by which a manifest grows: RocksDB's own 4 MiB are much on a small file system.
+pub(crate) const MANIFEST_ALLOCATED_BYTES: usize = 64 << 10;
 /// Bytes of a table after which they go to the disk, so that a flush does not delay a sync of the log at its end.
 const TABLE_SYNC_BYTES: u64 = 1 << 20;
 
@@ -48,9 +56,11 @@ const TABLE_SYNC_BYTES: u64 = 1 << 20;
 pub struct RocksJournal {
     db: Arc<DB>,
     witness: WitnessFile,
+    base: Option<Base>,
     head: Head,
     write: WriteOptions,
     buffer: Vec<u8>,
+    reclaim: Reclaim,
 }
 
 /// A journal to read from: a stored one that nobody writes, or one in use.
@@ -58,6 +68,7 @@ pub struct RocksJournal {
 pub struct JournalReader {
     db: Option<Arc<DB>>,
     witness: Option<Witness>,
+    base: Option<Base>,
 }
 
 impl RocksJournal {
@@ -72,7 +83,7 @@ impl RocksJournal {
     pub fn open(data: &Path, options: &JournalOptions, index: Checkpoint) -> Result<Self, JournalError> {
         let (reader, torn) = JournalReader::open_noticing(data, options)?;
         let whole = directory_bytes(&data.join(DIRECTORY_NAME))? <= options.full_check_bytes_max;
-        let report = reader.check(index, whole, &mut |_| Ok(()))?;
+        let report = reader.check(Some(index), whole, &mut |_| Ok(()))?;
         let found = reader.witness;
         drop(reader);
         if torn {
@@ -124,13 +135,22 @@ impl RocksJournal {
         }
         let mut write = WriteOptions::default();
         write.set_sync(true);
-        Ok(Self { db, witness, head: report.head, write, buffer: Vec::new() })
+        let base = base_of(&db)?;
+        Ok(Self {
+            db,
+            witness,
+            base,
+            head: report.head,
+            write,
+            buffer: Vec::new(),
+            reclaim: Reclaim::default(),
+        })
     }
 
     /// A handle for reading while this one writes.
     #[must_use]
     pub fn reader(&self) -> JournalReader {
-        JournalReader { db: Some(Arc::clone(&self.db)), witness: None }
+        JournalReader { db: Some(Arc::clone(&self.db)), witness: None, base: self.base }
     }
 }
 
@@ -157,7 +177,26 @@ impl Journal for RocksJournal {
         after: Position,
         visit: &mut dyn FnMut(Group) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
-        read_to(RocksCursor::new(&self.db), after, Some(self.head), visit)
+        read_to(RocksCursor::new(&self.db), front(self.base), after, Some(self.head), visit)
+    }
+
+    fn base(&self) -> Option<Base> {
+        self.base
+    }
+
+    fn trim(&mut self, trim: Trim, sealed: Checkpoint) -> Result<(), JournalError> {
+        let mut cursor = RocksCursor::new(&self.db);
+        let Some(base) = Base::after(front(self.base), &mut cursor, trim, sealed)? else { return Ok(()) };
+        drop(cursor);
+        self.witness.write(self.head, sealed)?;
+        let end = base.head.position.next().0.to_be_bytes();
+        let mut batch = WriteBatch::default();
+        batch.put(KEY_BASE, base.encode());
+        batch.delete_range(KEY_FIRST, end);
+        self.db.write_opt(batch, &self.write).map_err(storage)?;
+        self.base = Some(base);
+        self.reclaim.start(&self.db, end);
+        Ok(())
     }
 }
 
@@ -179,7 +218,7 @@ impl JournalReader {
             if acknowledged > Position::ZERO {
                 return Err(JournalError::Truncated { found: Position::ZERO, witnessed: acknowledged });
             }
-            return Ok((Self { db: None, witness }, false));
+            return Ok((Self { db: None, witness, base: None }, false));
         }
         check_manifest(&directory).map_err(unreadable)?;
         let torn = Arc::new(AtomicBool::new(false));
@@ -190,7 +229,8 @@ impl JournalReader {
                  the data directory from a copy"
             ))
         })?;
-        Ok((Self { db: Some(Arc::new(db)), witness }, torn.load(Ordering::Relaxed)))
+        let base = base_of(&db)?;
+        Ok((Self { db: Some(Arc::new(db)), witness, base }, torn.load(Ordering::Relaxed)))
     }
 
     /// The last position that the witness holds.
@@ -199,7 +239,14 @@ impl JournalReader {
         self.witness.unwrap_or_default().head.position
     }
 
-    /// Walks the whole chain and compares it with the witness; `visit` sees each group that is sound.
+    /// As [`Journal::base`].
+    #[must_use]
+    pub fn base(&self) -> Option<Base> {
+        self.base
+    }
+
+    /// Walks the whole chain, from the base if it was trimmed, and compares it with the witness; `visit` sees each
+    /// group that is sound.
     ///
     /// # Errors
     /// As [`RocksJournal::open`], and what `visit` returns.
@@ -207,7 +254,7 @@ impl JournalReader {
         &self,
         visit: &mut dyn FnMut(GroupRef<'_>) -> Result<(), JournalError>,
     ) -> Result<Report, JournalError> {
-        self.check(Checkpoint::default(), true, visit)
+        self.check(None, true, visit)
     }
 
     /// As [`Journal::read`].
@@ -219,16 +266,19 @@ impl JournalReader {
         after: Position,
         visit: &mut dyn FnMut(Group) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
-        self.db.as_ref().map_or(Ok(()), |db| read_to(RocksCursor::new(db), after, None, visit))
+        self.db
+            .as_ref()
+            .map_or(Ok(()), |db| read_to(RocksCursor::new(db), front(self.base), after, None, visit))
     }
 
     fn check(
         &self,
-        index: Checkpoint,
+        index: Option<Checkpoint>,
         whole: bool,
         visit: &mut dyn FnMut(GroupRef<'_>) -> Result<(), JournalError>,
     ) -> Result<Report, JournalError> {
-        check(self.db.as_ref().map(|db| RocksCursor::new(db)), self.witness, index, whole, visit)
+        let known = Known { witness: self.witness, base: self.base, index };
+        check(self.db.as_ref().map(|db| RocksCursor::new(db)), known, whole, visit)
     }
 }
 
@@ -240,6 +290,7 @@ impl<'a> RocksCursor<'a> {
         options.set_verify_checksums(true);
         options.fill_cache(false);
         options.set_readahead_size(READAHEAD_BYTES);
+        options.set_iterate_lower_bound(KEY_FIRST);
         Self(db.raw_iterator_opt(options))
     }
 }
@@ -264,6 +315,14 @@ impl Cursor for RocksCursor<'_> {
     }
 }
 
+fn front(base: Option<Base>) -> Head {
+    base.map_or(Head::default(), |base| base.head)
+}
+
+fn base_of(db: &DB) -> Result<Option<Base>, JournalError> {
+    db.get(KEY_BASE).map_err(storage)?.map(|bytes| Base::decode(&bytes)).transpose()
+}
+
 /// The end of an open store, as its last group tells it.
 fn last_head(db: &DB) -> Result<Head, JournalError> {
     Walk::last(RocksCursor::new(db))
@@ -279,7 +338,16 @@ fn unreadable(error: ManifestError) -> JournalError {
 }
 
 fn storage(error: impl std::fmt::Display) -> JournalError {
-    JournalError::Storage(error.to_string())
+    JournalError::Storage(full_disk(error.to_string()))
+}
+
+/// Says what helps when a store found no space: nothing is damaged.
+pub(crate) fn full_disk(error: String) -> String {
+    if error.contains("No space left on device") {
+        format!("{error}; nothing acknowledged is lost: free some space on the file system, and start again")
+    } else {
+        error
+    }
 }
 
 /// What reading and writing have in common. `torn` is set when the store drops an incomplete end of its log.
@@ -295,6 +363,7 @@ fn read_options(options: &JournalOptions, torn: Arc<AtomicBool>) -> Options {
     store.set_write_buffer_size(options.write_buffer_bytes);
     store.set_max_background_jobs(2);
     store.set_stats_dump_period_sec(0);
+    store.set_manifest_preallocation_size(MANIFEST_ALLOCATED_BYTES);
     store.set_info_logger(info_logger(move |message| {
         // The end of a log file that is written over is no damage.
         if message.contains("dropping") && !message.contains("possibly recycled") {

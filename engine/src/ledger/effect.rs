@@ -57,7 +57,10 @@ pub fn effects(record: &Record, mut each: impl FnMut(AccountNo, Delta)) {
         Record::HoldExpired { debit, credit, held, .. } => {
             both((*debit, *credit), ending(*held, Amount::ZERO))
         }
-        Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::Refused(_) => (),
+        Record::AccountOpened { .. }
+        | Record::AccountChanged { .. }
+        | Record::Refused(_)
+        | Record::Snapshot(_) => (),
     }
 }
 

@@ -125,10 +125,13 @@ impl LimitState {
         }
     }
 
-    /// Whether it counts an operation with this code.
+    /// Whether it counts an operation with this code: any if the limit has none, else the limit's own and what is
+    /// under it (`spend` counts `spend.transfer`).
     #[must_use]
     pub fn counts(&self, code: Option<&CompactString>) -> bool {
-        self.limit.code.is_none() || self.limit.code.as_ref() == code
+        let Some(own) = &self.limit.code else { return true };
+        let rest = code.and_then(|code| code.strip_prefix(own.as_str()));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     }
 
     /// Whether a debit would go beyond the limit.

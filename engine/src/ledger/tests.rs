@@ -54,6 +54,7 @@ fn opening(normal: NormalSide, floor: Floor, ceiling: Option<i128>, limits: Vec<
         ceiling,
         limits,
         metadata: Metadata::default(),
+        managed: false,
     }
 }
 
@@ -141,8 +142,16 @@ impl World {
         let mut facts = Facts::default();
         self.ledger.gather(&command, &mut facts).unwrap();
         let operations = decide(&mut facts, &command, self.now)?;
-        let Transaction { id, code, reference, metadata, operations: _ } = command.transaction;
-        Ok(PostedTransaction { id, decided_at: self.now, operations, code, reference, metadata })
+        let Transaction { id, code, reference, metadata, operations: _, attachment: _ } = command.transaction;
+        Ok(PostedTransaction {
+            id,
+            decided_at: self.now,
+            operations,
+            code,
+            reference,
+            metadata,
+            attachment: None,
+        })
     }
 
     /// Decides and applies; the transaction's number.
@@ -186,8 +195,14 @@ fn command(id: u128, code: Option<&str>, operations: &[ResolvedOperation]) -> Co
         code: code.map(Into::into),
         reference: None,
         metadata: Metadata::default(),
+        attachment: None,
     };
-    Command { transaction, operations: operations.iter().cloned().collect(), refused: None }
+    Command {
+        transaction,
+        operations: operations.iter().cloned().collect(),
+        refused: None,
+        cells: Vec::new(),
+    }
 }
 
 fn nothing(_: &mut World) {}
@@ -367,7 +382,7 @@ fn what_the_index_has_sealed_is_resolved_again() {
     };
     assert_eq!(gather(&world, &release), Ok(()));
     world.ledger.forget_hold(HoldId(1));
-    assert_eq!(gather(&world, &release), Err(Stale));
+    assert_eq!(gather(&world, &release), Err(NotGathered::Stale));
     let sealed = HoldReference {
         id: HoldId(1),
         debit: AccountNo(ALICE),
@@ -388,7 +403,7 @@ fn what_the_index_has_sealed_is_resolved_again() {
     assert_eq!(gather(&world, &reversals[0]), Ok(()));
     world.ledger.forget_reversed(key, 0);
     assert_eq!(world.ledger.reversed(key, 0), None);
-    assert_eq!(gather(&world, &reversals[0]), Err(Stale));
+    assert_eq!(gather(&world, &reversals[0]), Err(NotGathered::Stale));
     let mut again = world.reverse(paid, 0, Some(11));
     let ResolvedOperation::Reverse { reversed, reversed_as_of, .. } = &mut again else { unreachable!() };
     (*reversed, *reversed_as_of) = (Amount(30), Position(7));

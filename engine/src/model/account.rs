@@ -85,6 +85,8 @@ pub struct AccountOpening {
     pub limits: Vec<Limit>,
     /// The client's own data.
     pub metadata: Metadata,
+    /// Whether product verbs alone move it: transactions without an attachment may not name it.
+    pub managed: bool,
 }
 
 /// A field of a change: left as it is, or set.

@@ -1,11 +1,12 @@
 use std::fmt;
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 use super::Assets;
 
 /// A count of an asset's minor units (fen for CNY).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Amount(pub u64);
 
 impl Amount {
@@ -28,6 +29,17 @@ impl Amount {
     #[must_use]
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.0.checked_sub(other.0).map(Self)
+    }
+}
+
+/// For amounts whose sum is known to be one.
+///
+/// # Panics
+/// The sum is above `u64`.
+impl std::iter::Sum for Amount {
+    fn sum<I: Iterator<Item = Self>>(amounts: I) -> Self {
+        let mut amounts = amounts;
+        amounts.try_fold(Self::ZERO, Self::checked_add).expect("the sum of the amounts is one")
     }
 }
 

@@ -1,14 +1,17 @@
 use std::{collections::BTreeMap, fmt};
 
 use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::{AccountNo, Address, Amount, Position, Rejection, RequestedAmount, Timestamp};
+use super::{
+    AccountNo, Address, Amount, Attachment, CellWrite, Position, Rejection, RequestedAmount, Timestamp,
+};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         pub struct $name(pub u128);
 
         /// As a hyphenated lower-case UUID.
@@ -102,7 +105,7 @@ impl Metadata {
 pub struct Transaction {
     /// The idempotency key.
     pub id: TransactionId,
-    /// 1 to [`Transaction::OPERATIONS_MAX`], in order of effect.
+    /// 1 to [`Transaction::OPERATIONS_MAX`], in order of effect; none only beside an attachment.
     pub operations: SmallVec<[Operation; 2]>,
     /// The kind of business, for limits and statements; an operation's own code overrides it.
     pub code: Option<CompactString>,
@@ -110,6 +113,8 @@ pub struct Transaction {
     pub reference: Option<CompactString>,
     /// The client's own data.
     pub metadata: Metadata,
+    /// What a product verb puts beside it; not part of the body that copies are compared by.
+    pub attachment: Option<Box<Attachment<Address>>>,
 }
 
 /// One operation of a request.
@@ -295,6 +300,8 @@ pub struct Command {
     pub transaction: Transaction,
     /// Its operations, resolved; empty if the first pass refused it.
     pub operations: SmallVec<[ResolvedOperation; 2]>,
+    /// The cells that its attachment writes, resolved.
+    pub cells: Vec<CellWrite<AccountNo>>,
     /// The first pass's refusal.
     pub refused: Option<Rejection>,
 }
@@ -529,6 +536,7 @@ mod tests {
             code: None,
             reference: None,
             metadata: Metadata::default(),
+            attachment: None,
         }
     }
 

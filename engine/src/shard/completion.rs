@@ -20,6 +20,8 @@ pub(crate) enum Answer {
     Unavailable(Unavailable),
     /// What the command refers to was read before a shard forgot it: resolve it again.
     Stale(Box<Command>),
+    /// A cell or an alias is another transaction's by now: make the transaction anew.
+    Conflict,
 }
 
 /// Where an answer goes.
@@ -93,6 +95,8 @@ pub(crate) struct Completion {
     pub(crate) id: TransactionId,
     /// The hold ids that it has claimed.
     pub(crate) holds: SmallVec<[HoldId; 1]>,
+    /// The aliases that it has claimed.
+    pub(crate) aliases: Vec<TransactionId>,
     /// The accounts that count it among their commands in flight, each once.
     pub(crate) accounts: SmallVec<[AccountNo; 4]>,
     pub(crate) reply: Reply,
@@ -105,7 +109,7 @@ impl Completion {
         directory: &Directory,
         counters: &Counters,
         placed: &[(HoldId, HoldPlace)],
-        verdict: Result<(), Rejection>,
+        (verdict, decided_at): (Result<(), Rejection>, Timestamp),
         (position, at): (Position, Timestamp),
     ) {
         for &hold in &self.holds {
@@ -114,10 +118,17 @@ impl Completion {
                 None => directory.holds.abandon(hold, Ok(())),
             }
         }
+        for &alias in &self.aliases {
+            match verdict {
+                Ok(()) => directory.transactions.settle(alias, position),
+                Err(_) => directory.transactions.abandon(alias, Ok(())),
+            }
+        }
         directory.transactions.settle(self.id, position);
         self.leave(directory);
         counters.decided(verdict);
-        self.reply.send(Answer::Done(Outcome { id: self.id, position, at, verdict, replayed: false }));
+        let outcome = Outcome { id: self.id, position, at, decided_at, verdict, replayed: false };
+        self.reply.send(Answer::Done(outcome));
         counters.left();
     }
 
@@ -136,9 +147,19 @@ impl Completion {
         counters.left();
     }
 
+    /// The command was made from what is not the newest any more; nothing of it happened.
+    pub(crate) fn conflict(self, directory: &Directory, counters: &Counters) {
+        self.withdraw(directory, Ok(()));
+        self.reply.send(Answer::Conflict);
+        counters.left();
+    }
+
     fn withdraw(&self, directory: &Directory, why: Result<(), Unavailable>) {
         for &hold in &self.holds {
             directory.holds.abandon(hold, why);
+        }
+        for &alias in &self.aliases {
+            directory.transactions.abandon(alias, why);
         }
         directory.transactions.abandon(self.id, why);
         self.leave(directory);
@@ -162,11 +183,12 @@ pub(crate) struct Finish {
     pub(crate) completion: Completion,
     pub(crate) placed: SmallVec<[(HoldId, HoldPlace); 1]>,
     pub(crate) verdict: Result<(), Rejection>,
+    pub(crate) decided_at: Timestamp,
 }
 
 impl Finish {
     pub(crate) fn run(self, directory: &Directory, counters: &Counters, place: (Position, Timestamp)) {
-        self.completion.done(directory, counters, &self.placed, self.verdict, place);
+        self.completion.done(directory, counters, &self.placed, (self.verdict, self.decided_at), place);
     }
 }
 

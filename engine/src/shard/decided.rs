@@ -13,7 +13,10 @@ use crate::{
     directory::{HoldPlace, PublishedRules},
     journal::{Group, PostedTransaction, Record, RefusedTransaction},
     ledger::{ChangeRefusal, Delta, Facts, LimitState, decide, decide_change, effects},
-    model::{AccountChange, AccountNo, AccountOpening, AssetNo, Command, HoldId, PostedKind, TransactionId},
+    model::{
+        AccountChange, AccountNo, AccountOpening, AssetNo, Attachment, CellWrite, Command, HoldId,
+        PostedKind, TransactionId,
+    },
     view::{AccountError, Unavailable},
 };
 
@@ -29,6 +32,8 @@ pub(super) struct Effects {
     pub(super) deltas: SmallVec<[(AccountNo, Delta); 2]>,
     /// What is used of the limits of accounts that have some, after the record.
     pub(super) limits: Vec<(AccountNo, Vec<LimitState>)>,
+    /// Cells that it wrote.
+    pub(super) cells: Vec<CellWrite<AccountNo>>,
     pub(super) retired: SmallVec<[Retired; 1]>,
 }
 
@@ -60,7 +65,7 @@ impl Shard {
             Some(rejection) => Err(rejection),
             None => decide(facts, &command, self.stamp),
         };
-        let Command { transaction, .. } = command;
+        let Command { transaction, cells, .. } = command;
         let decided_at = self.stamp;
         let (record, verdict) = match verdict {
             Ok(operations) => {
@@ -71,6 +76,10 @@ impl Shard {
                     code: transaction.code,
                     reference: transaction.reference,
                     metadata: transaction.metadata,
+                    attachment: transaction.attachment.map(|attachment| {
+                        let Attachment { document, aliases, .. } = *attachment;
+                        Box::new(Attachment { document, aliases, cells })
+                    }),
                 };
                 (Record::Posted(posted), Ok(()))
             }
@@ -81,7 +90,7 @@ impl Shard {
         };
         let tickets = reserved.map(|reserved| reserved.tickets).unwrap_or_default();
         let placed = placed(&record);
-        let ending = Ending::Command(Finish { completion, placed, verdict });
+        let ending = Ending::Command(Finish { completion, placed, verdict, decided_at });
         let told = if verdict.is_ok() { tickets.as_slice() } else { &[] };
         debug_assert!(verdict.is_err() || told.iter().all(|&(shard, _)| guards.contains(shard)));
         self.append(&record, ending, told);
@@ -219,7 +228,14 @@ impl Shard {
                 }
             }
             Record::HoldExpired { hold, debit, .. } => retire(*debit, Retired::Hold(*hold)),
-            Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::Refused(_) => {}
+            Record::AccountOpened { .. }
+            | Record::AccountChanged { .. }
+            | Record::Refused(_)
+            | Record::Snapshot(_) => {}
+        }
+        if let Record::Posted(posted) = record {
+            let cells = posted.attachment.iter().flat_map(|attachment| &attachment.cells);
+            found.cells.extend(cells.filter(|write| self.ledger.owns(write.account)).cloned());
         }
         found
     }

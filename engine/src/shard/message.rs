@@ -8,10 +8,13 @@ use super::{
     reservation::Ticket,
 };
 use crate::{
+    directory::{PublishedBalance, PublishedRules},
     journal::Record,
     ledger::{Delta, Facts},
     metrics::InFlight,
-    model::{AccountChange, AccountNo, AccountOpening, AssetNo, Command, Position, Timestamp},
+    model::{
+        AccountChange, AccountNo, AccountOpening, AssetNo, Cell, CellKind, Command, Position, Timestamp,
+    },
     view::AccountError,
 };
 
@@ -20,6 +23,9 @@ use crate::{
 pub(crate) struct ShardNo(pub(crate) u16);
 
 impl ShardNo {
+    /// Who sends what no shard has decided.
+    pub(crate) const NONE: Self = Self(u16::MAX);
+
     pub(crate) fn index(self) -> usize {
         usize::from(self.0)
     }
@@ -89,10 +95,18 @@ pub(crate) enum Input {
     Change { no: AccountNo, change: AccountChange, reply: AccountReply },
     /// A higher shard decided on a reservation of this one: the record if it was posted.
     Decided { ticket: Ticket, record: Option<Arc<Record>> },
+    /// Tell what these accounts show at one moment, with the first one's cells of these kinds.
+    Look { accounts: Vec<AccountNo>, kinds: &'static [CellKind], reply: oneshot::Sender<Look> },
     /// The journal has synced a group.
     Synced(Synced),
     /// The index has sealed everything up to here.
     Sealed(Position),
+}
+
+/// What accounts show at one moment.
+pub(crate) struct Look {
+    pub(crate) accounts: Vec<(PublishedBalance, Arc<PublishedRules>)>,
+    pub(crate) cells: Vec<Option<Cell>>,
 }
 
 /// Where the answer to an opening or a change goes. It is in flight until then, whether or not its client still waits.

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     directory::PublishedRules,
     ledger::{Delta, LimitState},
-    model::{AccountNo, Position, Timestamp},
+    model::{AccountNo, CellWrite, Position, Timestamp},
 };
 
 /// What a notice changes, folded: an account is published once, so that no reader sees a part of a record.
@@ -17,6 +17,7 @@ use crate::{
 pub(super) struct Shown {
     deltas: FxHashMap<AccountNo, (Delta, Position)>,
     limits: FxHashMap<AccountNo, (Vec<LimitState>, Position)>,
+    cells: Vec<CellWrite<AccountNo>>,
 }
 
 impl Shown {
@@ -107,6 +108,7 @@ impl Shard {
         for (account, delta) in effects.deltas {
             shown.add(account, delta, position);
         }
+        shown.cells.extend(effects.cells);
         self.retired.extend(effects.retired.into_iter().map(|retired| (position, retired)));
     }
 
@@ -114,6 +116,9 @@ impl Shard {
     pub(super) fn show(&mut self, shown: Shown) {
         for (account, (limits, position)) in shown.limits {
             self.directory.entry(account).publish_limits(&limits, position);
+        }
+        for write in shown.cells {
+            self.directory.entry(write.account).publish_cell(&write);
         }
         for (account, (delta, position)) in shown.deltas {
             self.directory.entry(account).publish(delta, position);

@@ -12,6 +12,7 @@ use super::{
     judge::{Passed, is_posted},
     model::{Model, Wanted, record_legs},
     names::{Names, Thing},
+    retained::Stated,
     shard_view::ShardView,
 };
 use crate::{
@@ -81,6 +82,7 @@ pub(super) struct Auditor {
     dependencies: Dependencies,
     /// Ids that this process has decided.
     pub(super) flushed: BTreeSet<TransactionId>,
+    pub(super) stated: Stated,
     pub(super) coverage: Coverage,
 }
 
@@ -89,7 +91,10 @@ pub(super) fn id_of(record: &Record) -> Option<TransactionId> {
     match record {
         Record::Posted(posted) => Some(posted.id),
         Record::Refused(refused) => Some(refused.transaction.id),
-        Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::HoldExpired { .. } => None,
+        Record::AccountOpened { .. }
+        | Record::AccountChanged { .. }
+        | Record::HoldExpired { .. }
+        | Record::Snapshot(_) => None,
     }
 }
 
@@ -156,6 +161,7 @@ impl Auditor {
             | Input::Open { .. }
             | Input::Change { .. }
             | Input::Decided { record: None, .. }
+            | Input::Look { .. }
             | Input::Sealed(_) => {}
         }
     }
@@ -180,6 +186,7 @@ impl Auditor {
                 | Input::Open { .. }
                 | Input::Change { .. }
                 | Input::Synced(_)
+                | Input::Look { .. }
                 | Input::Sealed(_) => panic!("shards tell each other of commands and decisions only"),
             }
         }
@@ -292,6 +299,7 @@ impl Auditor {
                 assert!(found.expires_at <= record.decided_at(), "hold {hold} expires too early");
             }
             Record::AccountOpened { .. } => {}
+            Record::Snapshot(part) => self.stated(position, part),
             Record::AccountChanged { no, change, .. } => {
                 assert!(
                     self.model.accounts[no].allows(change),
@@ -379,6 +387,7 @@ fn describe(input: &Input) -> String {
             format!("the decision on {ticket:?}: {:?}", record.as_ref().map(|it| id_of(it)))
         }
         Input::Synced(synced) => format!("the sync of {}", synced.end),
+        Input::Look { .. } => "a look".to_owned(),
         Input::Sealed(position) => format!("the seal of {position}"),
     }
 }

@@ -17,7 +17,7 @@ use super::{audit::Auditor, names::Thing, random::Random};
 use crate::{
     front::Front,
     journal::Record,
-    model::{AccountChange, AccountNo, AccountOpening, Address, Transaction, TransactionId},
+    model::{AccountChange, AccountNo, AccountOpening, Address, Lane, Transaction, TransactionId},
     view::{AccountError, Outcome, SubmitError, TransactionView},
 };
 
@@ -30,6 +30,16 @@ pub(super) enum Call {
     Open(AccountOpening),
     Change(Address, AccountChange),
     Read(TransactionId),
+}
+
+/// Any lane, and for a copy most often the same.
+fn lane_of(transaction: &Transaction) -> Lane {
+    let [checkout, recharge, batch] = Lane::ALL;
+    match transaction.id.0 % 3 {
+        0 => checkout,
+        1 => recharge,
+        _ => batch,
+    }
 }
 
 enum Answer {
@@ -77,12 +87,15 @@ impl Clients {
         let future: Pin<Box<dyn Future<Output = Answer>>> = match call {
             Call::Submit(transaction) => {
                 bodies.push(transaction.clone());
-                Box::pin(async move { Answer::Submit(vec![front.submit(transaction).await]) })
+                Box::pin(async move {
+                    Answer::Submit(vec![front.submit(lane_of(&transaction), transaction).await])
+                })
             }
             Call::Batch(transactions) => {
                 bodies.clone_from(&transactions);
                 auditor.coverage.hit("batch");
-                Box::pin(async move { Answer::Submit(front.submit_batch(transactions).await) })
+                let lane = transactions.first().map_or(Lane::Checkout, lane_of);
+                Box::pin(async move { Answer::Submit(front.submit_batch(lane, transactions).await) })
             }
             Call::Open(opening) => {
                 opened = Some(opening.clone());
@@ -231,7 +244,8 @@ impl Clients {
                     Record::Posted(_) => Ok(()),
                     Record::AccountOpened { .. }
                     | Record::AccountChanged { .. }
-                    | Record::HoldExpired { .. } => {
+                    | Record::HoldExpired { .. }
+                    | Record::Snapshot(_) => {
                         panic!("an answer leads to no transaction")
                     }
                 };
@@ -248,7 +262,8 @@ impl Clients {
                     Record::Refused(_)
                     | Record::AccountOpened { .. }
                     | Record::AccountChanged { .. }
-                    | Record::HoldExpired { .. } => Vec::new(),
+                    | Record::HoldExpired { .. }
+                    | Record::Snapshot(_) => Vec::new(),
                 };
                 for thing in things {
                     auditor.shown.entry(thing).or_insert(step);
@@ -265,6 +280,9 @@ impl Clients {
                 auditor.coverage.hit("id reused");
             }
             Err(SubmitError::Unavailable(_)) => auditor.coverage.hit("overloaded"),
+            Err(SubmitError::Managed { .. } | SubmitError::Conflict) => {
+                panic!("{}: a ledger transaction was taken for a product's", body.id)
+            }
             Err(SubmitError::Unknown) => panic!("{}: a shard dropped an answer while it ran", body.id),
         }
     }

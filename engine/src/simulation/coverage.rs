@@ -17,7 +17,7 @@ pub struct Coverage {
 }
 
 /// Everything that has to be reached beside the refusals.
-const EXPECTED: [&str; 32] = [
+const EXPECTED: [&str; 39] = [
     "replayed",
     "id reused",
     "overloaded",
@@ -50,6 +50,13 @@ const EXPECTED: [&str; 32] = [
     "crash: replayed only",
     "crash: in the expiry of a start",
     "quiet",
+    "snapshot",
+    "trimmed",
+    "fault in a trim",
+    "trimmed refused",
+    "crash: snapshot queued",
+    "index missing refused",
+    "index too old refused",
 ];
 
 /// Faults by name, in the order of [`super::Options`].

@@ -4,20 +4,27 @@
 
 use std::{fs, path::Path};
 
-use super::{coverage::Coverage, random::Random};
+use super::random::Random;
 
-/// The index may be gone, or as it was some crashes ago.
-pub(super) fn disturb_index(data: &Path, random: &mut Random, coverage: &mut Coverage) {
+/// The index may be gone, or as it was some crashes ago; nothing is done where the journal `needs` the index that is
+/// there: instead of none, or of an older one. Tells what was done.
+pub(super) fn disturb_index(
+    data: &Path,
+    random: &mut Random,
+    needs: impl Fn(Option<&Path>) -> bool,
+) -> Option<&'static str> {
     let (index, older) = (data.join("index"), data.join("older"));
     match random.below(24) {
+        0 if needs(None) => Some("index missing refused"),
         0 => {
             remove(&index);
-            coverage.hit("index deleted");
+            Some("index deleted")
         }
+        1 if older.exists() && needs(Some(&older)) => Some("index too old refused"),
         1 if older.exists() => {
             remove(&index);
             fs::rename(&older, &index).expect("a folder is renamed");
-            coverage.hit("index older");
+            Some("index older")
         }
         2 | 3 if index.exists() => {
             remove(&older);
@@ -27,8 +34,9 @@ pub(super) fn disturb_index(data: &Path, random: &mut Random, coverage: &mut Cov
                 let name = file.file_name().expect("a file has a name").to_owned();
                 fs::copy(&file, older.join(name)).expect("a file is copied");
             }
+            None
         }
-        _ => {}
+        _ => None,
     }
 }
 

@@ -75,6 +75,7 @@ impl Auditor {
                 assert_eq!(next, hold, "holds of an account expire in order");
                 assert!(*due <= record.decided_at(), "hold {hold} expires too early");
             }
+            Record::Snapshot(_) => panic!("no shard writes a snapshot"),
             Record::AccountOpened { opening, .. } => {
                 let sent = self.openings.get(&opening.address).is_some_and(|sent| sent.contains(opening));
                 assert!(sent, "nobody asked for {opening:?}");

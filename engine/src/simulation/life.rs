@@ -3,7 +3,7 @@
 //! Owns the scheduler, the simulated clock, and what survives a process. Invariant: at most one thing happens at a
 //! time, and chance chooses it.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use super::{
     Options, Report, STEP,
@@ -11,14 +11,15 @@ use super::{
     clients::{Call, Clients},
     folder,
     random::Random,
+    retained::is_too_old,
     workload::Workload,
     world::{Remains, World},
 };
 use crate::{
-    config::Config,
+    config::{Config, JournalRetention},
     index::IndexOptions,
     journal::{
-        Checkpoint, Head, Journal,
+        Head, Journal,
         faulty::{DurableImage, Fault, FaultyJournal},
     },
     model::Timestamp,
@@ -38,7 +39,9 @@ pub(super) struct Life {
     pub(super) workload: Workload,
     pub(super) report: Report,
     pub(super) config: Config,
-    index_options: IndexOptions,
+    pub(super) index_options: IndexOptions,
+    /// Chance for the retainer: a journal that is kept for ever must run as if there were none.
+    pub(super) retained: Random,
     steps: u64,
     /// Records that the workload knows.
     learned: usize,
@@ -62,6 +65,8 @@ impl Life {
         let mut random = Random::new(options.seed);
         let mut config = Config::new(&options.directory);
         config.mailbox_commands_max = *random.pick(&[2, 8, 64]);
+        config.recharge_commands_max = config.mailbox_commands_max;
+        config.batch_commands_max = config.mailbox_commands_max;
         config.parked_commands_max = *random.pick(&[1, 4, 64]);
         config.in_flight_commands_max = *random.pick(&[6, 20, 64]);
         config.index_lag_records_max = *random.pick(&[20, 100, 1_000]);
@@ -82,8 +87,12 @@ impl Life {
             weights,
         };
         let workload = Workload::new(&mut random);
+        let mut retained = Random::new(!options.seed);
+        let (forever, records) = (JournalRetention::Forever, JournalRetention::Records);
+        config.journal_retention = *retained.pick(&[forever, records(0), records(10), records(200)]);
         Self {
             random,
+            retained,
             now: START,
             auditor: Auditor::new(options.verbose),
             clients: Clients::default(),
@@ -116,7 +125,7 @@ impl Life {
             } else if self.random.once_in(2_000) {
                 self.settle(&mut world);
                 self.audit_quiet(&world);
-            } else if !self.step(&mut world) {
+            } else if !self.retain(&mut world) || !self.step(&mut world) {
                 world = self.crash(world);
             }
             for entry in &self.auditor.journal[self.learned..] {
@@ -245,7 +254,8 @@ impl Life {
             self.report.crashes += 1;
             self.auditor.step += 1;
             self.damage(&remains.image);
-            folder::disturb_index(&self.config.data, &mut self.random, &mut self.auditor.coverage);
+            self.refuse_trimmed(&remains.image);
+            self.disturb_index(&remains.image);
             if self.random.once_in(8) {
                 self.now = self.now.plus_nanos(-self.random.between(1, 3_600 * SECOND));
             } else if let Some((due, _)) = self.auditor.model.live.first()
@@ -286,7 +296,8 @@ impl Life {
                 continue;
             }
             absorb(&mut self.auditor, assembled.committer.journal(), None);
-            let world = World::new(&self.config, shared, assembled);
+            let segment = self.index_options.segment_records_max;
+            let world = World::new(&self.config, segment, shared, assembled);
             self.auditor.restart(self.config.shards);
             self.audit_ids(&world);
             let overdue = self.auditor.model.live.first().is_some_and(|(due, _)| *due <= self.now);
@@ -300,7 +311,8 @@ impl Life {
 
     /// A damaged copy of what is left must be refused.
     fn damage(&mut self, image: &DurableImage) {
-        let whole = FaultyJournal::reopen(image.clone(), Checkpoint::default()).expect("a sound image opens");
+        let index = self.watermark();
+        let whole = FaultyJournal::reopen(image.clone(), index).expect("a sound image opens");
         let known = self.auditor.end();
         if known.0 == 0 || whole.head().position != known || !self.random.once_in(3) {
             return;
@@ -313,10 +325,23 @@ impl Life {
             1 => damaged.cut(1 + random.below(3)),
             _ => damaged.remove(random.below(1 << 20)),
         }
-        let refused = FaultyJournal::reopen(damaged, Checkpoint::default());
+        let refused = FaultyJournal::reopen(damaged, index);
         assert!(refused.is_err(), "a damaged journal is opened at {:?}", refused.map(|it| it.head() as Head));
         self.report.faults += 1;
         self.auditor.coverage.hit("damage refused");
+    }
+
+    /// What a trimmed journal would not start with is not done to the index.
+    fn disturb_index(&mut self, image: &DurableImage) {
+        let Self { config, index_options, random, .. } = self;
+        let is_needed = |older: Option<&Path>| match older {
+            None => image.base().is_some(),
+            Some(older) => is_too_old(older, index_options, image),
+        };
+        let hit = folder::disturb_index(&config.data, random, is_needed);
+        if let Some(hit) = hit {
+            self.auditor.coverage.hit(hit);
+        }
     }
 
     /// Everything that was asked gets its answer; then the last audit.

@@ -26,7 +26,7 @@ pub(super) struct Model {
     pub(super) accounts: BTreeMap<AccountNo, Account>,
     pub(super) holds: BTreeMap<HoldId, Hold>,
     pub(super) live: BTreeSet<(Timestamp, HoldId)>,
-    reversed: BTreeMap<(TransactionId, u8), u64>,
+    pub(super) reversed: BTreeMap<(TransactionId, u8), u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -101,7 +101,10 @@ pub(super) fn record_legs(record: &Record) -> Vec<(AccountNo, [i128; 3])> {
             let held = i128::from(held.0);
             vec![(*debit, [0, -held, 0]), (*credit, [0, 0, -held])]
         }
-        Record::AccountOpened { .. } | Record::AccountChanged { .. } | Record::Refused(_) => Vec::new(),
+        Record::AccountOpened { .. }
+        | Record::AccountChanged { .. }
+        | Record::Refused(_)
+        | Record::Snapshot(_) => Vec::new(),
     }
 }
 
@@ -340,7 +343,7 @@ impl Model {
                     self.aside(&operation.kind, operation.code.as_ref().or(code.as_ref()), *decided_at);
                 }
             }
-            Record::Refused(_) => {}
+            Record::Refused(_) | Record::Snapshot(_) => {}
             Record::HoldExpired { hold, .. } => self.end(*hold, HoldEnd::Expired, 0),
         }
     }

@@ -81,7 +81,10 @@ impl Names {
                     self.originals.insert((posted.id, index), original);
                 }
             }
-            Record::AccountChanged { .. } | Record::Refused(_) | Record::HoldExpired { .. } => {}
+            Record::AccountChanged { .. }
+            | Record::Refused(_)
+            | Record::HoldExpired { .. }
+            | Record::Snapshot(_) => {}
         }
     }
 

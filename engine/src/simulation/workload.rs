@@ -113,6 +113,7 @@ impl Workload {
             code: code(random),
             reference: random.once_in(4).then(|| format_compact!("order-{}", random.below(1_000))),
             metadata: metadata(random),
+            attachment: None,
         };
         self.sent.push(transaction.clone());
         transaction
@@ -246,7 +247,16 @@ fn opening(
     limits: Vec<Limit>,
 ) -> AccountOpening {
     let metadata = Metadata::default();
-    AccountOpening { address: address(name), asset: asset.into(), normal, floor, ceiling, limits, metadata }
+    AccountOpening {
+        address: address(name),
+        asset: asset.into(),
+        normal,
+        floor,
+        ceiling,
+        limits,
+        metadata,
+        managed: false,
+    }
 }
 
 fn limits(random: &mut Random) -> Vec<Limit> {

@@ -9,8 +9,6 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use crossbeam::channel::{Receiver, bounded};
-
 use super::audit::{Auditor, Decided};
 use crate::{
     committer::{Committed, Committer},
@@ -23,7 +21,11 @@ use crate::{
     },
     model::{Position, Timestamp, TransactionId},
     recovery::Assembled,
-    shard::{Batch, Envelope, Input, Outgoing, Shard, ShardNo, Synced},
+    retention::Retention,
+    shard::{
+        Batch, Envelope, Input, Outgoing, Shard, ShardNo, Synced,
+        mailbox::{Inbox, mailbox},
+    },
     threads::{Shared, forget_sealed},
 };
 
@@ -36,8 +38,8 @@ pub(super) struct World {
     pub(super) shared: Shared,
     pub(super) front: Arc<Front>,
     pub(super) stations: Vec<Station>,
-    batches: VecDeque<(Batch, Vec<Decided>)>,
-    committer: Committer<FaultyJournal>,
+    pub(super) batches: VecDeque<(Batch, Vec<Decided>)>,
+    pub(super) committer: Committer<FaultyJournal>,
     notices: VecDeque<FromCommitter>,
     groups: VecDeque<Group>,
     pub(super) follower: Follower,
@@ -45,6 +47,7 @@ pub(super) struct World {
     sealer: Sealer,
     sealed: VecDeque<(ShardNo, Position)>,
     late: Vec<TransactionId>,
+    pub(super) retention: Option<Retention>,
     /// The group whose append failed.
     failed: Option<Vec<Decided>>,
 }
@@ -53,7 +56,7 @@ pub(super) struct World {
 pub(super) struct Station {
     no: ShardNo,
     shard: Shard,
-    mailbox: Receiver<Input>,
+    inbox: Inbox,
     /// Of a message with several.
     commands: VecDeque<Box<Envelope>>,
     control: VecDeque<Input>,
@@ -77,15 +80,21 @@ pub(super) struct Remains {
 }
 
 impl World {
-    pub(super) fn new(config: &Config, shared: Shared, assembled: Assembled<FaultyJournal>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        segment_records: u32,
+        shared: Shared,
+        assembled: Assembled<FaultyJournal>,
+    ) -> Self {
         let Assembled { assets, index, shards, committer, follower, sealer } = assembled;
         let mut mailboxes = Vec::new();
         let station = |(no, shard): (u16, Shard)| {
-            let (sender, mailbox) = bounded(config.mailbox_commands_max);
-            mailboxes.push(sender);
+            let (mailbox, inbox) = mailbox(config);
+            mailboxes.push(mailbox);
             let (commands, control, sending) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-            Station { no: ShardNo(no), shard, mailbox, commands, control, sending }
+            Station { no: ShardNo(no), shard, inbox, commands, control, sending }
         };
+        let retention = Self::retention(Retention::new(config, segment_records, &index));
         let stations = (0..).zip(shards).map(station).collect();
         let front = Arc::new(shared.front(assets, index, mailboxes));
         Self {
@@ -101,6 +110,7 @@ impl World {
             sealer,
             sealed: VecDeque::new(),
             late: Vec::new(),
+            retention,
             failed: None,
         }
     }
@@ -113,13 +123,13 @@ impl World {
         }
         let input = match station.commands.pop_front() {
             Some(envelope) => Input::Command(envelope),
-            None => match station.mailbox.try_recv() {
-                Ok(Input::Commands(envelopes)) => {
+            None => match station.inbox.take() {
+                Some(Input::Commands(envelopes)) => {
                     station.commands.extend(envelopes);
                     return true;
                 }
-                Ok(input) => input,
-                Err(_) => return false,
+                Some(input) => input,
+                None => return false,
             },
         };
         let is_command = matches!(input, Input::Command(_));
@@ -279,6 +289,7 @@ impl World {
         let told: Vec<bool> = self.stations.iter().map(|it| it.shard.leftover().is_some()).collect();
         let stages = [
             (!self.batches.is_empty(), "crash: batch queued"),
+            (self.batches.iter().any(|(it, _)| it.shard == ShardNo::NONE), "crash: snapshot queued"),
             (sending(|it| matches!(it, FromShard::Message(..))), "crash: batch sent, message not"),
             (self.stations.iter().any(|it| it.shard.batch_records() > 0), "crash: decided, not sent"),
             (self.notices.len() > 1, "crash: synced, not told"),
@@ -330,7 +341,7 @@ impl Station {
     }
 }
 
-fn decode(records: &[u8]) -> Vec<Record> {
+pub(super) fn decode(records: &[u8]) -> Vec<Record> {
     let group = Group::new(crate::journal::Head::default(), Timestamp::ZERO, 1, records.to_vec());
     let records = group.frames().map(|frame| Record::decode(frame.expect("a frame")).expect("a record"));
     records.collect()

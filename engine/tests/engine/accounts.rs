@@ -95,6 +95,7 @@ async fn a_rule_that_the_balance_breaks_is_refused() {
     yue.open("customers:2").await;
     check("customers:2", status(AccountStatus::Closed), Ok(())).await;
     check("customers:2", status(AccountStatus::Active), Err(AccountError::Closed)).await;
+    check("customers:2", status(AccountStatus::Closed), Ok(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,9 @@
 mod accounts;
 mod audit;
 mod contention;
+mod product;
 mod reads;
 mod restart;
+mod retention;
 mod support;
+mod wealth;

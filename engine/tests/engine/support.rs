@@ -3,8 +3,8 @@ use tempfile::TempDir;
 use yue_engine::{
     Config, Engine,
     model::{
-        AccountOpening, Address, Amount, HoldId, Metadata, NormalSide, Operation, OperationKind,
-        RejectionCode, RequestedAmount, Transaction, TransactionId,
+        AccountOpening, Address, Amount, Attachment, CellKind, CellWrite, HoldId, Metadata, NormalSide,
+        Operation, OperationKind, RejectionCode, RequestedAmount, Transaction, TransactionId,
     },
     view::{Outcome, SubmitError},
 };
@@ -81,6 +81,7 @@ pub(crate) fn opening(name: &str) -> AccountOpening {
         ceiling: None,
         limits: Vec::new(),
         metadata: Metadata::default(),
+        managed: false,
     }
 }
 
@@ -125,7 +126,34 @@ pub(crate) fn many(kinds: impl IntoIterator<Item = OperationKind>) -> Transactio
         code: None,
         reference: None,
         metadata: Metadata::default(),
+        attachment: None,
     }
+}
+
+pub(crate) const KIND: CellKind = CellKind(7);
+
+/// A transaction as a product verb's, with further ids and cells of [`KIND`].
+pub(crate) fn attach(
+    mut transaction: Transaction,
+    aliases: &[TransactionId],
+    cells: &[(&str, u64, &str)],
+) -> Transaction {
+    let cells = cells.iter().map(|(account, revision, value)| CellWrite {
+        account: address(account),
+        kind: KIND,
+        revision: *revision,
+        value: value.as_bytes().into(),
+    });
+    let document = b"document".as_slice().into();
+    transaction.attachment =
+        Some(Box::new(Attachment { document, aliases: aliases.to_vec(), cells: cells.collect() }));
+    transaction
+}
+
+/// Revision and content of an account's cell.
+pub(crate) fn cell(yue: &Yue, account: &str) -> Option<(u64, String)> {
+    let cell = yue.engine.cell(&address(account), KIND)?;
+    Some((cell.revision, String::from_utf8(cell.value.to_vec()).unwrap()))
 }
 
 pub(crate) fn code(outcome: &Result<Outcome, SubmitError>) -> Option<RejectionCode> {

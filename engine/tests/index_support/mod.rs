@@ -201,6 +201,7 @@ impl World {
             ceiling: self.random.one_in(4).then_some(1 << 40),
             limits: if self.random.one_in(4) { vec![limit(LimitWindow::Month, None)] } else { Vec::new() },
             metadata: Metadata::default(),
+            managed: false,
         };
         Record::AccountOpened { no, opening, scale: 2, decided_at }
     }
@@ -214,6 +215,7 @@ impl World {
             code: self.code(),
             reference: None,
             metadata: Metadata::default(),
+            attachment: None,
         };
         let rejection = Rejection { code: RejectionCode::HoldNotFound, operation: 0 };
         Record::Refused(RefusedTransaction { transaction, rejection, seen: Position(3), decided_at })
@@ -234,6 +236,7 @@ impl World {
             code: self.code(),
             reference: self.random.one_in(9).then(|| "reference".into()),
             metadata: Metadata::default(),
+            attachment: None,
         })
     }
 
@@ -305,6 +308,7 @@ impl World {
             Record::Refused(refused) => {
                 self.ids.insert(refused.transaction.id, position);
             }
+            Record::Snapshot(_) => {}
             Record::HoldExpired { hold, debit, credit, .. } => {
                 self.changed.extend([(*debit, position), (*credit, position)]);
                 self.holds.get_mut(hold).unwrap().ended = Some((HoldEnd::Expired, position));

@@ -1,5 +1,7 @@
-//! The event stream: no position is missing, and each acknowledged transaction is at its own, once.
+//! The event stream: no position is missing, no transaction is there twice, and each acknowledged transfer is at its own
+//! position.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -9,7 +11,8 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::{Audit, trial};
-use crate::book::Outcome;
+use crate::accounts::Chart;
+use crate::book::{Leg, Transferred};
 use crate::verdict::Check;
 use crate::wire::Endpoint;
 use crate::worker::Findings;
@@ -18,41 +21,69 @@ use crate::worker::Findings;
 const WINDOW_MAX: u64 = 5_000_000;
 /// The longest wait for the next bytes.
 const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// What the names of transactions' events start with.
+const TRANSACTION: &str = "transaction";
 
 #[derive(Deserialize)]
-struct Data {
+struct Data<'a> {
     id: Option<Uuid>,
+    #[serde(borrow, default)]
+    operations: Vec<Operation<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Operation<'a> {
+    #[serde(borrow)]
+    debit: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    credit: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    amount: Option<Cow<'a, str>>,
+}
+
+impl Data<'_> {
+    fn moves(&self, chart: &Chart, leg: Leg) -> bool {
+        let amount = leg.amount.to_string();
+        let wanted = [chart.address(leg.debit), chart.address(leg.credit), &amount];
+        self.operations.iter().any(|Operation { debit, credit, amount }| {
+            [debit, credit, amount]
+                .into_iter()
+                .zip(wanted)
+                .all(|(one, wanted)| one.as_deref() == Some(wanted))
+        })
+    }
 }
 
 /// What the stream says, checked while it is read.
-struct Watch {
+struct Watch<'a> {
+    chart: &'a Chart,
     last: u64,
-    /// Acknowledged transactions by their positions; an entry goes when its event has come.
-    expected: HashMap<u64, Uuid>,
-    acknowledged: HashSet<Uuid>,
+    /// Acknowledged transfers by their positions; an entry goes when its event has come.
+    expected: HashMap<u64, Transferred>,
     seen: HashSet<Uuid>,
     gaps: Vec<String>,
     doubled: Vec<String>,
     differing: Vec<String>,
 }
 
-impl Watch {
-    fn event(&mut self, position: u64, data: &str) {
+impl Watch<'_> {
+    fn event(&mut self, position: u64, name: &str, data: &str) {
         if position != self.last + 1 {
             self.gaps.push(format!("{position} follows {}", self.last));
         }
         self.last = position;
-        let id = serde_json::from_str::<Data>(data).ok().and_then(|data| data.id);
-        if let Some(id) = id.filter(|id| self.acknowledged.contains(id))
+        let expected = self.expected.remove(&position);
+        let shown = serde_json::from_str::<Data<'_>>(data).ok();
+        let id = shown.as_ref().and_then(|data| data.id).filter(|_| name.starts_with(TRANSACTION));
+        if let Some(id) = id
             && !self.seen.insert(id)
         {
             self.doubled.push(format!("{id} is there again at {position}"));
         }
-        match self.expected.remove(&position) {
-            Some(expected) if Some(expected) != id => {
-                self.differing.push(format!("{position} should be {expected}, is {data}"));
-            }
-            Some(_) | None => {}
+        if let Some(transfer) = expected
+            && !shown.is_some_and(|data| data.moves(self.chart, transfer.leg))
+        {
+            self.differing.push(format!("{position} should be the transfer {}, is {data}", transfer.id));
         }
     }
 
@@ -60,11 +91,13 @@ impl Watch {
         let measured = format!("{} to {} read", from + 1, self.last);
         let transactions = format!("{} transactions in the event stream", self.seen.len());
         let missing = self.expected.iter();
-        self.differing.extend(missing.map(|(position, id)| format!("{id} is not there at {position}")));
+        let missing =
+            missing.map(|(position, transfer)| format!("{} is not there at {position}", transfer.id));
+        self.differing.extend(missing);
         self.differing.append(&mut self.doubled);
         [
             Check::hard("positions", "gap-free", measured, self.gaps),
-            Check::hard("effects", "each at its position, once", transactions, self.differing),
+            Check::hard("effects", "each once, transfers at their positions", transactions, self.differing),
         ]
     }
 }
@@ -73,16 +106,14 @@ impl Watch {
 pub(super) fn check(audit: &Audit, findings: &[Findings]) -> Result<[Check; 2], String> {
     let until = trial::position(&audit.endpoint)?;
     let from = audit.from_position.max(until.saturating_sub(WINDOW_MAX));
-    let acknowledged = || findings.iter().flat_map(|found| found.book.acknowledged());
+    let transfers = findings.iter().flat_map(|found| found.book.transfers());
     let mut watch = Watch {
+        chart: &audit.chart,
         last: from,
-        expected: acknowledged()
-            .filter_map(|entry| match entry.outcome {
-                Outcome::Posted { position } if position > from => Some((position, entry.id)),
-                Outcome::Posted { .. } | Outcome::Rejected => None,
-            })
+        expected: transfers
+            .filter(|transfer| transfer.position > from)
+            .map(|transfer| (transfer.position, *transfer))
             .collect(),
-        acknowledged: acknowledged().map(|entry| entry.id).collect(),
         seen: HashSet::new(),
         gaps: Vec::new(),
         doubled: Vec::new(),
@@ -95,7 +126,7 @@ pub(super) fn check(audit: &Audit, findings: &[Findings]) -> Result<[Check; 2], 
 }
 
 /// Gives each event after `from` to the watch, until position `until`.
-fn read(endpoint: &Endpoint, from: u64, until: u64, watch: &mut Watch) -> std::io::Result<()> {
+fn read(endpoint: &Endpoint, from: u64, until: u64, watch: &mut Watch<'_>) -> std::io::Result<()> {
     if from >= until {
         return Ok(());
     }
@@ -105,7 +136,7 @@ fn read(endpoint: &Endpoint, from: u64, until: u64, watch: &mut Watch) -> std::i
     endpoint.get(&mut request, &format!("/v1/events?after={from}"));
     stream.write_all(&request)?;
     let mut lines = BufReader::with_capacity(1 << 20, Body::open(stream)?);
-    let (mut line, mut data, mut position) = (String::new(), String::new(), None);
+    let (mut line, mut name, mut data, mut position) = (String::new(), String::new(), String::new(), None);
     while watch.last < until {
         line.clear();
         if lines.read_line(&mut line)? == 0 {
@@ -114,11 +145,14 @@ fn read(endpoint: &Endpoint, from: u64, until: u64, watch: &mut Watch) -> std::i
         let text = line.trim_end_matches(['\r', '\n']);
         if text.is_empty() {
             if let Some(position) = position.take() {
-                watch.event(position, &data);
+                watch.event(position, &name, &data);
             }
             data.clear();
         } else if let Some(value) = text.strip_prefix("id:") {
             position = value.trim().parse().ok();
+        } else if let Some(value) = text.strip_prefix("event:") {
+            name.clear();
+            name.push_str(value.trim());
         } else if let Some(value) = text.strip_prefix("data:") {
             data.push_str(value.strip_prefix(' ').unwrap_or(value));
         }

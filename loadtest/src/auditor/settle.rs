@@ -1,10 +1,11 @@
-//! Gives each transaction of unknown outcome its outcome, by sending the same id again.
+//! Gives each operation of unknown outcome its outcome, by sending the same id again.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use super::{Audit, CLIENTS, Settled};
 use crate::answer::{self, Reply};
+use crate::book::Effect;
 use crate::closed::{self, After};
 use crate::operation::Operation;
 use crate::verdict::Check;
@@ -20,7 +21,17 @@ pub(super) fn unknown_outcomes(audit: &Audit, findings: &mut [Findings]) -> (Set
         .enumerate()
         .flat_map(|(worker, found)| {
             let operations = std::mem::take(&mut found.unsettled);
-            operations.into_iter().map(move |operation| (worker, operation))
+            let builds = &found.builds;
+            let again = |operation: Operation| {
+                // A signature is good for minutes only.
+                let operation = if let Effect::Notify(notice) = &operation.effect {
+                    builds.notify(notice)
+                } else {
+                    operation
+                };
+                (worker, operation)
+            };
+            operations.into_iter().map(again).collect::<Vec<_>>()
         })
         .collect();
     let ids: Settled = unsettled.iter().filter_map(|(_, operation)| operation.id).collect();
@@ -49,15 +60,22 @@ pub(super) fn send_again(
         operations,
         |(_, operation), out| out.extend_from_slice(&operation.request),
         |(worker, operation), answer| {
+            let kind = operation.kind;
             let reply = answer::judge(operation, &answer);
             match (reply, operation.id, findings.get_mut(*worker)) {
                 (Reply::Final(outcome, _), Some(id), Some(found)) => {
-                    if seen.insert(id) {
+                    if seen.insert((id, kind)) {
                         found.book.enter(id, &operation.effect, outcome, Instant::now());
                     }
                 }
                 (Reply::Overloaded(_) | Reply::Unknown, _, _) if Instant::now() < deadline => {
                     return Ok(After::Again);
+                }
+                // Not known under its id, and its authorisation is void by now: it has not happened, and will not.
+                (Reply::Unexpected(_), Some(id), Some(found)) if answer::is_auth_invalid(&answer) => {
+                    if seen.insert((id, kind)) {
+                        found.book.not_taken(&operation.effect, Instant::now());
+                    }
                 }
                 (_, id, _) => failures.push(format!("{}: {}", id.unwrap_or_default(), answer.excerpt())),
             }

@@ -257,8 +257,10 @@ fn circumstances(page: &mut String, report: &Report) {
         (
             "load",
             format!(
-                "{} users, {} merchants, {} connections, {} generator threads ({} scheduling), {} retries",
+                "{} users, {} payers by {}, {} merchants, {} connections, {} generator threads ({} scheduling), {} retries",
                 report.users,
+                report.payers,
+                report.auth,
                 report.merchants,
                 report.connections,
                 report.threads,

@@ -4,17 +4,20 @@
 //! counted once and enters the book once, however many copies and retries of it are answered.
 
 use std::cmp::Reverse;
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use uuid::Uuid;
 
 use super::flight::{Attempt, Flight, FlightKey, Role};
 use super::{Action, Worker};
 use crate::answer::{self, Reply};
 use crate::book::Outcome;
+use crate::mix::Kind;
 use crate::recorder::End;
 use crate::wire::Answer;
 
-/// How long the external channel takes until a hold is captured or released.
-const CHANNEL_ANSWERS_AFTER: Duration = Duration::from_millis(500);
+/// A guess that a lock refused: the wallet does not count it.
+const LOCKED: &str = "password_locked";
 /// The most examples of one kind of trouble that are kept for the report.
 const EXAMPLES_MAX: usize = 20;
 
@@ -37,6 +40,7 @@ impl Worker {
         };
         match reply {
             Reply::Read => self.end(key, End::Done, now),
+            Reply::Token(token) => self.fetched(key, token, now),
             Reply::Final(outcome, code) => self.decided(key, outcome, code, now),
             Reply::Overloaded(retry_after_s) => flight.retry_after_s = retry_after_s,
             Reply::Unknown => flight.unknown = true,
@@ -54,12 +58,13 @@ impl Worker {
         let Some(flight) = self.flights.get_mut(key.slot) else {
             return;
         };
-        let Some(id) = flight.operation.id else {
-            return;
-        };
+        // A guess has no id, and no copies.
+        let id = flight.operation.id.unwrap_or(Uuid::nil());
         match flight.outcome.replace(outcome) {
             None => {
-                self.book.enter(id, &flight.operation.effect, outcome, now + CHANNEL_ANSWERS_AFTER);
+                if code != Some(LOCKED) {
+                    self.book.enter(id, &flight.operation.effect, outcome, now);
+                }
                 self.end(key, code.map_or(End::Done, End::Refused), now);
             }
             Some(first) if first == outcome => {}
@@ -69,6 +74,28 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// A payer has a token: the payment that it was fetched for goes on, or the next one will have it.
+    fn fetched(&mut self, key: FlightKey, token: String, now: Instant) {
+        let Some(flight) = self.flights.get_mut(key.slot) else {
+            return;
+        };
+        let (intended, phase) = (flight.intended, flight.phase);
+        match flight.then.take() {
+            Some(spend) => {
+                // Its turn goes on with the payment.
+                flight.operation.payer = None;
+                let operation = self.builds.spend(spend, &token);
+                self.launch(operation, None, intended, phase, now);
+            }
+            None => {
+                if let Some(payer) = flight.operation.payer {
+                    self.builds.stock(payer, token, now);
+                }
+            }
+        }
+        self.end(key, End::Done, now);
     }
 
     /// Counts an operation's end, once.
@@ -89,7 +116,9 @@ impl Worker {
             return;
         }
         if flight.ended {
-            self.flights.remove(key.slot);
+            let flight = self.flights.remove(key.slot);
+            self.not_asked(&flight, End::Unexpected, now);
+            self.turn_over(&flight, now);
             return;
         }
         if let Some(pause) = self.retries.next(flight.tries, flight.retry_after_s, &mut self.rng) {
@@ -100,15 +129,40 @@ impl Worker {
         let end = if flight.unknown { End::Unanswered } else { End::Overloaded };
         self.end(key, end, now);
         let flight = self.flights.remove(key.slot);
-        self.set_aside(flight);
+        self.not_asked(&flight, end, now);
+        self.turn_over(&flight, now);
+        self.set_aside(flight, now);
+    }
+
+    /// What a token was fetched for has ended too, if there is no token.
+    pub(super) fn not_asked(&mut self, flight: &Flight, end: End, now: Instant) {
+        if let Some(spend) = &flight.then {
+            let latency = now.saturating_duration_since(flight.intended);
+            self.recorder.ended(spend.kind, flight.phase, end, latency);
+            self.book.not_taken(&spend.effect, now);
+        }
+    }
+
+    /// Ends the turn of a payer, or goes on with it to fetch the next token ahead.
+    fn turn_over(&mut self, flight: &Flight, now: Instant) {
+        let Some(payer) = flight.operation.payer else {
+            return;
+        };
+        if self.builds.fetches_ahead() && flight.operation.kind != Kind::Token && self.pool.has_idle() {
+            let operation = self.builds.token(payer);
+            self.recorder.added(Kind::Token, flight.phase);
+            self.launch(operation, None, now, flight.phase, now);
+        } else {
+            self.builds.free(payer);
+        }
     }
 
     /// Keeps an operation without outcome for the audit; one that was refused for overload has not happened.
-    pub(super) fn set_aside(&mut self, flight: Flight) {
+    pub(super) fn set_aside(&mut self, flight: Flight, now: Instant) {
         if flight.unknown && flight.operation.id.is_some() {
             self.unsettled.push(flight.operation);
         } else {
-            self.book.not_taken(&flight.operation.effect);
+            self.book.not_taken(&flight.operation.effect, now);
         }
     }
 }

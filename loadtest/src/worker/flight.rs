@@ -5,7 +5,7 @@
 use std::time::Instant;
 
 use crate::book::Outcome;
-use crate::operation::Operation;
+use crate::operation::{Operation, Spend};
 use crate::phases::PhaseName;
 
 /// Names a flight; a place that is used again has another serial.
@@ -20,7 +20,7 @@ pub(super) struct FlightKey {
 pub(super) enum Role {
     /// The request itself, or its deliberate copy.
     Try,
-    /// `GET /v1/transactions/{id}` of an impatient user.
+    /// `GET /v1/payments/{id}` of an impatient user.
     StatusQuery,
 }
 
@@ -35,6 +35,8 @@ pub(super) struct Attempt {
 pub(super) struct Flight {
     pub(super) serial: u64,
     pub(super) operation: Operation,
+    /// What the token is for that it fetches.
+    pub(super) then: Option<Spend>,
     /// When the user meant to act.
     pub(super) intended: Instant,
     pub(super) phase: PhaseName,
@@ -53,10 +55,17 @@ pub(super) struct Flight {
 
 impl Flight {
     /// Before its first try.
-    pub(super) fn new(serial: u64, operation: Operation, intended: Instant, phase: PhaseName) -> Self {
+    pub(super) fn new(
+        serial: u64,
+        operation: Operation,
+        then: Option<Spend>,
+        intended: Instant,
+        phase: PhaseName,
+    ) -> Self {
         Self {
             serial,
             operation,
+            then,
             intended,
             phase,
             tries: 0,

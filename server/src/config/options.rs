@@ -6,7 +6,10 @@ use std::{
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use yue_engine::{config::Config, model::Asset};
+use yue_engine::{
+    config::{Config, JournalRetention},
+    model::Asset,
+};
 
 use super::{ConfigError, HttpLimits, Settings};
 
@@ -20,6 +23,10 @@ pub struct Options {
     /// Address and port to listen on; port 0 takes a free one [default: 127.0.0.1:8080].
     #[arg(long, env = "YUE_LISTEN", value_name = "ADDR")]
     pub listen: Option<String>,
+    /// The file with the wallet's secrets, for passwords and payment tokens; made if it is missing
+    /// [default: wallet.secret in the data directory].
+    #[arg(long, env = "YUE_WALLET_SECRET", value_name = "FILE")]
+    pub wallet_secret: Option<PathBuf>,
     /// Threads that own accounts; may change between starts [default: half of the cores].
     #[arg(long, env = "YUE_SHARDS", value_name = "N")]
     pub shards: Option<u16>,
@@ -62,9 +69,15 @@ pub struct Options {
     /// Milliseconds that requests in flight get to end after SIGTERM [default: 25000].
     #[arg(long, env = "YUE_DRAIN_TIMEOUT_MS", value_name = "MS")]
     pub drain_timeout_ms: Option<u64>,
-    /// Commands that may wait in one shard's mailbox; more are refused [default: 65536].
+    /// Commands that may wait in one shard's mailbox for the checkout lane; more are refused [default: 65536].
     #[arg(long, env = "YUE_MAILBOX_COMMANDS_MAX", value_name = "N")]
     pub mailbox_commands_max: Option<usize>,
+    /// The same for the lane of recharges [default: 65536].
+    #[arg(long, env = "YUE_RECHARGE_COMMANDS_MAX", value_name = "N")]
+    pub recharge_commands_max: Option<usize>,
+    /// The same for the lane of batch work [default: 65536].
+    #[arg(long, env = "YUE_BATCH_COMMANDS_MAX", value_name = "N")]
+    pub batch_commands_max: Option<usize>,
     /// Commands that may wait in one shard for reserved accounts; more are refused [default: 16384].
     #[arg(long, env = "YUE_PARKED_COMMANDS_MAX", value_name = "N")]
     pub parked_commands_max: Option<usize>,
@@ -89,6 +102,10 @@ pub struct Options {
     /// Bytes up to which a journal is walked whole at each start [default: 4294967296].
     #[arg(long, env = "YUE_FULL_CHECK_BYTES_MAX", value_name = "BYTES")]
     pub full_check_bytes_max: Option<u64>,
+    /// Records of the journal that are kept behind its newest snapshot, or `forever`; what is deleted is in the index
+    /// alone [default: forever].
+    #[arg(long, env = "YUE_JOURNAL_RETENTION", value_name = "RECORDS")]
+    pub journal_retention: Option<RetentionOption>,
     /// Percent of the file system kept free: below it writes are refused with 503 storage_low [default: 5].
     #[arg(long, env = "YUE_STORAGE_RESERVE_PERCENT", value_name = "PERCENT")]
     pub storage_reserve_percent: Option<u8>,
@@ -106,6 +123,51 @@ pub struct Options {
     /// [default: 4096].
     #[arg(long, env = "YUE_ADDRESS_GROUPS_MAX", value_name = "N")]
     pub address_groups_max: Option<usize>,
+}
+
+/// How much of the journal is kept: `forever`, or a number of records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "RetentionText", into = "String")]
+pub struct RetentionOption(JournalRetention);
+
+/// As a file has it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RetentionText {
+    Text(String),
+    Records(u64),
+}
+
+impl FromStr for RetentionOption {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.parse()) {
+            ("forever", _) => Ok(Self(JournalRetention::Forever)),
+            (_, Ok(records)) => Ok(Self(JournalRetention::Records(records))),
+            (_, Err(_)) => Err(format!("{text:?} is neither `forever` nor a number of records")),
+        }
+    }
+}
+
+impl TryFrom<RetentionText> for RetentionOption {
+    type Error = String;
+
+    fn try_from(text: RetentionText) -> Result<Self, Self::Error> {
+        match text {
+            RetentionText::Text(text) => text.parse(),
+            RetentionText::Records(records) => Ok(Self(JournalRetention::Records(records))),
+        }
+    }
+}
+
+impl From<RetentionOption> for String {
+    fn from(RetentionOption(retention): RetentionOption) -> Self {
+        match retention {
+            JournalRetention::Forever => "forever".to_owned(),
+            JournalRetention::Records(records) => records.to_string(),
+        }
+    }
 }
 
 /// One asset, as `CODE=SCALE`.
@@ -169,9 +231,10 @@ impl Options {
         first_of!(self, other, {
             data, listen, shards, assets, log, http_threads, connections_max, event_streams_max, body_bytes_max,
             batch_bytes_max, body_memory_bytes_max, header_read_timeout_ms, body_read_timeout_ms, write_timeout_ms, idle_timeout_ms,
-            drain_timeout_ms, mailbox_commands_max, parked_commands_max, in_flight_commands_max, group_records_max,
+            drain_timeout_ms, mailbox_commands_max, recharge_commands_max, batch_commands_max, parked_commands_max, in_flight_commands_max, group_records_max,
             group_bytes_max, index_lag_records_max, segment_records, index_cache_bytes, full_check_bytes_max,
-            storage_reserve_percent, expiry_interval_ms, change_wait_ms_max, read_wait_ms_max, address_groups_max,
+            journal_retention, storage_reserve_percent, expiry_interval_ms, change_wait_ms_max, read_wait_ms_max,
+            address_groups_max, wallet_secret,
         })
     }
 
@@ -197,6 +260,8 @@ impl Options {
             *limit = option.unwrap_or(*limit);
         }
         set(&mut engine.mailbox_commands_max, self.mailbox_commands_max);
+        set(&mut engine.recharge_commands_max, self.recharge_commands_max);
+        set(&mut engine.batch_commands_max, self.batch_commands_max);
         set(&mut engine.parked_commands_max, self.parked_commands_max);
         set(&mut engine.in_flight_commands_max, self.in_flight_commands_max);
         set(&mut engine.group_records_max, self.group_records_max);
@@ -205,6 +270,7 @@ impl Options {
         set(&mut engine.segment_records, self.segment_records);
         set(&mut engine.index_cache_bytes, self.index_cache_bytes);
         set(&mut engine.full_check_bytes_max, self.full_check_bytes_max);
+        set(&mut engine.journal_retention, self.journal_retention.map(|RetentionOption(kept)| kept));
         set(&mut engine.storage_reserve_percent, self.storage_reserve_percent);
         set(&mut engine.expiry_interval_ms, self.expiry_interval_ms);
         set(&mut engine.change_wait_ms_max, self.change_wait_ms_max);
@@ -216,10 +282,11 @@ impl Options {
 impl From<&Settings> for Options {
     /// All options with the values that are in force.
     fn from(settings: &Settings) -> Self {
-        let Settings { listen, log, http_threads, http, engine } = settings;
+        let Settings { listen, log, http_threads, http, engine, wallet_secret } = settings;
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).ok();
         Self {
             data: Some(engine.data.clone()),
+            wallet_secret: Some(wallet_secret.clone()),
             listen: Some(listen.to_string()),
             shards: Some(engine.shards),
             assets: Some(engine.assets.iter().cloned().map(AssetOption).collect()),
@@ -236,6 +303,8 @@ impl From<&Settings> for Options {
             idle_timeout_ms: milliseconds(http.idle_timeout),
             drain_timeout_ms: milliseconds(http.drain_timeout),
             mailbox_commands_max: Some(engine.mailbox_commands_max),
+            recharge_commands_max: Some(engine.recharge_commands_max),
+            batch_commands_max: Some(engine.batch_commands_max),
             parked_commands_max: Some(engine.parked_commands_max),
             in_flight_commands_max: Some(engine.in_flight_commands_max),
             group_records_max: Some(engine.group_records_max),
@@ -244,6 +313,7 @@ impl From<&Settings> for Options {
             segment_records: Some(engine.segment_records),
             index_cache_bytes: Some(engine.index_cache_bytes),
             full_check_bytes_max: Some(engine.full_check_bytes_max),
+            journal_retention: Some(RetentionOption(engine.journal_retention)),
             storage_reserve_percent: Some(engine.storage_reserve_percent),
             expiry_interval_ms: Some(engine.expiry_interval_ms),
             change_wait_ms_max: Some(engine.change_wait_ms_max),

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use clap::{CommandFactory as _, Parser as _};
+use yue_engine::config::JournalRetention;
 
 use super::*;
 use crate::cli::{Cli, Command};
@@ -43,6 +44,8 @@ fn refuses_what_can_not_be() {
     check("data = 'd'\nassets = ['CNY=3']", "CNY");
     check("data = 'd'\nassets = ['usd=2']", "usd");
     assert!(toml::from_str::<Options>("dat = 'd'").is_err());
+    assert!(toml::from_str::<Options>("journal_retention = 'never'").is_err());
+    assert!(toml::from_str::<Options>("journal_retention = -1").is_err());
     assert!(toml::from_str::<Options>("assets = ['USD']").is_err());
     assert!(toml::from_str::<Options>("assets = ['USD=x']").is_err());
 }
@@ -56,6 +59,19 @@ fn the_printed_configuration_is_a_configuration_file_with_all_options() {
     for name in names() {
         assert!(printed.contains(&format!("{name} = ")), "{name} is missing in:\n{printed}");
     }
+}
+
+#[test]
+fn the_journal_is_kept_for_ever_or_for_so_many_records() {
+    let check = |toml: &str, expected| {
+        let settings = Settings::resolve(options(&format!("data = 'd'\n{toml}"))).unwrap();
+        assert_eq!(settings.engine.journal_retention, expected, "{toml}");
+    };
+    check("", JournalRetention::Forever);
+    check("journal_retention = 'forever'", JournalRetention::Forever);
+    check("journal_retention = '1000'", JournalRetention::Records(1_000));
+    check("journal_retention = 1000", JournalRetention::Records(1_000));
+    check("journal_retention = 0", JournalRetention::Records(0));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use axum::http::StatusCode;
-use yue_engine::model::RejectionCode;
+use yue_engine::{model::RejectionCode, wallet::WalletCode};
 
 /// A stable error code of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +18,8 @@ pub enum Code {
     AssetUnknown,
     /// The account has a balance or holds.
     AccountNotEmpty,
+    /// An operation would move an account that wallet verbs alone move.
+    WalletAccount,
     /// No such thing, or no such route.
     NotFound,
     /// The route has no such method.
@@ -30,12 +32,14 @@ pub enum Code {
     Overloaded,
     /// The file system is nearly full; nothing was applied.
     StorageLow,
+    /// A rule of the wallet.
+    Wallet(WalletCode),
 }
 
 impl Code {
     /// All codes in the order of the contract.
-    pub const ALL: [Self; 30] = {
-        let mut all = [Self::Malformed; 30];
+    pub const ALL: [Self; 47] = {
+        let mut all = [Self::Malformed; 47];
         let [malformed, too_large, id_reused, rest @ ..] = &mut all;
         (*malformed, *too_large, *id_reused) = (Self::Malformed, Self::TooLarge, Self::IdReused);
         let (refusals, others) = rest.split_at_mut(RejectionCode::ALL.len());
@@ -51,12 +55,29 @@ impl Code {
             Self::AccountExists,
             Self::AssetUnknown,
             Self::AccountNotEmpty,
+            Self::WalletAccount,
             Self::NotFound,
             Self::MethodNotAllowed,
             Self::UnsupportedMediaType,
             Self::RequestTimeout,
             Self::Overloaded,
             Self::StorageLow,
+            Self::Wallet(WalletCode::PasswordInvalid),
+            Self::Wallet(WalletCode::PasswordWrong),
+            Self::Wallet(WalletCode::PasswordLocked),
+            Self::Wallet(WalletCode::ClassNotAllowed),
+            Self::Wallet(WalletCode::AuthRequired),
+            Self::Wallet(WalletCode::AuthInvalid),
+            Self::Wallet(WalletCode::SignatureInvalid),
+            Self::Wallet(WalletCode::CategoryNotPayable),
+            Self::Wallet(WalletCode::MerchantNotEnabled),
+            Self::Wallet(WalletCode::PromotionExhausted),
+            Self::Wallet(WalletCode::PromotionNotApplicable),
+            Self::Wallet(WalletCode::PaymentNotCancellable),
+            Self::Wallet(WalletCode::RefundExceedsPaid),
+            Self::Wallet(WalletCode::RefundWindowClosed),
+            Self::Wallet(WalletCode::RefundCountExceeded),
+            Self::Wallet(WalletCode::DayNotOver),
         ]);
         all
     };
@@ -72,12 +93,14 @@ impl Code {
             Self::AccountExists => "account_exists",
             Self::AssetUnknown => "asset_unknown",
             Self::AccountNotEmpty => "account_not_empty",
+            Self::WalletAccount => "wallet_account",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::RequestTimeout => "request_timeout",
             Self::Overloaded => "overloaded",
             Self::StorageLow => "storage_low",
+            Self::Wallet(code) => code.as_str(),
         }
     }
 
@@ -89,11 +112,13 @@ impl Code {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::IdReused | Self::AccountExists => StatusCode::CONFLICT,
             Self::Refused(_) | Self::AssetUnknown | Self::AccountNotEmpty => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::WalletAccount => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::Overloaded | Self::StorageLow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Wallet(code) => wallet_status(code),
         }
     }
 
@@ -114,13 +139,41 @@ impl Code {
             Self::AccountExists => "The account was opened with another body",
             Self::AssetUnknown => "No such asset",
             Self::AccountNotEmpty => "The account has a balance or holds",
+            Self::WalletAccount => "The account is moved by the wallet alone",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "The route has no such method",
             Self::UnsupportedMediaType => "The body must be JSON",
             Self::RequestTimeout => "The body did not arrive in time",
             Self::Overloaded => "The server is overloaded",
             Self::StorageLow => "The storage is nearly full",
+            Self::Wallet(code) => code.title(),
         }
+    }
+}
+
+/// 422 unless it is about who asks.
+const fn wallet_status(code: WalletCode) -> StatusCode {
+    match code {
+        WalletCode::NotFound => StatusCode::NOT_FOUND,
+        WalletCode::AccountExists => StatusCode::CONFLICT,
+        WalletCode::PasswordWrong | WalletCode::AuthRequired | WalletCode::AuthInvalid => {
+            StatusCode::FORBIDDEN
+        }
+        WalletCode::PasswordLocked => StatusCode::LOCKED,
+        WalletCode::SignatureInvalid => StatusCode::UNAUTHORIZED,
+        WalletCode::Ledger(_)
+        | WalletCode::AccountNotEmpty
+        | WalletCode::PasswordInvalid
+        | WalletCode::ClassNotAllowed
+        | WalletCode::CategoryNotPayable
+        | WalletCode::MerchantNotEnabled
+        | WalletCode::PromotionExhausted
+        | WalletCode::PromotionNotApplicable
+        | WalletCode::PaymentNotCancellable
+        | WalletCode::RefundExceedsPaid
+        | WalletCode::RefundWindowClosed
+        | WalletCode::RefundCountExceeded
+        | WalletCode::DayNotOver => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
 
@@ -160,8 +213,12 @@ mod tests {
         let contract = "malformed too_large id_reused amount_invalid transaction_not_found hold_not_found \
              hold_exists account_not_found asset_mismatch same_account account_closed account_frozen hold_captured \
              hold_released hold_expired capture_exceeds_hold reversal_exceeds_original limit_exceeded \
-             insufficient_funds ceiling_exceeded overflow account_exists asset_unknown account_not_empty not_found \
-             method_not_allowed unsupported_media_type request_timeout overloaded storage_low";
+             insufficient_funds ceiling_exceeded overflow account_exists asset_unknown account_not_empty wallet_account \
+             not_found method_not_allowed unsupported_media_type request_timeout overloaded storage_low \
+             password_invalid password_wrong password_locked class_not_allowed auth_required auth_invalid \
+             signature_invalid category_not_payable merchant_not_enabled promotion_exhausted \
+             promotion_not_applicable payment_not_cancellable refund_exceeds_paid refund_window_closed \
+             refund_count_exceeded day_not_over";
         assert_eq!(names, contract.split_whitespace().collect::<Vec<_>>());
     }
 }

@@ -2,7 +2,11 @@
 
 use axum::{extract::Request, http::StatusCode, response::Response};
 use tokio::task::spawn_blocking;
-use yue_engine::{config::Config, model::Transaction};
+use yue_engine::{
+    config::Config,
+    model::Transaction,
+    view::{Outcome, SubmitError, Unavailable},
+};
 
 use super::json;
 use crate::{
@@ -45,6 +49,13 @@ pub(crate) async fn submit(app: App, request: Request) -> Result<Response, Probl
     let transactions = beside(small, move || read(&bytes)).await??;
     let ids: Vec<_> = transactions.iter().map(|transaction| transaction.id).collect();
     let results = engine.submit_batch(transactions).await;
+    // Refused whole: it is told as if before.
+    let is_low = |result: &Result<Outcome, SubmitError>| {
+        matches!(result, Err(SubmitError::Unavailable(Unavailable::StorageLow)))
+    };
+    if !results.is_empty() && results.iter().all(is_low) {
+        return Err(Unavailable::StorageLow.into());
+    }
     let few = results.len() <= WRITE_INLINE_RESULTS_MAX;
     let write = move || {
         let results = ids.into_iter().zip(results).map(|(id, result)| ResultOut::new(id, result)).collect();

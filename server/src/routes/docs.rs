@@ -11,12 +11,13 @@ use axum::{
 };
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::{app::App, openapi, problem::Problem};
+use crate::{app::App, openapi, problem::Problem, query::Query};
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| openapi::document_json().into());
 
 /// The OpenAPI document.
-pub(crate) async fn document(_: App, _: Request) -> Result<Response, Problem> {
+pub(crate) async fn document(_: App, request: Request) -> Result<Response, Problem> {
+    Query::parse(request.uri().query(), &[])?;
     let mut response = Response::new(Body::from(DOCUMENT.clone()));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)

@@ -32,7 +32,8 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 ///
 /// Server-sent events, without gaps and in order: `id` is the position, `event` one of `account_opened`,
 /// `account_changed`, `transaction_posted`, `transaction_rejected`, `hold_expired`, and `data` the account, transaction
-/// or hold as `GET` shows it. Resumes after `Last-Event-ID`, which wins over `after`.
+/// or hold as `GET` shows it. Of a `snapshot` (the ledger's state in its own journal) `data` has type and position only.
+/// Resumes after `Last-Event-ID`, which wins over `after`.
 #[utoipa::path(
     get, path = "/v1/events", tag = "audit", operation_id = "follow_events",
     params(

@@ -11,7 +11,9 @@ use utoipa::ToSchema;
 use super::json;
 use crate::{
     app::{App, Phase},
+    openapi::QueryProblems,
     problem::Problem,
+    query::Query,
 };
 
 /// That the process runs.
@@ -37,9 +39,10 @@ pub(crate) struct ReadinessOut {
 /// Whether the process runs
 #[utoipa::path(
     get, path = "/healthz", tag = "operations", operation_id = "get_health",
-    responses((status = 200, description = "It runs.", body = HealthOut)),
+    responses((status = 200, description = "It runs.", body = HealthOut), QueryProblems),
 )]
-pub(crate) async fn alive(_: App, _: Request) -> Result<Response, Problem> {
+pub(crate) async fn alive(_: App, request: Request) -> Result<Response, Problem> {
+    Query::parse(request.uri().query(), &[])?;
     Ok(json(StatusCode::OK, &HealthOut { status: "ok" }))
 }
 
@@ -52,9 +55,11 @@ pub(crate) async fn alive(_: App, _: Request) -> Result<Response, Problem> {
         (status = 200, description = "Send requests.", body = ReadinessOut),
         (status = 503, description = "Do not send requests (yet, or any more).", body = ReadinessOut,
             headers(("Retry-After" = u32, description = "Seconds."))),
+        QueryProblems,
     ),
 )]
-pub(crate) async fn ready(app: App, _: Request) -> Result<Response, Problem> {
+pub(crate) async fn ready(app: App, request: Request) -> Result<Response, Problem> {
+    Query::parse(request.uri().query(), &[])?;
     let phase = *app.phase().borrow();
     let (status, ready, phase) = match phase {
         Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, false, "starting"),

@@ -104,6 +104,8 @@ pub(crate) async fn get(app: App, mut request: Request) -> Result<Response, Prob
     let engine = app.engine().await?;
     Query::parse(request.uri().query(), &[])?;
     let id: TransactionId = path_parameter(&mut request, "id").await?;
-    let view = engine.transaction(id).await?.ok_or_else(|| Problem::not_found("transaction"))?;
+    // An alias of the wallet's is no transaction of its own.
+    let view = engine.transaction(id).await?.filter(|view| view.request.id == id);
+    let view = view.ok_or_else(|| Problem::not_found("transaction"))?;
     Ok(json(StatusCode::OK, &TransactionOut::new(&view)))
 }

@@ -7,7 +7,7 @@ use std::{
 
 use yue_engine::{
     metrics::{BUCKETS, SYNC_TIME_UNIT_NANOS, Snapshot},
-    model::RejectionCode,
+    model::{Lane, RejectionCode},
 };
 
 use super::{Histogram, Route, Telemetry};
@@ -47,9 +47,11 @@ fn transactions(page: &mut Page, snapshot: &Snapshot) {
     page.family("yue_clock_jumps_total", "counter", jumps).value("", snapshot.clock_jumps);
     page.family("yue_accounts", "gauge", "Accounts.").value("", snapshot.accounts);
     let mut mailboxes =
-        page.family("yue_mailbox_commands", "gauge", "Commands waiting in a shard's mailbox.");
-    for (shard, depth) in snapshot.mailbox_depth.iter().enumerate() {
-        mailboxes.value(&format!("{{shard=\"{shard}\"}}"), depth);
+        page.family("yue_mailbox_commands", "gauge", "Commands waiting in a shard's mailbox, by lane.");
+    for (shard, depths) in snapshot.mailbox_depth.iter().enumerate() {
+        for (lane, depth) in Lane::ALL.iter().zip(depths) {
+            mailboxes.value(&format!("{{shard=\"{shard}\",lane=\"{}\"}}", lane.as_str()), depth);
+        }
     }
 }
 
@@ -81,7 +83,7 @@ fn journal(page: &mut Page, snapshot: &Snapshot) {
 fn http(page: &mut Page, telemetry: &Telemetry) {
     let mut responses =
         page.family("yue_http_responses_total", "counter", "Answers by route and hundreds of the status.");
-    for (route, counters) in Route::ALL.iter().zip(&telemetry.routes) {
+    for (route, counters) in Route::ALL.iter().zip(&telemetry.routes.0) {
         for (hundreds, count) in (1..).zip(&counters.statuses) {
             let count = count.load(Relaxed);
             if count > 0 {
@@ -91,7 +93,7 @@ fn http(page: &mut Page, telemetry: &Telemetry) {
     }
     let mut times =
         page.family("yue_http_request_seconds", "histogram", "Time from a request's headers to its answer.");
-    for (route, counters) in Route::ALL.iter().zip(&telemetry.routes) {
+    for (route, counters) in Route::ALL.iter().zip(&telemetry.routes.0) {
         let counts: Vec<u64> = counters.time.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
         let total = counts.iter().sum();
         if total > 0 {
@@ -101,7 +103,7 @@ fn http(page: &mut Page, telemetry: &Telemetry) {
         }
     }
     let mut problems = page.family("yue_http_problems_total", "counter", "Problems answered, by code.");
-    for (code, count) in Code::ALL.iter().zip(&telemetry.problems) {
+    for (code, count) in Code::ALL.iter().zip(&telemetry.problems.0) {
         problems.value(&format!("{{code=\"{}\"}}", code.as_str()), count.load(Relaxed));
     }
     let opened = telemetry.connections_opened.load(Relaxed);

@@ -64,10 +64,11 @@ impl OpeningIn {
             },
             ceiling: match self.ceiling {
                 None => None,
-                Some(Text(text)) => Some(ceiling_units(&text, asset.scale)?),
+                Some(Text(text)) => Some(signed_units(&text, asset.scale, "/ceiling")?),
             },
             limits: self.limits.map_or_else(|| Ok(Vec::new()), |limits| limits.into_limits(asset.scale))?,
             metadata: self.metadata.map(|MetadataIn(metadata)| metadata).unwrap_or_default(),
+            managed: false,
         })
     }
 }
@@ -106,7 +107,7 @@ impl ChangeIn {
             ceiling: match self.ceiling {
                 Nullable::Absent => Patch::Keep,
                 Nullable::Null => Patch::Set(None),
-                Nullable::Value(Text(text)) => Patch::Set(Some(ceiling_units(&text, scale)?)),
+                Nullable::Value(Text(text)) => Patch::Set(Some(signed_units(&text, scale, "/ceiling")?)),
             },
             limits: match self.limits {
                 None => Patch::Keep,
@@ -123,11 +124,6 @@ fn amount_invalid(detail: String, field: &str) -> Problem {
 fn signed_units(text: &DecimalText, scale: u8, field: &str) -> Result<i128, Problem> {
     parse_signed_units(&text.0, scale)
         .ok_or_else(|| amount_invalid(format!("not a decimal number with at most {scale} decimals"), field))
-}
-
-fn ceiling_units(text: &DecimalText, scale: u8) -> Result<i128, Problem> {
-    let units = signed_units(text, scale, "/ceiling")?;
-    if units < 0 { Err(amount_invalid("a ceiling is not negative".into(), "/ceiling")) } else { Ok(units) }
 }
 
 /// The side on which an account grows.

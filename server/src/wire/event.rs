@@ -15,6 +15,8 @@ pub(crate) const fn event_type(event: &Event) -> &'static str {
         Event::TransactionPosted(_) => "transaction_posted",
         Event::TransactionRefused(_) => "transaction_rejected",
         Event::HoldExpired(_) => "hold_expired",
+        Event::WalletChanged => "wallet_changed",
+        Event::Snapshot => "snapshot",
     }
 }
 
@@ -31,6 +33,12 @@ pub(crate) fn write(out: &mut Vec<u8>, view: &EventView) {
             write_json(out, &TransactionOut::new(transaction));
         }
         Event::HoldExpired(hold) => write_json(out, &HoldOut::new(hold)),
+        // Secret: the type and the position are all that is told.
+        Event::WalletChanged => out.extend_from_slice(b"{}"),
+        // Type and position only: what it says is the ledger's own.
+        Event::Snapshot => {
+            let _infallible = write!(out, "{{\"type\":\"{}\",\"position\":{position}}}", event_type(event));
+        }
     }
     out.extend_from_slice(b"\n\n");
 }

@@ -6,13 +6,13 @@ use compact_str::CompactString;
 use serde::Serializer;
 use uuid::Uuid;
 use yue_engine::model::{
-    AccountStatus, Address, HoldId, LimitWindow, NormalSide, RequestedAmount, TransactionId,
+    AccountStatus, Address, HoldId, LimitWindow, NormalSide, RequestedAmount, Timestamp, TransactionId,
 };
 
-use crate::json::FromText;
+use crate::{json::FromText, query::parse_timestamp};
 
 /// Writes a value as the string that it displays.
-pub(super) fn display<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn display<T: fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 
@@ -31,6 +31,14 @@ impl FromText for RequestedAmount {
     /// What is no amount is refused by the ledger, finally, and not here.
     fn from_text(text: &str) -> Option<Self> {
         Some(Self::parse(text))
+    }
+}
+
+impl FromText for Timestamp {
+    const EXPECTED: &'static str = "an RFC 3339 time with an offset, such as \"2026-06-18T00:00:00+08:00\"";
+
+    fn from_text(text: &str) -> Option<Self> {
+        parse_timestamp(text)
     }
 }
 
@@ -123,7 +131,7 @@ macro_rules! words {
         }
 
         /// The contract's word.
-        pub(super) const fn $name(value: $type) -> &'static str {
+        pub(crate) const fn $name(value: $type) -> &'static str {
             match value {
                 $($type::$variant => $word,)+
             }
@@ -140,7 +148,7 @@ words!(LimitWindow, "day, month, year or lifetime", limit_window, {
 });
 
 /// Minor units that are never negative, with the asset's decimals.
-pub(super) fn unsigned_units(units: u128, scale: u8) -> String {
+pub(crate) fn unsigned_units(units: u128, scale: u8) -> String {
     let scale = usize::from(scale);
     let digits = format!("{units:0>width$}", width = scale + 1);
     match digits.split_at(digits.len() - scale) {

@@ -51,6 +51,7 @@ impl From<TransactionIn> for Transaction {
             code: code.map(|Text(Label(code))| code),
             reference: reference.map(|Text(Label(reference))| reference),
             metadata: metadata.map(|MetadataIn(metadata)| metadata).unwrap_or_default(),
+            attachment: None,
         }
     }
 }
@@ -231,6 +232,10 @@ impl ResultOut {
                 code: Some(Problem::from(unavailable).code().as_str()),
                 ..shape
             },
+            Err(SubmitError::Managed { operation }) => {
+                Self { code: Some("wallet_account"), operation: Some(operation), ..shape }
+            }
+            Err(SubmitError::Conflict) => Self { status: "unavailable", code: Some("overloaded"), ..shape },
             Err(SubmitError::Unknown) => Self { status: "unavailable", code: Some("overloaded"), ..shape },
         }
     }

@@ -102,7 +102,8 @@ async fn floors_ceilings_and_limits_are_amounts_of_the_asset() {
         let limits = json!({"limits": [{"window": "day", "count": 1}, {"window": "day", "code": "a", "amount": amount}]});
         check(limits, Err(("amount_invalid", "/limits/1/amount"))).await;
     }
-    check(json!({"ceiling": "-1"}), Err(("amount_invalid", "/ceiling"))).await;
+    // An empty account is above it.
+    check(json!({"ceiling": "-1"}), Err(("ceiling_exceeded", "/ceiling"))).await;
     check(json!({"limits": [{"window": "day", "amount": "0"}]}), Err(("amount_invalid", "/limits/0/amount")))
         .await;
     check(json!({"asset": "CARBON", "ceiling": "1.0"}), Err(("amount_invalid", "/ceiling"))).await;
@@ -139,6 +140,35 @@ async fn a_change_sets_what_it_mentions() {
         (&back["status"], &back["ceiling"], &back["limits"]),
         (&json!("active"), &json!(null), &json!([]))
     );
+}
+
+#[tokio::test]
+async fn a_ceiling_can_be_negative() {
+    let ledger = Ledger::with_accounts().await;
+    let debtor = "/v1/accounts/customers:debtor";
+    ledger
+        .post("/v1/accounts", &json!({"address": "customers:debtor", "asset": "CNY", "floor": "-20"}))
+        .await
+        .expect(201);
+    ledger.submit("a1", &[transfer("customers:debtor", "merchants:7", "15")]).await.expect(201);
+    ledger.patch(debtor, &json!({"ceiling": "-15.01"})).await.expect_problem(422, "ceiling_exceeded");
+    let changed = ledger.patch(debtor, &json!({"ceiling": "-15"})).await.expect(200);
+    assert_eq!(changed.body["ceiling"], "-15.00");
+    ledger
+        .submit("a2", &[transfer("customers:1", "customers:debtor", "0.01")])
+        .await
+        .expect_problem(422, "ceiling_exceeded");
+}
+
+#[tokio::test]
+async fn a_closed_account_is_closed_again_without_a_record() {
+    let ledger = Ledger::with_accounts().await;
+    let (uri, position) = ("/v1/accounts/customers:closed", ledger.position().await);
+    let closed = ledger.get(uri).await.body;
+    assert_eq!(ledger.patch(uri, &json!({"status": "closed"})).await.expect(200).body, closed);
+    let more = json!({"status": "closed", "floor": "0"});
+    ledger.patch(uri, &more).await.expect_problem(422, "account_closed");
+    assert_eq!(ledger.position().await, position);
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! The OpenAPI document and the pages that show it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use yue_engine::model::RejectionCode;
 use yue_server::problem::Code;
 
-use crate::ledger::{Ledger, transfer};
+use crate::{
+    ledger::{Ledger, transfer},
+    wallet::{channel::notify, wealth::give_shares},
+};
 
 #[tokio::test]
 async fn the_document_is_as_reviewed() {
@@ -58,6 +61,14 @@ async fn the_examples_work() {
     for example in examples(&document, "/v1/accounts/{address}", "patch") {
         ledger.patch("/v1/accounts/customers:42", &example).await.expect(200);
     }
+    wallet_examples_work(&ledger, &document).await;
+    give_shares(&ledger, "alice", 10_000).await;
+    for example in examples(&document, "/v1/wallets/{user}/wealth/redemptions", "post") {
+        ledger.post("/v1/wallets/alice/wealth/redemptions", &example).await.expect(201);
+    }
+    for example in examples(&document, "/v1/wealth/days", "post") {
+        ledger.post("/v1/wealth/days", &example).await.expect(200);
+    }
     // The examples of parameters lead to what the examples made.
     let mut reads = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -76,6 +87,57 @@ async fn the_examples_work() {
         }
     }
     assert!(reads >= 5, "{reads}");
+}
+
+async fn wallet_examples_work(ledger: &Ledger, document: &Value) {
+    ledger.post("/v1/wallets", &json!({"user": "bob", "class": "I"})).await.expect(201);
+    for (method, path, status) in [
+        ("post", "/v1/wallets", 201),
+        ("patch", "/v1/wallets/{user}", 200),
+        ("put", "/v1/wallets/{user}/password", 204),
+        ("post", "/v1/wallets/{user}/payment-tokens", 201),
+        ("post", "/v1/wallets/{user}/devices", 201),
+        ("put", "/v1/wallets/{user}/small-payment", 200),
+        ("put", "/v1/wallets/{user}/wealth", 200),
+        ("post", "/v1/wallets/{user}/transfers", 201),
+    ] {
+        if path.ends_with("/transfers") {
+            ledger.fund("alice", 100_00).await;
+        }
+        for example in examples(document, path, method) {
+            let uri = path.replace("{user}", "alice");
+            let method = method.to_uppercase().parse().unwrap();
+            ledger.send_json(method, &uri, example.to_string()).await.expect(status);
+        }
+    }
+    for example in examples(document, "/v1/recharges", "post") {
+        ledger.post("/v1/recharges", &example).await.expect(201);
+    }
+    for example in examples(document, "/v1/channels/{channel}/notifications", "post") {
+        let answer = notify(ledger, "wechat", &example).await.expect(200);
+        assert_eq!(answer.body["effect"], "credited", "{}", answer.text);
+    }
+    payment_examples_work(ledger, document).await;
+}
+
+async fn payment_examples_work(ledger: &Ledger, document: &Value) {
+    let mut paid = None;
+    for (method, path, status) in [
+        ("put", "/v1/merchants/{merchant}", 200),
+        ("post", "/v1/promotions", 201),
+        ("post", "/v1/payments", 201),
+        ("post", "/v1/payments/{id}/refunds", 201),
+    ] {
+        for example in examples(document, path, method) {
+            let uri = path.replace("{merchant}", "jd-self");
+            let uri = uri.replace("{id}", paid.as_deref().unwrap_or_default());
+            let answer = ledger.send_json(method.to_uppercase().parse().unwrap(), &uri, example.to_string());
+            answer.await.expect(status);
+            if path == "/v1/payments" {
+                paid = example["id"].as_str().map(str::to_owned);
+            }
+        }
+    }
 }
 
 #[tokio::test]

@@ -118,6 +118,53 @@ async fn an_opening_is_told_as_it_was() {
 }
 
 #[tokio::test]
+async fn an_event_shows_the_account_as_of_its_record() {
+    // A small segment is sealed at once: the events are read from memory, and then from the disk.
+    for segment_records in [1 << 17, 4] {
+        let ledger = Ledger::with(|config| config.segment_records = segment_records, HttpLimits::default());
+        for account in [
+            json!({"address": "channels:bank", "asset": "CNY", "normal": "debit", "floor": null}),
+            json!({"address": "a:1", "asset": "CNY", "limits": [{"window": "lifetime", "amount": "50"}]}),
+            json!({"address": "b:1", "asset": "CNY"}),
+        ] {
+            ledger.post("/v1/accounts", &account).await.expect(201);
+        }
+        ledger.submit("a1", &[transfer("channels:bank", "a:1", "100")]).await.expect(201);
+        let mut shown = Vec::new();
+        for (round, change) in [
+            json!({"status": "frozen"}),
+            json!({"status": "active", "floor": "-5", "ceiling": "1000"}),
+            json!({"limits": [{"window": "lifetime", "amount": "60"}, {"window": "day", "count": 9}]}),
+            json!({"floor": null, "ceiling": null}),
+        ]
+        .iter()
+        .enumerate()
+        {
+            shown.push(ledger.patch("/v1/accounts/a:1", change).await.expect(200).body);
+            if round > 0 {
+                ledger.submit(&format!("b{round}"), &[transfer("a:1", "b:1", "7")]).await.expect(201);
+                let held = [hold(&format!("c{round}"), "a:1", "b:1", "3")];
+                ledger.submit(&format!("d{round}"), &held).await.expect(201);
+            }
+        }
+        assert_eq!((&shown[3]["posted"], &shown[3]["held"]), (&json!("86.00"), &json!("6.00")));
+        assert_eq!(shown[3]["limits"][0]["used"]["amount"], "20.00");
+        for _ in 0..2 {
+            let mut stream = Stream::open(&ledger, "/v1/events", None).await;
+            for expected in &shown {
+                let (position, data) = loop {
+                    let (position, event, data) = stream.next().await;
+                    if event == "account_changed" {
+                        break (position, data);
+                    }
+                };
+                assert_eq!((expected, &data["position"]), (&data, &json!(position)));
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_stream_resumes_after_a_position() {
     let ledger = Ledger::with_accounts().await;
     for (uri, last, expected) in [

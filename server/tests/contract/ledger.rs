@@ -11,7 +11,15 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
-use yue_engine::{config::Config, engine::Engine, model::Asset};
+use yue_engine::{
+    config::Config,
+    engine::Engine,
+    model::{
+        Address, Amount, Asset, Attachment, Metadata, Operation, OperationKind, RequestedAmount, Transaction,
+        TransactionId,
+    },
+    wallet::{Channel, Secrets, Settings, Wallet},
+};
 use yue_server::{app::app, config::HttpLimits, openapi::document_json};
 
 use crate::schema;
@@ -21,7 +29,27 @@ static DOCUMENT: LazyLock<Value> = LazyLock::new(|| serde_json::from_str(&docume
 /// A ledger behind its routes.
 pub(crate) struct Ledger {
     pub(crate) router: Router,
-    _directory: TempDir,
+    pub(crate) engine: Engine,
+    /// For what no route of this release brings about.
+    pub(crate) wallet: Wallet,
+    directory: TempDir,
+}
+
+/// The wallet's settings, but for passwords that are hashed cheaply.
+pub(crate) fn settings() -> Settings {
+    Settings { argon2_memory_kib: 64, argon2_passes: 1, ..Settings::default() }
+}
+
+/// The key of each channel but one.
+fn channel_keys() -> Vec<(Channel, Vec<u8>)> {
+    [Channel::Wechat, Channel::Alipay, Channel::BankCard]
+        .map(|channel| (channel, channel_key(channel)))
+        .into()
+}
+
+/// A channel's key.
+pub(crate) fn channel_key(channel: Channel) -> Vec<u8> {
+    format!("key of {}", channel.as_str()).into_bytes()
 }
 
 /// What a call was answered.
@@ -39,13 +67,66 @@ impl Ledger {
     }
 
     pub(crate) fn with(change: impl FnOnce(&mut Config), limits: HttpLimits) -> Self {
-        let directory = TempDir::new().unwrap();
+        Self::start(TempDir::new().unwrap(), change, settings(), limits)
+    }
+
+    /// A ledger whose wallet is set up otherwise.
+    pub(crate) fn with_settings(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = settings();
+        change(&mut settings);
+        Self::start(TempDir::new().unwrap(), |_| (), settings, HttpLimits::default())
+    }
+
+    /// Stops, and starts on the same directory.
+    pub(crate) fn restart(self) -> Self {
+        self.restart_after(std::time::Duration::ZERO)
+    }
+
+    /// Stops for a while, and starts on the same directory.
+    pub(crate) fn restart_after(self, pause: std::time::Duration) -> Self {
+        let Self { router, engine, wallet, directory } = self;
+        drop((router, engine, wallet));
+        std::thread::sleep(pause);
+        Self::start(directory, |_| (), settings(), HttpLimits::default())
+    }
+
+    fn start(
+        directory: TempDir,
+        change: impl FnOnce(&mut Config),
+        settings: Settings,
+        limits: HttpLimits,
+    ) -> Self {
         let mut config = Config::new(directory.path());
         config.shards = 3;
         config.index_cache_bytes = 8 << 20;
         config.assets = vec![Asset { code: "USD".into(), scale: 2 }];
         change(&mut config);
-        Self { router: app(Engine::open(config).unwrap(), limits), _directory: directory }
+        let secrets = Secrets { pepper: [1; 32], token_key: [2; 32], channel_keys: channel_keys() };
+        let engine = Engine::open(config).unwrap();
+        let wallet = Wallet::new(engine.clone(), settings, secrets);
+        Self { router: app(wallet.clone(), limits), engine, wallet, directory }
+    }
+
+    /// Gives a user's wallet money, as a product verb would.
+    pub(crate) async fn fund(&self, user: &str, units: u64) {
+        let bank = json!({"address": "channels:test", "asset": "CNY", "normal": "debit", "floor": null});
+        assert!(self.post("/v1/accounts", &bank).await.status < 300);
+        let [debit, credit] = ["channels:test".to_owned(), format!("customers:{user}")]
+            .map(|name| Address::parse(&name).unwrap());
+        let amount = RequestedAmount::from_units(Amount(units), 2);
+        let (document, aliases, cells) = (Box::default(), Vec::new(), Vec::new());
+        let transaction = Transaction {
+            id: TransactionId(rand::random()),
+            operations: smallvec::smallvec![Operation {
+                kind: OperationKind::Transfer { debit, credit, amount },
+                code: None
+            }],
+            code: None,
+            reference: None,
+            metadata: Metadata::default(),
+            attachment: Some(Box::new(Attachment { document, aliases, cells })),
+        };
+        self.engine.submit(transaction).await.unwrap().verdict.unwrap();
     }
 
     /// A ledger with the accounts that most tests need.
@@ -101,6 +182,14 @@ impl Ledger {
 
     pub(crate) async fn patch(&self, uri: &str, body: &Value) -> Answer {
         self.send_json(Method::PATCH, uri, body.to_string()).await
+    }
+
+    pub(crate) async fn put(&self, uri: &str, body: &Value) -> Answer {
+        self.send_json(Method::PUT, uri, body.to_string()).await
+    }
+
+    pub(crate) async fn delete(&self, uri: &str) -> Answer {
+        self.send(Request::delete(uri).body(Body::empty()).unwrap()).await
     }
 
     pub(crate) async fn send_json(&self, method: Method, uri: &str, body: impl Into<Body>) -> Answer {
@@ -177,11 +266,12 @@ impl Answer {
         assert!(!text("title").is_empty() && !text("detail").is_empty(), "{}", self.text);
         assert_eq!(text("outcome"), "not_applied", "{}", self.text);
         let again = matches!(self.status, 408 | 503);
+        let waits = matches!(self.status, 423 | 503);
         assert_eq!(self.body["retryable"], again, "{}", self.text);
         if let Some(field) = self.body.get("field") {
             assert!(field.as_str().unwrap().starts_with('/'), "{}", self.text);
         }
-        assert_eq!(self.header("retry-after").is_some(), self.status == 503, "{}", self.text);
+        assert_eq!(self.header("retry-after").is_some(), waits, "{}", self.text);
     }
 }
 

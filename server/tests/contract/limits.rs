@@ -1,12 +1,12 @@
 //! Bounds of the HTTP side: bytes, time, types, methods, routes, overload, and a ledger that still recovers.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, pin::Pin, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
     http::{Method, Request},
 };
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 use tower::ServiceExt as _;
 use yue_server::{
@@ -14,7 +14,7 @@ use yue_server::{
     config::HttpLimits,
 };
 
-use crate::ledger::{Ledger, id, transfer};
+use crate::ledger::{Answer, Ledger, id, transfer};
 
 const WRITES: [(Method, &str); 4] = [
     (Method::POST, "/v1/accounts"),
@@ -48,24 +48,43 @@ async fn a_body_that_is_too_large_is_refused_announced_or_not() {
     assert_eq!(ledger.position().await, position + 1);
 }
 
+/// A body of which so many bytes arrive, and no more.
+fn stuck(bytes: usize) -> Body {
+    let chunks = std::iter::repeat_n(Bytes::from(vec![b' '; 64 << 10]), bytes / (64 << 10));
+    let arrived = stream::iter(chunks.map(Ok::<_, Infallible>));
+    Body::from_stream(arrived.chain(stream::pending::<Result<Bytes, Infallible>>()))
+}
+
+/// A batch whose body is stuck after so many bytes.
+async fn being_read(ledger: &Ledger, bytes: usize) -> Pin<Box<dyn Future<Output = Answer> + '_>> {
+    let mut answer = Box::pin(ledger.send_json(Method::POST, "/v1/transactions/batch", stuck(bytes)));
+    let waited = tokio::time::timeout(Duration::from_millis(200), &mut answer).await;
+    assert!(waited.is_err(), "it is being read");
+    answer
+}
+
 #[tokio::test]
 async fn all_bodies_together_have_a_bound() {
     let limits = HttpLimits { body_memory_bytes_max: 40 << 20, ..HttpLimits::default() };
     let ledger = Ledger::with(|_| (), limits);
     let uri = "/v1/transactions/batch";
-    // Two bodies of unknown length that are being read, with room for 16 MiB each.
-    let reading = || {
-        ledger.send_json(Method::POST, uri, Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()))
-    };
-    let (mut first, mut second) = (Box::pin(reading()), Box::pin(reading()));
-    for body in [&mut first, &mut second] {
-        assert!(tokio::time::timeout(Duration::from_millis(50), body).await.is_err(), "it is being read");
+    // What has not arrived takes no room, announced or not.
+    let mut idle = Vec::new();
+    for _ in 0..8 {
+        idle.push(being_read(&ledger, 0).await);
     }
-    ledger.send_json(Method::POST, uri, endless(1)).await.expect_problem(503, "overloaded");
+    ledger.send_json(Method::POST, uri, endless(16 << 20)).await.expect_problem(400, "malformed");
+    // What has arrived does: 16 MiB each.
+    let first = being_read(&ledger, 16 << 20).await;
+    let second = being_read(&ledger, 16 << 20).await;
+    ledger.send_json(Method::POST, uri, endless(9 << 20)).await.expect_problem(503, "overloaded");
     ledger.send_json(Method::POST, uri, " ".repeat(9 << 20)).await.expect_problem(503, "overloaded");
+    // A small one has a place that a large one does not get.
+    ledger.send_json(Method::POST, uri, endless(1 << 20)).await.expect_problem(400, "malformed");
     ledger.send_json(Method::POST, uri, " ".repeat(1 << 10)).await.expect_problem(400, "malformed");
     drop(first);
-    ledger.send_json(Method::POST, uri, endless(1)).await.expect_problem(400, "malformed");
+    ledger.send_json(Method::POST, uri, endless(9 << 20)).await.expect_problem(400, "malformed");
+    drop((second, idle));
 }
 
 #[tokio::test]
@@ -104,6 +123,28 @@ async fn bodies_are_json_by_their_headers() {
         send(Some(("content-type", bad))).await.expect_problem(415, "unsupported_media_type");
     }
     send(Some(("content-encoding", "gzip"))).await.expect_problem(415, "unsupported_media_type");
+}
+
+#[tokio::test]
+async fn parameters_that_a_call_does_not_have_are_refused() {
+    let ledger = Ledger::with_accounts().await;
+    let position = ledger.position().await;
+    let transaction = json!({"id": id("a1"), "operations": [transfer("customers:1", "merchants:7", "1")]});
+    for (method, uri, body) in [
+        (Method::POST, "/v1/accounts", json!({"address": "a:1", "asset": "CNY"})),
+        (Method::PATCH, "/v1/accounts/customers:1", json!({"floor": "-1"})),
+        (Method::POST, "/v1/transactions", transaction.clone()),
+        (Method::POST, "/v1/transactions/batch", json!({"transactions": [transaction]})),
+    ] {
+        let uri = format!("{uri}?dry_run=1");
+        let refused = ledger.send_json(method, &uri, body.to_string()).await.expect_problem(400, "malformed");
+        assert_eq!(refused.field(), "/dry_run", "{uri}");
+    }
+    assert_eq!(ledger.position().await, position, "nothing was applied");
+    for path in ["/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/trial-balance"] {
+        let refused = ledger.get(&format!("{path}?verbose")).await.expect_problem(400, "malformed");
+        assert_eq!(refused.field(), "/verbose", "{path}");
+    }
 }
 
 #[tokio::test]

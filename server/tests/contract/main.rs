@@ -3,6 +3,7 @@
 //! Each call of these tests is also checked against the OpenAPI document: its status must be described, and its body
 //! must fit the schema (`schema.rs`).
 
+#![expect(clippy::inconsistent_digit_grouping, reason = "amounts are fen: the last two digits stand apart")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that fails may panic")]
 
 mod accounts;
@@ -18,3 +19,4 @@ mod refusals;
 mod replays;
 mod schema;
 mod transactions;
+mod wallet;

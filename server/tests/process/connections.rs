@@ -143,3 +143,45 @@ fn process_pipelined_requests_are_answered_in_order() {
         assert_eq!(read_answer(&mut stream).unwrap().status, status);
     }
 }
+
+#[test]
+fn process_a_client_that_has_said_all_may_close_its_side() {
+    let directory = TempDir::new().unwrap();
+    let server = start(&directory, &[]);
+    let account = json!({"address": "a:1", "asset": "CNY"}).to_string();
+    let opening = format!(
+        "POST /v1/accounts HTTP/1.1\r\nHost: yue\r\nContent-Length: {}\r\n\r\n{account}",
+        account.len()
+    );
+    for (request, status) in [(opening.as_str(), 201), ("GET /healthz HTTP/1.1\r\nHost: yue\r\n\r\n", 200)] {
+        for _ in 0..20 {
+            let mut stream = connect(&server);
+            stream.write_all(request.as_bytes()).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            let answer = read_answer(&mut BufReader::new(stream)).unwrap();
+            assert!([status, 200].contains(&answer.status), "{answer:?}");
+        }
+    }
+}
+
+#[test]
+fn process_idle_uploads_do_not_keep_others_from_theirs() {
+    let directory = TempDir::new().unwrap();
+    let server = start(&directory, &["--body-memory-bytes-max", "16777216"]);
+    let uploads: Vec<_> = (0..32)
+        .map(|_| {
+            let mut stream = connect(&server);
+            stream
+                .write_all(
+                    b"POST /v1/transactions/batch HTTP/1.1\r\nHost: yue\r\nContent-Length: 16777216\r\n\r\n{",
+                )
+                .unwrap();
+            stream
+        })
+        .collect();
+    // A batch that is answered shows that the server has seen the uploads before it.
+    let padded = format!("{}{}", json!({"transactions": []}), " ".repeat(1 << 20));
+    let answer = server.client().send("POST", "/v1/transactions/batch", &padded).unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    drop(uploads);
+}

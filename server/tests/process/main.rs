@@ -8,5 +8,6 @@ mod client;
 mod server;
 
 mod connections;
+mod full;
 mod kill;
 mod lifecycle;

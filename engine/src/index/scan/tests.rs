@@ -29,6 +29,7 @@ fn record(no: u64) -> Record {
             ceiling: None,
             limits: Vec::new(),
             metadata: Metadata::default(),
+            managed: false,
         };
         let no = AccountNo(u32::try_from(no).unwrap());
         return Record::AccountOpened { no, opening, scale: 2, decided_at };
@@ -41,6 +42,7 @@ fn record(no: u64) -> Record {
         code: None,
         reference: None,
         metadata: Metadata::default(),
+        attachment: None,
     })
 }
 

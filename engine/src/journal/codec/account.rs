@@ -15,6 +15,7 @@ use crate::{
 const DEBIT_NORMAL: u8 = 1;
 const FLOOR: u8 = 1 << 1;
 const CEILING: u8 = 1 << 3;
+const MANAGED: u8 = 1 << 4;
 
 /// Flags of a change.
 const STATUS_SET: u8 = 1;
@@ -31,12 +32,13 @@ const LIMIT_AMOUNT: u8 = 1 << 3;
 const LIMIT_COUNT: u8 = 1 << 4;
 
 pub(super) fn encode_opening(buffer: &mut Vec<u8>, opening: &AccountOpening) {
-    let AccountOpening { address, asset, normal, floor, ceiling, limits, metadata } = opening;
+    let AccountOpening { address, asset, normal, floor, ceiling, limits, metadata, managed } = opening;
     buffer.push(
         flag(*normal == NormalSide::Debit, DEBIT_NORMAL)
             | flag(floor.is_some(), FLOOR)
             | flag(ceiling.is_some(), CEILING)
-            | flag(!metadata.is_empty(), METADATA),
+            | flag(!metadata.is_empty(), METADATA)
+            | flag(*managed, MANAGED),
     );
     put_text(buffer, address.as_str());
     put_text(buffer, asset);
@@ -48,7 +50,7 @@ pub(super) fn encode_opening(buffer: &mut Vec<u8>, opening: &AccountOpening) {
 
 pub(super) fn decode_opening(reader: &mut Reader<'_>) -> Result<AccountOpening, RecordError> {
     let flags = reader.u8()?;
-    only(flags, DEBIT_NORMAL | FLOOR | CEILING | METADATA)?;
+    only(flags, DEBIT_NORMAL | FLOOR | CEILING | METADATA | MANAGED)?;
     Ok(AccountOpening {
         address: Address::parse(reader.text()?).map_err(|_| RecordError)?,
         asset: reader.text()?.into(),
@@ -57,6 +59,7 @@ pub(super) fn decode_opening(reader: &mut Reader<'_>) -> Result<AccountOpening, 
         ceiling: signed_if(reader, flags & CEILING != 0)?,
         limits: limits(reader)?,
         metadata: metadata(reader, flags)?,
+        managed: flags & MANAGED != 0,
     })
 }
 
@@ -75,9 +78,7 @@ pub(super) fn encode_change(buffer: &mut Vec<u8>, change: &AccountChange) {
     );
     match status {
         Patch::Keep => {}
-        Patch::Set(AccountStatus::Active) => buffer.push(0),
-        Patch::Set(AccountStatus::Frozen) => buffer.push(1),
-        Patch::Set(AccountStatus::Closed) => buffer.push(2),
+        Patch::Set(status) => buffer.push(status_byte(*status)),
     }
     put_signed_if(buffer, floor.as_set().copied().flatten());
     put_signed_if(buffer, ceiling.as_set().copied().flatten());
@@ -94,15 +95,23 @@ pub(super) fn decode_change(reader: &mut Reader<'_>) -> Result<AccountChange, Re
         (false, true) => Err(RecordError),
         (true, some) => signed_if(reader, some).map(Patch::Set),
     };
-    let status = if flags & STATUS_SET == 0 { Patch::Keep } else { Patch::Set(status(reader)?) };
+    let status = if flags & STATUS_SET == 0 { Patch::Keep } else { Patch::Set(status_of(reader.u8()?)?) };
     let floor = patch(reader, FLOOR_SET, FLOOR_SOME)?;
     let ceiling = patch(reader, CEILING_SET, CEILING_SOME)?;
     let limits = if flags & LIMITS_SET == 0 { Patch::Keep } else { Patch::Set(limits(reader)?) };
     Ok(AccountChange { status, floor, ceiling, limits })
 }
 
-fn status(reader: &mut Reader<'_>) -> Result<AccountStatus, RecordError> {
-    match reader.u8()? {
+pub(super) const fn status_byte(status: AccountStatus) -> u8 {
+    match status {
+        AccountStatus::Active => 0,
+        AccountStatus::Frozen => 1,
+        AccountStatus::Closed => 2,
+    }
+}
+
+pub(super) const fn status_of(byte: u8) -> Result<AccountStatus, RecordError> {
+    match byte {
         0 => Ok(AccountStatus::Active),
         1 => Ok(AccountStatus::Frozen),
         2 => Ok(AccountStatus::Closed),
@@ -110,60 +119,67 @@ fn status(reader: &mut Reader<'_>) -> Result<AccountStatus, RecordError> {
     }
 }
 
-fn put_signed_if(buffer: &mut Vec<u8>, value: Option<i128>) {
+pub(super) fn put_signed_if(buffer: &mut Vec<u8>, value: Option<i128>) {
     if let Some(value) = value {
         put_i128(buffer, value);
     }
 }
 
-fn signed_if(reader: &mut Reader<'_>, present: bool) -> Result<Option<i128>, RecordError> {
+pub(super) fn signed_if(reader: &mut Reader<'_>, present: bool) -> Result<Option<i128>, RecordError> {
     if present { reader.i128().map(Some) } else { Ok(None) }
 }
 
 fn put_limits(buffer: &mut Vec<u8>, limits: &[Limit]) {
     put_count(buffer, limits.len());
-    for Limit { window, code, amount, count } in limits {
-        let window = match window {
-            LimitWindow::Day => 0,
-            LimitWindow::Month => 1,
-            LimitWindow::Year => 2,
-            LimitWindow::Lifetime => 3,
-        };
-        buffer.push(
-            window
-                | flag(code.is_some(), LIMIT_CODE)
-                | flag(amount.is_some(), LIMIT_AMOUNT)
-                | flag(count.is_some(), LIMIT_COUNT),
-        );
-        put_text_if(buffer, code.as_deref());
-        if let Some(amount) = amount {
-            put_u64(buffer, *amount);
-        }
-        if let Some(count) = count {
-            put_u64(buffer, u64::from(*count));
-        }
+    limits.iter().for_each(|limit| put_limit(buffer, limit));
+}
+
+pub(super) fn put_limit(buffer: &mut Vec<u8>, limit: &Limit) {
+    let Limit { window, code, amount, count } = limit;
+    let window = match window {
+        LimitWindow::Day => 0,
+        LimitWindow::Month => 1,
+        LimitWindow::Year => 2,
+        LimitWindow::Lifetime => 3,
+    };
+    buffer.push(
+        window
+            | flag(code.is_some(), LIMIT_CODE)
+            | flag(amount.is_some(), LIMIT_AMOUNT)
+            | flag(count.is_some(), LIMIT_COUNT),
+    );
+    put_text_if(buffer, code.as_deref());
+    if let Some(amount) = amount {
+        put_u64(buffer, *amount);
+    }
+    if let Some(count) = count {
+        put_u64(buffer, u64::from(*count));
     }
 }
 
 fn limits(reader: &mut Reader<'_>) -> Result<Vec<Limit>, RecordError> {
     let mut limits = Vec::new();
     for _ in 0..reader.count()? {
-        let head = reader.u8()?;
-        only(head, WINDOW_MASK | LIMIT_CODE | LIMIT_AMOUNT | LIMIT_COUNT)?;
-        let window = match head & WINDOW_MASK {
-            0 => LimitWindow::Day,
-            1 => LimitWindow::Month,
-            2 => LimitWindow::Year,
-            _ => LimitWindow::Lifetime,
-        };
-        limits.push(Limit {
-            window,
-            code: reader.text_if(head & LIMIT_CODE != 0)?,
-            amount: if head & LIMIT_AMOUNT == 0 { None } else { Some(reader.u64()?) },
-            count: if head & LIMIT_COUNT == 0 { None } else { Some(reader.u32()?) },
-        });
+        limits.push(limit(reader)?);
     }
     Ok(limits)
+}
+
+pub(super) fn limit(reader: &mut Reader<'_>) -> Result<Limit, RecordError> {
+    let head = reader.u8()?;
+    only(head, WINDOW_MASK | LIMIT_CODE | LIMIT_AMOUNT | LIMIT_COUNT)?;
+    let window = match head & WINDOW_MASK {
+        0 => LimitWindow::Day,
+        1 => LimitWindow::Month,
+        2 => LimitWindow::Year,
+        _ => LimitWindow::Lifetime,
+    };
+    Ok(Limit {
+        window,
+        code: reader.text_if(head & LIMIT_CODE != 0)?,
+        amount: if head & LIMIT_AMOUNT == 0 { None } else { Some(reader.u64()?) },
+        count: if head & LIMIT_COUNT == 0 { None } else { Some(reader.u32()?) },
+    })
 }
 
 /// Appends pairs in the order of their keys; nothing if there are none, which the record's flags tell.

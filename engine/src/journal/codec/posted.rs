@@ -3,9 +3,9 @@
 use smallvec::SmallVec;
 
 use super::{
-    AMOUNT, CAPTURE, CODE, HOLD, KIND_MASK, METADATA, ORIGINAL_CODE, POSTED, REFERENCE, RELEASE, REVERSE,
-    RecordError, TRANSACTION_CODE, TRANSFER, account, flag, hold_id, legs, only, put_count, put_legs,
-    put_text_if, put_transaction_head, transaction_flags, transaction_id,
+    AMOUNT, ATTACHMENT, CAPTURE, CODE, HOLD, KIND_MASK, METADATA, ORIGINAL_CODE, POSTED, REFERENCE, RELEASE,
+    REVERSE, RecordError, TRANSACTION_CODE, TRANSFER, account, attachment, flag, hold_id, legs, only,
+    put_count, put_legs, put_text_if, put_transaction_head, transaction_flags, transaction_id,
 };
 use crate::{
     journal::{
@@ -16,8 +16,14 @@ use crate::{
 };
 
 pub(super) fn encode_posted(buffer: &mut Vec<u8>, posted: &PostedTransaction) {
-    let flags = transaction_flags(posted.code.is_some(), posted.reference.is_some(), &posted.metadata);
+    let flags = transaction_flags(
+        posted.code.is_some(),
+        posted.reference.is_some(),
+        &posted.metadata,
+        posted.attachment.is_some(),
+    );
     put_transaction_head(buffer, POSTED, posted.decided_at, posted.id, flags);
+    attachment::put_posted(buffer, posted.attachment.as_deref());
     put_count(buffer, posted.operations.len());
     for operation in &posted.operations {
         encode_posted_operation(buffer, operation);
@@ -34,7 +40,8 @@ pub(super) fn decode_posted(
 ) -> Result<PostedTransaction, RecordError> {
     let id = transaction_id(reader)?;
     let flags = reader.u8()?;
-    only(flags, TRANSACTION_CODE | REFERENCE | METADATA)?;
+    only(flags, TRANSACTION_CODE | REFERENCE | METADATA | ATTACHMENT)?;
+    let attachment = attachment::posted(reader, flags)?;
     let mut operations = SmallVec::new();
     for _ in 0..reader.count()? {
         operations.push(decode_posted_operation(reader)?);
@@ -46,6 +53,7 @@ pub(super) fn decode_posted(
         code: reader.text_if(flags & TRANSACTION_CODE != 0)?,
         reference: reader.text_if(flags & REFERENCE != 0)?,
         metadata: account::metadata(reader, flags)?,
+        attachment,
     })
 }
 

@@ -4,9 +4,9 @@ use rust_decimal::Decimal;
 use smallvec::SmallVec;
 
 use super::{
-    AMOUNT, CAPTURE, CODE, HOLD, KIND_MASK, METADATA, REFERENCE, REFUSED, RELEASE, REVERSE, RecordError,
-    TRANSACTION_CODE, TRANSFER, account, flag, hold_id, only, put_count, put_text_if, put_transaction_head,
-    transaction_flags, transaction_id,
+    AMOUNT, ATTACHMENT, CAPTURE, CODE, HOLD, KIND_MASK, METADATA, REFERENCE, REFUSED, RELEASE, REVERSE,
+    RecordError, TRANSACTION_CODE, TRANSFER, account, attachment, flag, hold_id, only, put_count,
+    put_text_if, put_transaction_head, transaction_flags, transaction_id,
 };
 use crate::{
     journal::{
@@ -28,9 +28,14 @@ const MANTISSA_MAX: u128 = (1 << 96) - 1;
 
 pub(super) fn encode_refused(buffer: &mut Vec<u8>, refused: &RefusedTransaction) {
     let RefusedTransaction { transaction, rejection, seen, decided_at } = refused;
-    let flags =
-        transaction_flags(transaction.code.is_some(), transaction.reference.is_some(), &transaction.metadata);
+    let flags = transaction_flags(
+        transaction.code.is_some(),
+        transaction.reference.is_some(),
+        &transaction.metadata,
+        transaction.attachment.is_some(),
+    );
     put_transaction_head(buffer, REFUSED, *decided_at, transaction.id, flags);
+    attachment::put_refused(buffer, transaction.attachment.as_deref());
     buffer.push(rejection.code as u8);
     buffer.push(rejection.operation);
     put_u64(buffer, seen.0);
@@ -49,7 +54,8 @@ pub(super) fn decode_refused(
 ) -> Result<RefusedTransaction, RecordError> {
     let id = transaction_id(reader)?;
     let flags = reader.u8()?;
-    only(flags, TRANSACTION_CODE | REFERENCE | METADATA)?;
+    only(flags, TRANSACTION_CODE | REFERENCE | METADATA | ATTACHMENT)?;
+    let attachment = attachment::refused(reader, flags)?;
     let code = RejectionCode::from_u8(reader.u8()?).ok_or(RecordError)?;
     let rejection = Rejection { code, operation: reader.u8()? };
     let seen = Position(reader.u64()?);
@@ -63,6 +69,7 @@ pub(super) fn decode_refused(
         code: reader.text_if(flags & TRANSACTION_CODE != 0)?,
         reference: reader.text_if(flags & REFERENCE != 0)?,
         metadata: account::metadata(reader, flags)?,
+        attachment,
     };
     Ok(RefusedTransaction { transaction, rejection, seen, decided_at })
 }

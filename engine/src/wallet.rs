@@ -1,0 +1,183 @@
+//! The product on top of the ledger: what a stored-value wallet does, each verb as ledger transactions.
+//!
+//! Owns no state: what a verb needs to remember is in the documents and cells of its transactions' records, and what
+//! can be derived from them is derived. Never touches a shard, the journal or the index but through [`Engine`]. One
+//! file a verb. Invariants: a verb's ids are derived from its own id, so that it takes effect once, for ever; it is
+//! composed from what is on disk, and what was overtaken meanwhile (a cell's revision, an alias) is composed again.
+
+mod auth;
+mod code;
+mod customer;
+mod customer_change;
+mod date;
+mod day;
+mod device;
+mod device_key;
+mod document;
+mod hashing;
+mod merchant;
+mod names;
+mod notification;
+mod password;
+mod payment;
+mod promotion;
+mod recharge;
+mod refund;
+mod settings;
+mod signature;
+mod small_payment;
+mod statement;
+mod step;
+mod suspense;
+mod token;
+mod transfer;
+mod wealth;
+mod wealth_day;
+mod wealth_settings;
+
+use std::sync::Arc;
+
+use crate::{
+    engine::Engine,
+    model::{AccountOpening, AccountStatus, Address, Limit, NormalSide},
+    view::AccountError,
+};
+
+pub use auth::Auth;
+pub use code::{Refusal, WalletCode, WalletError};
+pub use customer::{Class, CustomerView, OpenedCustomer};
+pub use customer_change::CustomerChange;
+pub use date::Date;
+pub use day::{AccountClass, ClassTotals, ClosedDay};
+pub use device::{AddedDevice, DeviceView};
+pub use device_key::{DeviceKey, KeyAlgorithm};
+pub use hashing::Password;
+pub use merchant::{FeeRate, MerchantKind, MerchantTerms};
+pub use names::{Channel, Part};
+pub use notification::Notified;
+pub use payment::{
+    ChannelResult, Item, ItemKind, ItemView, Leg, LegSource, LegState, OnExhausted, Payment, PaymentRequest,
+    PaymentStatus, PaymentView,
+};
+pub use promotion::{PromotionKind, PromotionRule, PromotionTerms, PromotionView};
+pub use recharge::{OrderedRecharge, RechargeRequest, RechargeStatus, RechargeView};
+pub use refund::{RefundLeg, RefundRequest, RefundView};
+pub use settings::{Secrets, Settings};
+pub use signature::sign_notification;
+pub use small_payment::SmallPayments;
+pub use statement::{Difference, DifferenceKind, Reconciliation, StatementLine, StatementView};
+pub use suspense::SuspenseReason;
+pub use token::PaymentToken;
+pub use transfer::{TransferOrder, TransferView};
+pub use wealth::Redemption;
+pub use wealth_day::{IncomeRate, WealthDay};
+pub use wealth_settings::WealthView;
+
+/// A wallet on a ledger. Cheap to clone.
+#[derive(Clone)]
+pub struct Wallet(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    settings: Settings,
+    secrets: Secrets,
+    turns: hashing::Turns,
+    wealth_days: wealth_day::Running,
+}
+
+impl Wallet {
+    /// The wallet of a running ledger.
+    #[must_use]
+    pub fn new(engine: Engine, settings: Settings, secrets: Secrets) -> Self {
+        let turns = hashing::Turns::new(&settings);
+        let wealth_days = wealth_day::Running::default();
+        Self(Arc::new(Inner { engine, settings, secrets, turns, wealth_days }))
+    }
+
+    /// The ledger below.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// How it is set up.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    fn secrets(&self) -> &Secrets {
+        &self.0.secrets
+    }
+
+    fn turns(&self) -> &hashing::Turns {
+        &self.0.turns
+    }
+
+    /// Opens an account that wallet verbs alone move, unless it is there. One that a ledger caller has opened before
+    /// is taken as it is, if it holds the asset on the side that the wallet needs.
+    async fn ensure(&self, address: Address, kind: AccountKind) -> Result<(), WalletError> {
+        self.ensure_with(address, kind, Vec::new()).await
+    }
+
+    async fn ensure_with(
+        &self,
+        address: Address,
+        kind: AccountKind,
+        limits: Vec<Limit>,
+    ) -> Result<(), WalletError> {
+        if let Some(account) = self.engine().account(&address) {
+            let fits = account.asset.code == kind.asset && account.normal == kind.normal;
+            let usable = account.status != AccountStatus::Closed;
+            return if fits && usable {
+                Ok(())
+            } else {
+                Err(WalletError::refused(WalletCode::AccountExists))
+            };
+        }
+        let opening = AccountOpening {
+            address,
+            asset: kind.asset.into(),
+            normal: kind.normal,
+            floor: kind.floor,
+            ceiling: kind.ceiling,
+            limits,
+            metadata: crate::model::Metadata::default(),
+            managed: true,
+        };
+        match self.engine().open_account(opening).await {
+            Ok(_) => Ok(()),
+            Err(AccountError::Unavailable(why)) => Err(why.into()),
+            Err(_) => Err(WalletError::refused(WalletCode::AccountExists)),
+        }
+    }
+}
+
+/// The rules of an account that the wallet opens.
+#[derive(Clone, Copy, Debug)]
+struct AccountKind {
+    asset: &'static str,
+    normal: NormalSide,
+    floor: Option<i128>,
+    ceiling: Option<i128>,
+}
+
+impl AccountKind {
+    const CNY: &str = "CNY";
+    const CARBON: &str = "CARBON";
+    const SLOT: &str = "SLOT";
+
+    /// Money that the platform owes somebody and that may not run out.
+    const OWED: Self = Self { asset: Self::CNY, normal: NormalSide::Credit, floor: Some(0), ceiling: None };
+    /// Money on the credit side that may turn: income, suspense, clearing, merchants.
+    const OPEN_CREDIT: Self =
+        Self { asset: Self::CNY, normal: NormalSide::Credit, floor: None, ceiling: None };
+    /// Money on the debit side: receivables, expenses.
+    const OPEN_DEBIT: Self = Self { asset: Self::CNY, normal: NormalSide::Debit, floor: None, ceiling: None };
+}
+
+impl std::fmt::Debug for Wallet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wallet").finish_non_exhaustive()
+    }
+}

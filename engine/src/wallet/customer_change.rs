@@ -1,0 +1,156 @@
+//! Changing a wallet: its status, its class.
+//!
+//! Several records, so a crash can come between them: the same change again finishes what is missing. Of two changes at
+//! once one is the last, and all parts follow that one.
+
+use super::{
+    Class, CustomerView, Part, Wallet, WalletCode, WalletError,
+    customer::{Profile, ProfileSet},
+    document::Held,
+    names,
+    step::Draft,
+    wealth_settings::WealthSettings,
+};
+use crate::model::{AccountChange, AccountStatus, Address, Limit, Patch, RejectionCode};
+
+/// A change to a wallet; what is not mentioned stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CustomerChange {
+    /// Whether it takes part.
+    pub status: Option<AccountStatus>,
+    /// How well the owner is known.
+    pub class: Option<Class>,
+}
+
+impl Wallet {
+    /// Changes a user's wallet: first the class, then the status.
+    ///
+    /// # Errors
+    /// No such wallet; `account_closed`: it is closed for ever; `account_not_empty`: it has money and can't be closed;
+    /// overload: the same change again goes on where this one stopped.
+    pub async fn change_customer(
+        &self,
+        user: &Part,
+        change: CustomerChange,
+    ) -> Result<CustomerView, WalletError> {
+        self.profile(user)?;
+        let closed = self.status_of(&names::customer(user))? == AccountStatus::Closed;
+        let closes = change.status == Some(AccountStatus::Closed);
+        if closed && (change.class.is_some() || change.status.is_some() && !closes) {
+            return Err(WalletError::refused(WalletCode::Ledger(RejectionCode::AccountClosed)));
+        }
+        if let Some(class) = change.class {
+            self.write_class(user, class).await?;
+            self.follow_class(user).await?;
+        }
+        match change.status {
+            Some(AccountStatus::Closed) => self.close_customer(user).await?,
+            Some(status) => {
+                self.set_status(&names::customer(user), status).await?;
+                self.follow_status(user).await?;
+            }
+            None => {}
+        }
+        self.customer(user).await
+    }
+
+    /// The class, and with it whether there can be wealth.
+    async fn write_class(&self, user: &Part, class: Class) -> Result<(), WalletError> {
+        for _ in 0..Self::TRIES_MAX {
+            let mut profile = self.profile(user)?;
+            if profile.content.class == class {
+                return Ok(());
+            }
+            profile.content.class = class;
+            let id = names::derive_revision("wallet.class", user, profile.revision());
+            let mut draft = Draft::new(id, ProfileSet { user: user.clone(), class });
+            draft.write(&profile);
+            let mut wealth: Held<WealthSettings> = self.cell(names::customer(user));
+            if class != Class::III && wealth.content.enabled {
+                wealth.content.enabled = false;
+                draft.write(&wealth);
+            }
+            if self.submit(draft).await?.is_some_and(|settled| !settled.replayed) {
+                return Ok(());
+            }
+        }
+        Err(Self::overtaken())
+    }
+
+    /// Gives the account the limits of the profile's class, whoever wrote that last.
+    async fn follow_class(&self, user: &Part) -> Result<(), WalletError> {
+        let address = names::customer(user);
+        for _ in 0..Self::TRIES_MAX {
+            let profile: Held<Profile> = self.profile(user)?;
+            let limits = self.settings().limits_of(profile.content.class);
+            let account = self.engine().account(&address);
+            let has: Option<Vec<Limit>> =
+                account.map(|account| account.limits.into_iter().map(|view| view.limit).collect());
+            if has.as_ref() != Some(&limits) {
+                let change = AccountChange { limits: Patch::Set(limits), ..AccountChange::default() };
+                self.engine().change_account(&address, change).await?;
+            }
+            if self.profile(user)?.content.class == profile.content.class {
+                return Ok(());
+            }
+        }
+        Err(Self::overtaken())
+    }
+
+    /// Gives the user's other accounts the status of the balance's, whoever set that last.
+    async fn follow_status(&self, user: &Part) -> Result<(), WalletError> {
+        let own = names::customer(user);
+        for _ in 0..Self::TRIES_MAX {
+            let status = self.status_of(&own)?;
+            self.set_status(&names::wealth(user), status).await?;
+            self.set_status(&names::carbon(user), status).await?;
+            if self.status_of(&own)? == status {
+                return Ok(());
+            }
+        }
+        Err(Self::overtaken())
+    }
+
+    /// Closes a wallet without money. It is frozen first, so that no money can come while one account after the other
+    /// closes; points that are left are no money, and stay behind on a frozen account.
+    async fn close_customer(&self, user: &Part) -> Result<(), WalletError> {
+        let (own, wealth, carbon) = (names::customer(user), names::wealth(user), names::carbon(user));
+        let before = self.status_of(&own)?;
+        if before != AccountStatus::Closed {
+            self.set_status(&own, AccountStatus::Frozen).await?;
+            self.set_status(&wealth, AccountStatus::Frozen).await?;
+            let shares = self.engine().account(&wealth);
+            let closed = if shares.is_some_and(|shares| shares.posted == 0 && shares.held == 0) {
+                self.set_status(&own, AccountStatus::Closed).await
+            } else {
+                Err(WalletError::refused(WalletCode::AccountNotEmpty))
+            };
+            if let Err(error) = closed {
+                self.set_status(&own, before).await?;
+                self.follow_status(user).await?;
+                return Err(error);
+            }
+        }
+        self.set_status(&wealth, AccountStatus::Closed).await?;
+        match self.set_status(&carbon, AccountStatus::Closed).await {
+            Err(WalletError::Refused(refusal)) if refusal.code == WalletCode::AccountNotEmpty => {
+                self.set_status(&carbon, AccountStatus::Frozen).await
+            }
+            other => other,
+        }
+    }
+
+    fn status_of(&self, address: &Address) -> Result<AccountStatus, WalletError> {
+        let account = self.engine().account(address);
+        account.map(|account| account.status).ok_or_else(|| WalletError::refused(WalletCode::NotFound))
+    }
+
+    async fn set_status(&self, address: &Address, status: AccountStatus) -> Result<(), WalletError> {
+        if self.status_of(address)? == status {
+            return Ok(());
+        }
+        let change = AccountChange { status: Patch::Set(status), ..AccountChange::default() };
+        self.engine().change_account(address, change).await?;
+        Ok(())
+    }
+}

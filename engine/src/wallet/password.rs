@@ -1,0 +1,216 @@
+//! Payment passwords: setting one, checking one, the lock.
+//!
+//! Owns the password cell. Never counts in memory: an attempt is on disk before the password is looked at, so neither a
+//! crash nor many tries at once gain a try. Invariant: of the attempts since the last right one, at most
+//! `password_attempts_max` were looked at; then nothing is until the lock has passed.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Part, Wallet, WalletCode, WalletError,
+    code::Refusal,
+    document::{CellContent, Document, Held},
+    hashing::{Hashed, Password},
+    names,
+    step::Draft,
+};
+use crate::model::{CellKind, Timestamp};
+
+/// A wallet's password and what was tried.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct PasswordCell {
+    pub(super) hashed: Hashed,
+    /// How often it was set; what was given out for an earlier one is void.
+    pub(super) epoch: u64,
+    /// Attempts that were not right, or are being looked at.
+    tried: u32,
+    /// In nanoseconds; set with the last attempt that is allowed.
+    locked_until: Option<i64>,
+}
+
+impl CellContent for PasswordCell {
+    const KIND: CellKind = CellKind(2);
+}
+
+impl PasswordCell {
+    /// When the lock ends, if there is one.
+    pub(super) fn locked_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.locked_until.map(Timestamp).filter(|&until| now < until)
+    }
+
+    fn refuse_locked(&self, now: Timestamp) -> Result<(), WalletError> {
+        let Some(until) = self.locked_until(now) else { return Ok(()) };
+        let nanos = until.0.saturating_sub(now.0);
+        let seconds = nanos.saturating_add(Timestamp::NANOS_PER_SECOND - 1) / Timestamp::NANOS_PER_SECOND;
+        let retry_after_s = Some(u64::try_from(seconds).unwrap_or_default());
+        Err(WalletError::Refused(Box::new(Refusal {
+            retry_after_s,
+            ..Refusal::new(WalletCode::PasswordLocked)
+        })))
+    }
+}
+
+/// The record of a write to a password's cell.
+#[derive(Serialize, Deserialize)]
+struct PasswordWritten {
+    user: Part,
+    what: What,
+}
+
+impl Document for PasswordWritten {
+    const TAG: u8 = 10;
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum What {
+    Set,
+    Attempt,
+    Right,
+}
+
+impl Wallet {
+    /// Sets a wallet's password. Once one is set, the old one has to be shown; without it, only the same password is
+    /// taken again.
+    ///
+    /// # Errors
+    /// `password_invalid` if the new one is trivial; `password_wrong`, `password_locked`; no such wallet; overload.
+    pub async fn set_password(
+        &self,
+        user: &Part,
+        new: Password,
+        old: Option<Password>,
+    ) -> Result<(), WalletError> {
+        if new.is_trivial() {
+            return Err(WalletError::field(WalletCode::PasswordInvalid, "/password"));
+        }
+        self.profile(user)?;
+        self.unlocked(user)?;
+        let (wallet, user) = (self.clone(), user.clone());
+        self.in_turn(async move { wallet.replace_password(&user, new, old).await }).await
+    }
+
+    async fn replace_password(
+        &self,
+        user: &Part,
+        new: Password,
+        old: Option<Password>,
+    ) -> Result<(), WalletError> {
+        let address = names::customer(user);
+        let mut hashed = None;
+        for _ in 0..Self::TRIES_MAX {
+            let before: Held<PasswordCell> = self.cell(address.clone());
+            if before.exists() {
+                self.attempt(user, old.unwrap_or(new)).await?;
+                if old.is_none() {
+                    return Ok(());
+                }
+            }
+            let hashed = match &hashed {
+                Some(hashed) => hashed,
+                None => &*hashed.insert(self.hashed(new).await?),
+            };
+            // Attempts since then do not matter; another password does.
+            for _ in 0..Self::TRIES_MAX {
+                let mut cell: Held<PasswordCell> = self.cell(address.clone());
+                if cell.content.epoch != before.content.epoch {
+                    break;
+                }
+                let epoch = cell.content.epoch.saturating_add(1);
+                cell.content = PasswordCell { hashed: hashed.clone(), epoch, tried: 0, locked_until: None };
+                if self.write_password(user, &cell, What::Set).await? {
+                    return Ok(());
+                }
+            }
+        }
+        Err(Self::overtaken())
+    }
+
+    /// Checks a password in its turn; gives the epoch in which it was right.
+    ///
+    /// # Errors
+    /// `password_wrong` with the attempts that are left, `password_locked`; `password_invalid` if none was set; no such
+    /// wallet; overload.
+    pub(super) async fn check_password(&self, user: &Part, password: Password) -> Result<u64, WalletError> {
+        self.profile(user)?;
+        self.unlocked(user)?;
+        let (wallet, user) = (self.clone(), user.clone());
+        self.in_turn(async move { wallet.attempt(&user, password).await }).await
+    }
+
+    /// Whoever guesses at a locked wallet takes nobody's turn.
+    fn unlocked(&self, user: &Part) -> Result<(), WalletError> {
+        let cell: Held<PasswordCell> = self.cell(names::customer(user));
+        cell.content.refuse_locked(self.engine().now())
+    }
+
+    /// Counts an attempt, and then looks at it.
+    async fn attempt(&self, user: &Part, password: Password) -> Result<u64, WalletError> {
+        let PasswordCell { hashed, epoch, tried, .. } = self.count_attempt(user).await?;
+        if !self.matches(hashed, password).await? {
+            let attempts_left = Some(self.settings().password_attempts_max.saturating_sub(tried));
+            let refusal = Refusal { attempts_left, ..Refusal::new(WalletCode::PasswordWrong) };
+            return Err(WalletError::Refused(Box::new(refusal)));
+        }
+        self.forget_attempts(user, epoch, tried).await?;
+        Ok(epoch)
+    }
+
+    /// The cell with one more attempt, which is on disk now.
+    async fn count_attempt(&self, user: &Part) -> Result<PasswordCell, WalletError> {
+        for _ in 0..Self::TRIES_MAX {
+            let mut cell: Held<PasswordCell> = self.cell(names::customer(user));
+            if !cell.exists() {
+                return Err(WalletError::detailed(
+                    WalletCode::PasswordInvalid,
+                    "the wallet has no payment password yet",
+                ));
+            }
+            let now = self.engine().now();
+            cell.content.refuse_locked(now)?;
+            if cell.content.locked_until.take().is_some() {
+                cell.content.tried = 0;
+            }
+            cell.content.tried = cell.content.tried.saturating_add(1);
+            if cell.content.tried >= self.settings().password_attempts_max {
+                let seconds = u32::try_from(self.settings().password_lock_s).unwrap_or(u32::MAX);
+                cell.content.locked_until = Some(now.plus_seconds(seconds).0);
+            }
+            if self.write_password(user, &cell, What::Attempt).await? {
+                return Ok(cell.content);
+            }
+        }
+        Err(Self::overtaken())
+    }
+
+    /// The attempt of number `tried` was right: it and those before it count no more; later ones do.
+    async fn forget_attempts(&self, user: &Part, epoch: u64, tried: u32) -> Result<(), WalletError> {
+        for _ in 0..Self::TRIES_MAX {
+            let mut cell: Held<PasswordCell> = self.cell(names::customer(user));
+            if cell.content.epoch != epoch {
+                return Ok(());
+            }
+            cell.content.tried = cell.content.tried.saturating_sub(tried);
+            if cell.content.tried < self.settings().password_attempts_max {
+                cell.content.locked_until = None;
+            }
+            if self.write_password(user, &cell, What::Right).await? {
+                return Ok(());
+            }
+        }
+        Err(Self::overtaken())
+    }
+
+    /// Whether this call wrote it. The record's id is that of the cell's revision, so that whoever comes second waits
+    /// until the first is on disk, and then sees it.
+    async fn write_password(
+        &self,
+        user: &Part,
+        cell: &Held<PasswordCell>,
+        what: What,
+    ) -> Result<bool, WalletError> {
+        let id = names::derive_revision("password", user, cell.revision());
+        let mut draft = Draft::new(id, PasswordWritten { user: user.clone(), what });
+        draft.write(cell);
+        Ok(self.submit(draft).await?.is_some_and(|settled| !settled.replayed))
+    }
+}

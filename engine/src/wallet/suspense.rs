@@ -1,0 +1,191 @@
+//! Money of channels that fits no order: it waits in `suspense:{channel}`, with a reason.
+//!
+//! Owns what is written down with it. Never decides that money does not fit. Invariant: the money of a channel's
+//! reference goes to suspense once, for ever, and what an order was credited with never goes there too: both take the
+//! alias of the money.
+
+use compact_str::{CompactString, format_compact};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    AccountKind, Channel, ChannelResult, Date, Wallet, WalletError, document::Document, names, step::Draft,
+};
+use crate::model::{Amount, RejectionCode, Timestamp, TransactionId};
+
+/// Why money is in suspense, or why a notification changed nothing. Its order is that of the documents: new ones go to
+/// the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SuspenseReason {
+    /// There is no such order.
+    UnknownOrder,
+    /// Another amount than ordered.
+    AmountDiffers,
+    /// The order is another channel's.
+    OtherChannel,
+    /// The order is settled, with other money.
+    PaidAgain,
+    /// The channel had said that the order failed.
+    PaidAfterFailed,
+    /// The wallet refused the money: a rule of the ledger, by its number.
+    Refused(u8),
+    /// The channel's statement has it, and no notification told of it.
+    NotNotified,
+    /// The books have it, and the channel's statement does not.
+    NotInStatement,
+    /// The channel's statement has it twice.
+    ListedTwice,
+    /// The payment did not wait for it any more; it goes back to the channel.
+    PaidLate,
+}
+
+impl SuspenseReason {
+    /// The stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownOrder => "unknown_order",
+            Self::AmountDiffers => "amount_differs",
+            Self::OtherChannel => "other_channel",
+            Self::PaidAgain => "paid_again",
+            Self::PaidAfterFailed => "paid_after_failed",
+            Self::Refused(number) => RejectionCode::from_u8(number).map_or("refused", RejectionCode::as_str),
+            Self::NotNotified => "not_notified",
+            Self::NotInStatement => "not_in_statement",
+            Self::ListedTwice => "listed_twice",
+            Self::PaidLate => "paid_late",
+        }
+    }
+
+    /// Whether the money is the order's after all, once the order is there.
+    pub(super) fn is_only_early(self) -> bool {
+        matches!(self, Self::UnknownOrder | Self::NotNotified)
+    }
+}
+
+/// Money of a channel, as the channel told of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Money {
+    pub(super) channel: Channel,
+    /// As text: what a channel says need not be an order's id.
+    pub(super) order: CompactString,
+    pub(super) reference: CompactString,
+    pub(super) units: u64,
+    pub(super) paid_at: i64,
+}
+
+impl Money {
+    pub(super) fn of(result: &ChannelResult) -> Self {
+        Self {
+            channel: result.channel,
+            order: order_text(result.order),
+            reference: result.reference.as_str().into(),
+            units: result.amount.units(),
+            paid_at: result.paid_at.0,
+        }
+    }
+
+    pub(super) fn amount(&self) -> Amount {
+        Amount(self.units)
+    }
+
+    pub(super) fn paid_at(&self) -> Timestamp {
+        Timestamp(self.paid_at)
+    }
+
+    /// The alias that the first transaction with this money takes.
+    pub(super) fn alias(&self) -> TransactionId {
+        money_alias(self.channel, &self.order, &self.reference)
+    }
+}
+
+/// The alias of a channel's money for an order: whatever books it from the channel's account takes it.
+pub(super) fn money_alias(channel: Channel, order: &str, reference: &str) -> TransactionId {
+    let name = format_compact!("{}\n{order}\n{reference}", channel.as_str());
+    names::derive("channel-money", name.as_bytes(), 0)
+}
+
+/// An order's id as channels write it.
+pub(super) fn order_text(order: TransactionId) -> CompactString {
+    format_compact!("{}", uuid::Uuid::from_u128(order.0).hyphenated())
+}
+
+/// The record of money that went to suspense.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Suspended {
+    pub(super) money: Money,
+    pub(super) reason: SuspenseReason,
+    /// The statement that it was found by.
+    pub(super) statement: Option<Date>,
+}
+
+impl Document for Suspended {
+    const TAG: u8 = 42;
+}
+
+impl Wallet {
+    /// The code of the operations of suspense.
+    pub(super) const SUSPENSE: &str = "suspense";
+
+    /// The record of a reference's money in suspense, if it is there.
+    pub(super) async fn suspended(
+        &self,
+        channel: Channel,
+        reference: &str,
+    ) -> Result<Option<Suspended>, WalletError> {
+        Ok(self.find(suspense_id(channel, reference)).await?.map(|settled| settled.document))
+    }
+
+    /// The first money of an order that went to suspense.
+    pub(super) async fn order_suspended(&self, order: &str) -> Result<Option<Suspended>, WalletError> {
+        Ok(self.find(order_alias(order)).await?.map(|settled| settled.document))
+    }
+
+    /// Brings money to suspense, unless its reference's is there: then the first reason counts. `None` if an order was
+    /// credited with it meanwhile.
+    pub(super) async fn suspend(
+        &self,
+        money: &Money,
+        reason: SuspenseReason,
+        statement: Option<Date>,
+    ) -> Result<Option<SuspenseReason>, WalletError> {
+        self.ensure_channel(money.channel).await?;
+        let id = suspense_id(money.channel, &money.reference);
+        for _ in 0..Self::TRIES_MAX {
+            if let Some(first) = self.find::<Suspended>(id).await? {
+                first.posted()?;
+                return Ok(Some(first.document.reason));
+            }
+            if self.engine().transaction(money.alias()).await?.is_some() {
+                return Ok(None);
+            }
+            let mut draft = Draft::new(id, Suspended { money: money.clone(), reason, statement });
+            let (channel, suspense) = (names::channel(money.channel), names::suspense(money.channel));
+            draft.transfer(&channel, &suspense, money.amount(), Self::SUSPENSE);
+            draft.alias(money.alias());
+            if self.order_suspended(&money.order).await?.is_none() {
+                draft.alias(order_alias(&money.order));
+            }
+            if let Some(settled) = self.submit(draft).await? {
+                settled.posted()?;
+                return Ok(Some(settled.document.reason));
+            }
+        }
+        Err(Self::overtaken())
+    }
+
+    /// Opens a channel's two accounts, unless they are there.
+    pub(super) async fn ensure_channel(&self, channel: Channel) -> Result<(), WalletError> {
+        self.ensure(names::channel(channel), AccountKind::OPEN_DEBIT).await?;
+        self.ensure(names::suspense(channel), AccountKind::OPEN_CREDIT).await
+    }
+}
+
+/// The id of the record of a reference's money in suspense.
+pub(super) fn suspense_id(channel: Channel, reference: &str) -> TransactionId {
+    let name = format_compact!("{}\n{reference}", channel.as_str());
+    names::derive("suspense", name.as_bytes(), 0)
+}
+
+fn order_alias(order: &str) -> TransactionId {
+    names::derive("suspense-of-order", order.as_bytes(), 0)
+}
