@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 . scripts/build-env.sh
 . scripts/server.sh
 
+readonly ATTEMPTS_MAX=3 # a run takes two minutes
 bin=$CARGO_TARGET_DIR/release
 # On the checkout's own disk, not in $TMPDIR: on a tmpfs a sync costs nothing, and the figures would flatter.
 mkdir -p out/demo
@@ -22,8 +23,15 @@ mkdir "$data"
 server_start "$data" "$run/server.log"
 echo "demo: yue is ready at $server_url, data in $data"
 
-verdict=0
-client "$bin/yue-load" run 618-midnight --url "$server_url" --quick --report "$report" || verdict=$?
+# A run that the harness calls invalid (3: it was late itself) has judged nothing: its host gave the processors to others,
+# or the disk stood still. So it is made again, with wallets of its own on the same server. No other result is repeated.
+for attempt in $(seq "$ATTEMPTS_MAX"); do
+  verdict=0
+  client "$bin/yue-load" run 618-midnight --url "$server_url" --quick --report "$report" || verdict=$?
+  if [ "$verdict" -ne 3 ] || [ ! -s "$report/618-midnight.json" ] || [ "$attempt" -eq "$ATTEMPTS_MAX" ]; then break; fi
+  echo "demo: run $attempt of at most $ATTEMPTS_MAX was invalid and judged nothing; its report is in $report"
+  report=$run/report-$((attempt + 1))
+done
 
 stopped=0
 server_stop || stopped=$?

@@ -2,16 +2,8 @@
 # The README's tour of the wallet: each call and its answer, against a fresh server that was started with
 # YUE_CHANNEL_KEY_WECHAT=secret: scripts/tour-wallet.sh [URL]
 set -euo pipefail
-url=${1:-http://127.0.0.1:8080}
+. "$(dirname "$0")/call.sh"
 
-call() { # call [CURL OPTIONS] PATH: prints the call as in the README, and the answer with its status
-  local path=${*: -1} options=("${@:1:$#-1}") shown=""
-  for option in "${options[@]}"; do case $option in -*) shown+=" $option" ;; *) shown+=" '$option'" ;; esac; done
-  printf '$ curl%s $URL%s\n' "$shown" "$path"
-  curl --silent --show-error "${options[@]}" --write-out '\n# %{http_code}\n\n' "$url$path"
-}
-
-id() { printf '01980000-0000-7000-8000-%012d' "$1"; }
 
 notify() { # notify BODY: signed as the channel signs
   local now signature

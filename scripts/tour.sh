@@ -1,16 +1,8 @@
 #!/bin/bash
 # The README's tour: each call and its answer, against a fresh server: scripts/tour.sh [URL]
 set -euo pipefail
-url=${1:-http://127.0.0.1:8080}
+. "$(dirname "$0")/call.sh"
 
-call() { # call [CURL OPTIONS] PATH: prints the call as in the README, and the answer with its status
-  local path=${*: -1} options=("${@:1:$#-1}") shown=""
-  for option in "${options[@]}"; do case $option in -*) shown+=" $option" ;; *) shown+=" '$option'" ;; esac; done
-  printf '$ curl%s $URL%s\n' "$shown" "$path"
-  curl --silent --show-error "${options[@]}" --write-out '\n# %{http_code}\n\n' "$url$path"
-}
-
-id() { printf '01980000-0000-7000-8000-%012d' "$1"; }
 hold=01980000-0000-7000-8000-0000000000a1
 pay='{"id":"'$(id 2)'","code":"pay","operations":[
   {"type":"transfer","debit":"customers:42","credit":"merchants:jd-self","amount":"59.90"},

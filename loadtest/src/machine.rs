@@ -1,6 +1,7 @@
 //! Where and from what a figure comes.
 //!
-//! Owns: the names of the machine and of the commit. Never fails: what cannot be found out is `unknown`.
+//! Owns: the names of the machine and of the commit, and what its host takes from it. Never fails: what cannot be found
+//! out is `unknown`.
 
 use std::process::Command;
 
@@ -29,6 +30,36 @@ impl Machine {
     }
 }
 
+/// The processors' time since the machine started, in the kernel's ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProcessorTime {
+    all: u64,
+    /// Of it, what the host of a virtual machine gave to others while this machine wanted to run.
+    stolen: u64,
+}
+
+impl ProcessorTime {
+    /// Up to now; `None` where the kernel does not say.
+    pub(crate) fn now() -> Option<Self> {
+        Self::parse(&std::fs::read_to_string("/proc/stat").ok()?)
+    }
+
+    /// From the first line of `/proc/stat` (proc_stat(5)): user, nice, system, idle, iowait, irq, softirq, steal; what
+    /// follows is part of user and nice.
+    fn parse(stat: &str) -> Option<Self> {
+        let line = stat.lines().next()?.strip_prefix("cpu ")?;
+        let ticks: Vec<u64> =
+            line.split_whitespace().take(8).map(str::parse).collect::<Result<_, _>>().ok()?;
+        Some(Self { all: ticks.iter().sum(), stolen: *ticks.get(7)? })
+    }
+
+    /// The share that was stolen from `before` until now, 0 to 1.
+    pub(crate) fn stolen_since(self, before: Self) -> f64 {
+        let all = self.all.saturating_sub(before.all).max(1);
+        self.stolen.saturating_sub(before.stolen) as f64 / all as f64
+    }
+}
+
 fn field(file: &str, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find(|line| line.starts_with(name))?;
@@ -51,4 +82,22 @@ pub(crate) fn commit() -> String {
         .map(|text| text.trim().to_owned())
         .filter(|text| !text.is_empty())
         .unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stolen_time_is_a_share_of_all_time() {
+        let before =
+            ProcessorTime::parse("cpu  100 0 50 800 10 0 5 35 7 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n").unwrap();
+        let after = ProcessorTime::parse("cpu  150 0 50 830 10 0 5 55 9 0\n").unwrap();
+        assert_eq!(before, ProcessorTime { all: 1_000, stolen: 35 });
+        assert!((after.stolen_since(before) - 0.2).abs() < 1e-9);
+        assert!(before.stolen_since(before).abs() < 1e-9);
+        for other in ["", "intr 1 2", "cpu  1 2 3", "cpu  a b c d e f g h"] {
+            assert_eq!(ProcessorTime::parse(other), None, "{other:?}");
+        }
+    }
 }

@@ -136,11 +136,19 @@ pub(crate) struct Second {
     pub(crate) refusals: BTreeMap<&'static str, u64>,
     /// Of payments.
     pub(crate) latency: Latency,
+    /// How late the harness itself sent.
+    pub(crate) lateness: Latency,
 }
 
 impl Second {
     fn new() -> Self {
-        Self { offered: 0, answered: 0, refusals: BTreeMap::new(), latency: Latency::new(2) }
+        Self {
+            offered: 0,
+            answered: 0,
+            refusals: BTreeMap::new(),
+            latency: Latency::new(2),
+            lateness: Latency::new(2),
+        }
     }
 
     /// Adds what another worker saw in the same second.
@@ -151,6 +159,7 @@ impl Second {
             *self.refusals.entry(code).or_default() += count;
         }
         self.latency.merge(&other.latency);
+        self.lateness.merge(&other.lateness);
     }
 }
 
@@ -237,6 +246,7 @@ impl Recorder {
     /// An operation is sent, `lateness` after it was meant to be.
     pub(crate) fn offered(&mut self, kind: Kind, phase: PhaseName, lateness: Duration) {
         self.second.offered += 1;
+        self.second.lateness.record(lateness);
         if let Some(totals) = self.totals.kinds.get_mut(&kind).filter(|_| phase.counted()) {
             totals.offered += 1;
             self.totals.lateness.record(lateness);

@@ -41,6 +41,7 @@ pub(crate) struct Setting<'a> {
     pub(crate) threads: usize,
     pub(crate) scheduling: &'static str,
     pub(crate) retry: Style,
+    pub(crate) stolen: Option<f64>,
 }
 
 /// Latency in milliseconds; `None` where nothing was measured.
@@ -88,6 +89,8 @@ pub(crate) struct SecondRow {
     pub(crate) achieved: u64,
     pub(crate) refusals: BTreeMap<&'static str, u64>,
     pub(crate) pay_latency_ms: Percentiles,
+    /// Of the harness, 99 of 100 sendings at most.
+    pub(crate) lateness_p99_ms: Option<f64>,
 }
 
 /// Sums over the counted part of the run.
@@ -137,6 +140,8 @@ pub(crate) struct Report {
     pub(crate) sums: Sums,
     pub(crate) pay_latency_ms: Percentiles,
     pub(crate) lateness_ms: Percentiles,
+    /// The share of processor time that the machine's host gave to others during the load, 0 to 1.
+    pub(crate) stolen: Option<f64>,
     pub(crate) promotion_dry_at: f64,
     pub(crate) plan: Plan,
     pub(crate) kinds: Vec<KindRow>,
@@ -178,6 +183,7 @@ impl Report {
             sums: sums(&setting.scenario.plan, seconds, totals),
             pay_latency_ms: Percentiles::of(&totals.pay_latency()),
             lateness_ms: Percentiles::of(&totals.lateness),
+            stolen: setting.stolen,
             promotion_dry_at: setting.scenario.promotion_dry_at,
             plan: setting.scenario.plan.clone(),
             kinds: totals.kinds.iter().map(|(kind, totals)| kind_row(kind.label(), totals)).collect(),
@@ -230,6 +236,7 @@ fn second_row(second: usize, phase: PhaseName, seen: &Second) -> SecondRow {
         achieved: seen.answered,
         refusals: seen.refusals.clone(),
         pay_latency_ms: Percentiles::of(&seen.latency),
+        lateness_p99_ms: seen.lateness.percentile_ms(99.0),
     }
 }
 
@@ -317,6 +324,7 @@ pub(crate) mod tests {
             threads: 1,
             scheduling: "raised",
             retry: Style::Polite,
+            stolen: Some(0.0125),
         };
         let checks = vec![
             Check::hard("conservation", "debits = credits", "CNY at position 9".to_owned(), Vec::new()),

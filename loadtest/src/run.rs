@@ -14,6 +14,7 @@ use crate::auditor::{self, Audit};
 use crate::book::Book;
 use crate::builds::{Builds, Common};
 use crate::channel::Keys;
+use crate::machine::ProcessorTime;
 use crate::payers::{Mode, Payers};
 use crate::recorder::Totals;
 use crate::report::{self, Report, Setting};
@@ -81,7 +82,9 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
     let (sender, receiver) = mpsc::channel();
     let workers = start_workers(settings, &chart, &enrolled, funded, &sender)?;
     drop(sender);
+    let processors = ProcessorTime::now();
     let seconds = progress::follow(&receiver, workers.len(), &scenario.plan);
+    let stolen = processors.zip(ProcessorTime::now()).map(|(before, now)| now.stolen_since(before));
     let mut findings = join(workers)?;
 
     // 3. The audit.
@@ -97,7 +100,7 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
     let mut totals = Totals::new();
     findings.iter().for_each(|found| totals.merge(&found.totals));
     let mut checks = audit.run(&mut findings);
-    checks.extend(slo::checks(&totals));
+    checks.extend(slo::checks(&totals, stolen));
 
     // 4. The verdict.
     let setting = Setting {
@@ -111,6 +114,7 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
         threads: settings.threads,
         scheduling: findings.first().map_or("ordinary", |found| found.scheduling),
         retry: settings.retry,
+        stolen,
     };
     let report = Report::new(&setting, &seconds, &totals, checks);
     let written = report::write(&report, &settings.report)?;

@@ -116,16 +116,23 @@ fn latencies(page: &mut String, report: &Report) {
     plot.line("p50", report.seconds.iter().map(|second| second.pay_latency_ms.p50));
     plot.line("p99", report.seconds.iter().map(|second| second.pay_latency_ms.p99));
     plot.line("p999", report.seconds.iter().map(|second| second.pay_latency_ms.p999));
+    plot.line("harness", report.seconds.iter().map(|second| second.lateness_p99_ms));
     plot.hover(report.seconds.iter().map(|second| {
         let latency = &second.pay_latency_ms;
         let (p50, p99, p999) = (ms(latency.p50), ms(latency.p99), ms(latency.p999));
-        format!("{}\np50 {p50}\np99 {p99}\np99.9 {p999}", moment(second))
+        let late = ms(second.lateness_p99_ms);
+        format!("{}\np50 {p50}\np99 {p99}\np99.9 {p999}\nharness late {late}", moment(second))
     }));
     card(
         page,
         "Latency of payments",
         "From the moment at which the user meant to pay. Logarithmic.",
-        &[("p50", "line", "p50"), ("p99", "line", "p99"), ("p999", "line", "p99.9")],
+        &[
+            ("p50", "line", "p50"),
+            ("p99", "line", "p99"),
+            ("p999", "line", "p99.9"),
+            ("harness", "line", "harness late, p99"),
+        ],
         &plot.finish(),
     );
 }
@@ -282,6 +289,13 @@ fn circumstances(page: &mut String, report: &Report) {
                 ms(report.lateness_ms.p50),
                 ms(report.lateness_ms.p99),
                 ms(report.lateness_ms.max)
+            ),
+        ),
+        (
+            "taken by the host",
+            report.stolen.map_or_else(
+                || "unknown".to_owned(),
+                |share| format!("{:.2} % of processor time during the load", share * 100.0),
             ),
         ),
     ];
