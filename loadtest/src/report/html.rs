@@ -14,7 +14,10 @@ fn colour(code: &str) -> &'static str {
     match code {
         "insufficient_funds" => "c1",
         PROMOTION_SPENT => "c2",
-        "reversal_exceeds_original" => "c4",
+        "refund_exceeds_paid" => "c4",
+        "limit_exceeded" => "c8",
+        "password_wrong" => "c9",
+        "password_locked" => "c10",
         OVERLOADED => "c0",
         DROPPED => "c3",
         TIMED_OUT => "c5",
