@@ -9,6 +9,8 @@
 mod attempt;
 mod channel;
 mod compose;
+#[cfg(test)]
+mod tests;
 mod view;
 
 use compact_str::CompactString;

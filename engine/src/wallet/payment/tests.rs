@@ -1,0 +1,99 @@
+//! Payments that were cut off between two of their steps.
+
+use super::*;
+use crate::wallet::{
+    PromotionRule, Refusal,
+    fixture::{Fixture, part, purchase, settings},
+};
+
+const ID: TransactionId = TransactionId(7);
+
+fn code(outcome: Result<Payment, WalletError>) -> (WalletCode, bool) {
+    match outcome.unwrap_err() {
+        WalletError::Refused(refusal) => {
+            let Refusal { code, replayed, .. } = *refusal;
+            (code, replayed)
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// Alice has 1 yuan; the promotion gives more than it has.
+async fn with_a_spent_promotion(on_exhausted: OnExhausted) -> (Fixture, PaymentRequest) {
+    let fixture = Fixture::new(settings()).await;
+    fixture.fund("alice", 100).await;
+    fixture.promotion("spent", PromotionRule::AmountOff(Amount(8)), 5).await;
+    let request = PaymentRequest { promotion: Some(part("spent")), on_exhausted, ..purchase("alice", 20) };
+    (fixture, request)
+}
+
+/// The first attempt as far as to its record, and the end of the process.
+async fn first_attempt_alone(fixture: Fixture, request: &PaymentRequest, auth: &Auth) -> Fixture {
+    let (step, first) = (step_id(ID, step_no::attempt(0)), attempt::Next::first(request));
+    let draft = fixture.wallet.compose_attempt(ID, step, first, request, Some(auth)).await.unwrap();
+    assert!(fixture.wallet.submit(draft).await.unwrap().unwrap().verdict.is_err());
+    fixture.restart()
+}
+
+#[tokio::test]
+async fn what_follows_a_refused_attempt_is_authorised_like_the_first() {
+    let (fixture, request) = with_a_spent_promotion(OnExhausted::FullPrice).await;
+    let (used, token, other) =
+        (fixture.token("alice").await, fixture.token("alice").await, fixture.token("alice").await);
+    fixture.wallet.pay(TransactionId(1), &purchase("alice", 1), Some(&used)).await.unwrap();
+    let fixture = first_attempt_alone(fixture, &request, &token).await;
+    let wallet = &fixture.wallet;
+    for (auth, expected) in [
+        (None, WalletCode::AuthRequired),
+        (Some(&used), WalletCode::AuthInvalid),
+        (Some(&Auth::Small), WalletCode::AuthInvalid),
+    ] {
+        assert_eq!(code(wallet.pay(ID, &request, auth).await), (expected, false), "{auth:?}");
+        assert_eq!(fixture.available("customers:alice"), 99);
+    }
+    // Another body is told from the first one's record, whatever it shows.
+    let another = PaymentRequest { promotion: None, ..request.clone() };
+    let reused = wallet.pay(ID, &another, None).await.unwrap_err();
+    assert_eq!(reused, WalletError::IdReused { field: "/promotion".into() });
+    // The refused attempt has not used the token up; the one that pays has.
+    let paid = wallet.pay(ID, &request, Some(&token)).await.unwrap();
+    assert_eq!((paid.status, paid.discount, paid.replayed), (PaymentStatus::Paid, Amount::ZERO, false));
+    let again = wallet.pay(TransactionId(8), &purchase("alice", 1), Some(&token)).await;
+    assert_eq!(code(again), (WalletCode::AuthInvalid, false));
+    for auth in [None, Some(&token), Some(&other)] {
+        assert!(wallet.pay(ID, &request, auth).await.unwrap().replayed, "{auth:?}");
+    }
+    assert_eq!(fixture.available("customers:alice"), 79);
+    wallet.pay(TransactionId(9), &purchase("alice", 1), Some(&other)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_final_refusal_is_answered_before_auth_is_looked_at() {
+    let (fixture, request) = with_a_spent_promotion(OnExhausted::Refuse).await;
+    let token = fixture.token("alice").await;
+    let fixture = first_attempt_alone(fixture, &request, &token).await;
+    for auth in [None, Some(&Auth::Small), Some(&token)] {
+        let again = fixture.wallet.pay(ID, &request, auth).await;
+        assert_eq!(code(again), (WalletCode::PromotionExhausted, true), "{auth:?}");
+    }
+    // It has used up no token.
+    fixture.wallet.pay(TransactionId(8), &purchase("alice", 1), Some(&token)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_payment_that_waits_is_answered_before_auth_is_looked_at() {
+    let fixture = Fixture::new(settings()).await;
+    fixture.fund("alice", 100).await;
+    let token = fixture.token("alice").await;
+    let request = PaymentRequest { combine_with: Some(Channel::Wechat), ..purchase("alice", 150) };
+    let placed = fixture.wallet.pay(ID, &request, Some(&token)).await.unwrap();
+    assert_eq!((placed.status, placed.replayed), (PaymentStatus::AwaitingChannel, false));
+    let fixture = fixture.restart();
+    for auth in [None, Some(&Auth::Small), Some(&token)] {
+        let again = fixture.wallet.pay(ID, &request, auth).await.unwrap();
+        assert_eq!((again.status, again.replayed), (PaymentStatus::AwaitingChannel, true), "{auth:?}");
+    }
+    // What it has set aside has used up the token.
+    let again = fixture.wallet.pay(TransactionId(8), &purchase("alice", 1), Some(&token)).await;
+    assert_eq!(code(again), (WalletCode::AuthInvalid, false));
+}
