@@ -247,8 +247,12 @@ impl Reconciliation {
         Ok(self.taken_by(&view).map(|amount| Booked { id, position, at, amount, found_by }))
     }
 
-    /// What a transaction has debited the channel's account with, on balance; `None` if nothing.
+    /// What a transaction has debited the channel's account with, on balance; `None` if nothing. Money that went back in
+    /// the same record came, too.
     fn taken_by(&self, view: &TransactionView) -> Option<Amount> {
+        if let Some(suspended) = document_of::<Suspended>(view) {
+            return view.verdict.is_ok().then(|| suspended.money.amount());
+        }
         let account = names::channel(self.channel);
         let of = |operation: &PostedOperationView| match operation.kind {
             PostedKind::Transfer { amount, .. } | PostedKind::Capture { amount, .. } => {

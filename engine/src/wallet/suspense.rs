@@ -109,7 +109,7 @@ pub(super) fn order_text(order: TransactionId) -> CompactString {
     format_compact!("{}", uuid::Uuid::from_u128(order.0).hyphenated())
 }
 
-/// The record of money that went to suspense.
+/// The record of money that went to suspense; of late money, that it went back from there as well.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Suspended {
     pub(super) money: Money,
@@ -120,6 +120,14 @@ pub(super) struct Suspended {
 
 impl Document for Suspended {
     const TAG: u8 = 42;
+}
+
+impl Suspended {
+    /// Whether it is this order's money, which came before the order was known.
+    pub(super) fn is_early(&self, money: &Money) -> bool {
+        let same = self.money.order == money.order && self.money.units == money.units;
+        same && self.reason.is_only_early()
+    }
 }
 
 impl Wallet {

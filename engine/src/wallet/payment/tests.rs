@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::wallet::{
-    PromotionRule, Refusal,
+    Notified, PromotionRule, Refusal, SuspenseReason,
     fixture::{Fixture, part, purchase, settings},
 };
 
@@ -96,4 +96,58 @@ async fn a_payment_that_waits_is_answered_before_auth_is_looked_at() {
     // What it has set aside has used up the token.
     let again = fixture.wallet.pay(TransactionId(8), &purchase("alice", 1), Some(&token)).await;
     assert_eq!(code(again), (WalletCode::AuthInvalid, false));
+}
+
+/// A payment of alice's balance of 1 yuan and 50 fen of WeChat's, with the channel's word that it has them.
+async fn combined() -> (Fixture, ChannelResult) {
+    let fixture = Fixture::new(settings()).await;
+    fixture.fund("alice", 100).await;
+    let token = fixture.token("alice").await;
+    let request = PaymentRequest { combine_with: Some(Channel::Wechat), ..purchase("alice", 150) };
+    fixture.wallet.pay(ID, &request, Some(&token)).await.unwrap();
+    let word = fixture.word(ID, true, 50);
+    (fixture, word)
+}
+
+async fn position(fixture: &Fixture) -> u64 {
+    fixture.wallet.engine().trial_balance().await.unwrap().position.0
+}
+
+/// There is no moment between the way in and the way back at which a crash could leave the money in suspense.
+#[tokio::test]
+async fn late_money_goes_through_suspense_and_back_in_one_record() {
+    for early in [false, true] {
+        let (fixture, word) = combined().await;
+        let late = Notified::Suspended(SuspenseReason::PaidLate);
+        let (fixture, word) = if early {
+            let fixture = Fixture::new(settings()).await;
+            let told = fixture.wallet.notified(&word).await.unwrap();
+            assert_eq!(told, Notified::Suspended(SuspenseReason::UnknownOrder));
+            fixture.fund("alice", 100).await;
+            let request = PaymentRequest { combine_with: Some(Channel::Wechat), ..purchase("alice", 150) };
+            let token = fixture.token("alice").await;
+            fixture.wallet.pay(ID, &request, Some(&token)).await.unwrap();
+            (fixture, word)
+        } else {
+            (fixture, word)
+        };
+        fixture.wallet.cancel_payment(ID).await.unwrap();
+        let before = position(&fixture).await;
+        let copies = (0..8).map(|_| fixture.wallet.notified(&word));
+        for told in futures_util::future::join_all(copies).await {
+            assert_eq!(told.unwrap(), late, "early: {early}");
+        }
+        assert_eq!(position(&fixture).await, before + 1, "early: {early}");
+        let fixture = fixture.restart();
+        assert_eq!(fixture.wallet.payment(ID).await.unwrap().status, PaymentStatus::Returned);
+        for account in ["channels:wechat", "suspense:wechat"] {
+            assert_eq!(fixture.available(account), 0, "{account}, early: {early}");
+        }
+        assert_eq!(fixture.wallet.notified(&word).await.unwrap(), late);
+        // Other money is not on its way back: people look at it.
+        let other = ChannelResult { reference: "other".into(), ..word };
+        let told = fixture.wallet.notified(&other).await.unwrap();
+        assert_eq!(told, Notified::Suspended(SuspenseReason::PaidAgain));
+        assert_eq!(position(&fixture).await, before + 2);
+    }
 }

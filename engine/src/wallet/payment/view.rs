@@ -21,9 +21,9 @@ pub enum PaymentStatus {
     Cancelled,
     /// Given back by time.
     Expired,
-    /// The channel's money came too late, and is on its way back.
+    /// The channel's money came too late, and the ledger has refused to book its way back.
     Returning,
-    /// It is back.
+    /// The channel's money came too late, and is back.
     Returned,
 }
 
@@ -229,9 +229,9 @@ impl Wallet {
             (End::Captured(_) | End::Failed | End::Cancelled, Ok(()) | Err(_)) => PaymentStatus::Cancelled,
         };
         Ok(match self.late(id).await? {
-            (false, _) => without_money,
-            (true, false) => PaymentStatus::Returning,
-            (true, true) => PaymentStatus::Returned,
+            None => without_money,
+            Some(false) => PaymentStatus::Returning,
+            Some(true) => PaymentStatus::Returned,
         })
     }
 }
