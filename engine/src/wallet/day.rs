@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     fatal::fatal,
-    model::{Address, Asset, Position, PostedKind, Timestamp},
+    model::{Address, Asset, Lane, Position, PostedKind, Timestamp},
     view::{Event, PostedOperationView},
 };
 
@@ -82,6 +82,7 @@ struct DayEnded {
 
 impl Document for DayEnded {
     const TAG: u8 = 45;
+    const LANE: Lane = Lane::Batch;
 }
 
 /// The record of a closed day.
@@ -94,6 +95,7 @@ struct DayClosed {
 
 impl Document for DayClosed {
     const TAG: u8 = 46;
+    const LANE: Lane = Lane::Batch;
 }
 
 /// Debits and credits.

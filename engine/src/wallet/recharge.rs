@@ -14,7 +14,7 @@ use super::{
     step::{Draft, Settled},
     suspense::{Money, SuspenseReason},
 };
-use crate::model::{Amount, RejectionCode, Timestamp, TransactionId};
+use crate::model::{Amount, Lane, RejectionCode, Timestamp, TransactionId};
 
 /// A recharge to order.
 #[derive(Clone, Debug)]
@@ -83,6 +83,7 @@ pub(super) struct RechargeOrdered {
 
 impl Document for RechargeOrdered {
     const TAG: u8 = 40;
+    const LANE: Lane = Lane::Recharge;
 }
 
 /// The record of what came of an order.
@@ -106,6 +107,7 @@ pub(super) enum RechargeDecided {
 
 impl Document for RechargeDecided {
     const TAG: u8 = 41;
+    const LANE: Lane = Lane::Recharge;
 }
 
 /// What a promotion adds to a recharge.

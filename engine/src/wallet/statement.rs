@@ -19,7 +19,7 @@ use super::{
     suspense::{Money, Suspended, money_alias, suspense_id},
 };
 use crate::{
-    model::{Amount, Position, PostedKind, Timestamp, TransactionId},
+    model::{Amount, Lane, Position, PostedKind, Timestamp, TransactionId},
     view::{Direction, HistoryCursor, HistoryEntry, HistoryQuery, PostedOperationView, TransactionView},
 };
 
@@ -91,6 +91,7 @@ struct DifferenceBooked {
 
 impl Document for DifferenceBooked {
     const TAG: u8 = 43;
+    const LANE: Lane = Lane::Batch;
 }
 
 /// The record that another day's statement has the money of a transaction.
@@ -101,6 +102,7 @@ struct ListedOnDate {
 
 impl Document for ListedOnDate {
     const TAG: u8 = 44;
+    const LANE: Lane = Lane::Batch;
 }
 
 /// Money of a channel that the books have.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     AccountKind, Channel, ChannelResult, Date, Wallet, WalletError, document::Document, names, step::Draft,
 };
-use crate::model::{Amount, RejectionCode, Timestamp, TransactionId};
+use crate::model::{Amount, Lane, RejectionCode, Timestamp, TransactionId};
 
 /// Why money is in suspense, or why a notification changed nothing. Its order is that of the documents: new ones go to
 /// the end.
@@ -120,6 +120,7 @@ pub(super) struct Suspended {
 
 impl Document for Suspended {
     const TAG: u8 = 42;
+    const LANE: Lane = Lane::Recharge;
 }
 
 impl Suspended {
@@ -166,7 +167,10 @@ impl Wallet {
             if self.engine().transaction(money.alias()).await?.is_some() {
                 return Ok(None);
             }
-            let mut draft = Draft::new(id, Suspended { money: money.clone(), reason, statement });
+            // What a statement finds waits for nobody.
+            let lane = if statement.is_some() { Lane::Batch } else { Suspended::LANE };
+            let document = Suspended { money: money.clone(), reason, statement };
+            let mut draft = Draft::new(id, document).in_lane(lane);
             let (channel, suspense) = (names::channel(money.channel), names::suspense(money.channel));
             draft.transfer(&channel, &suspense, money.amount(), Self::SUSPENSE);
             draft.alias(money.alias());

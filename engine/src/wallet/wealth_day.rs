@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 pub use income::IncomeRate;
 
-use super::{AccountKind, Date, Wallet, WalletCode, WalletError, document::Document, names, step::Draft};
+use super::{AccountKind, Date, Wallet, WalletCode, WalletError, document::Document, names};
 use crate::{
     fatal::fatal,
     model::{Amount, Lane, Position, RejectionCode, TransactionId},
@@ -53,6 +53,7 @@ struct Began {
 
 impl Document for Began {
     const TAG: u8 = 61;
+    const LANE: Lane = Lane::Batch;
 }
 
 /// Step 2.
@@ -64,6 +65,7 @@ struct Funded {
 
 impl Document for Funded {
     const TAG: u8 = 62;
+    const LANE: Lane = Lane::Batch;
 }
 
 /// Step 5.
@@ -77,6 +79,7 @@ struct Ended {
 
 impl Document for Ended {
     const TAG: u8 = 65;
+    const LANE: Lane = Lane::Batch;
 }
 
 /// The run of a process, if there is one.
@@ -233,9 +236,4 @@ fn step_id(verb: &str, date: Date, part: &[u8], attempt: u32) -> TransactionId {
     let mut id = date.to_string().into_bytes();
     id.extend(part);
     names::derive(verb, &id, attempt)
-}
-
-/// A step's transaction, behind what somebody waits for.
-fn draft<D: Document>(id: TransactionId, document: D) -> Draft<D> {
-    Draft::new(id, document).in_lane(Lane::Batch)
 }

@@ -8,10 +8,15 @@ use std::collections::{BTreeSet, VecDeque};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::{Date, INCOME, IncomeRate, draft, step_id};
+use super::{Date, INCOME, IncomeRate, step_id};
 use crate::{
-    model::{AccountStatus, Address, Amount, Position, RejectionCode, Transaction},
-    wallet::{Part, Wallet, WalletCode, WalletError, document::Document, names, step::Settled},
+    model::{AccountStatus, Address, Amount, Lane, Position, RejectionCode, Transaction},
+    wallet::{
+        Part, Wallet, WalletCode, WalletError,
+        document::Document,
+        names,
+        step::{Draft, Settled},
+    },
 };
 
 /// Transactions after which the progress of a day is told.
@@ -31,6 +36,7 @@ struct Credited {
 
 impl Document for Credited {
     const TAG: u8 = 63;
+    const LANE: Lane = Lane::Batch;
 }
 
 /// What was paid so far.
@@ -170,7 +176,7 @@ impl Wallet {
             let id = step_id("wealth.credit", date, &no.to_be_bytes(), attempt);
             let document = document(&chunk, &suspended)?;
             let make = || {
-                let mut draft = draft(id, document.clone());
+                let mut draft = Draft::new(id, document.clone());
                 for (index, (shares, units)) in chunk.iter().enumerate() {
                     let to = if suspended.contains(&index) {
                         names::wealth_suspense()
