@@ -199,6 +199,18 @@ fn take_out(totals: &mut Totals, operation: &PostedOperationView) {
     *credits = less(*credits);
 }
 
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<super::document::Form> {
+    use super::document::Form;
+    use AccountClass::{Assets, IncomeAndExpense, Liabilities, Other};
+    let date = Date::parse("2026-06-18").unwrap();
+    let row = |class| ((class, CompactString::const_new("CNY")), (300, u128::from(u64::MAX) + 1));
+    let totals = [Assets, Liabilities, IncomeAndExpense, Other].map(row).into();
+    let closed = DayClosed { date, position: 300, totals };
+    vec![Form::document(&DayEnded { date }), Form::document(&closed)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

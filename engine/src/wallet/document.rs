@@ -92,3 +92,8 @@ impl<C: CellContent> Held<C> {
         }
     }
 }
+
+#[cfg(test)]
+mod forms;
+#[cfg(test)]
+pub(super) use forms::Form;

@@ -26,6 +26,9 @@ impl Document for Funded {
     const TAG: u8 = 255;
 }
 
+/// An id as clients choose them.
+pub(super) const ID: TransactionId = TransactionId(0x0197_7f1e_0000_7000_8000_0000_0000_002a);
+
 pub(super) fn part(name: &str) -> Part {
     Part::parse(name).unwrap()
 }

@@ -9,6 +9,12 @@
 mod attempt;
 mod channel;
 mod compose;
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<super::document::Form> {
+    [attempt::forms(), channel::forms()].concat()
+}
+
 #[cfg(test)]
 mod tests;
 mod view;

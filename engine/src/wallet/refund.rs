@@ -9,6 +9,10 @@ mod split;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
+#[cfg(test)]
+use super::fixture::ID;
 use super::{
     Wallet, WalletCode, WalletError,
     document::Document,
@@ -232,4 +236,18 @@ fn legs(placed: &Placed, shares: &[Amount]) -> Vec<RefundLeg> {
 fn view(settled: Settled<Refunded>) -> RefundView {
     let Settled { document: Refunded { id, request, legs, refunded, .. }, at, replayed, .. } = settled;
     RefundView { id, request, legs, at, replayed, refunded }
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let sources = [LegSource::Balance, LegSource::Channel(super::Channel::Ecny), LegSource::Promotion];
+    let reason = Some("broken".into());
+    vec![Form::document(&Refunded {
+        id: ID,
+        request: RefundRequest { payment: ID, amount: Amount(300), item: Some(1), reason },
+        no: 2,
+        legs: sources.map(|source| RefundLeg { source, amount: Amount(100) }).into(),
+        refunded: vec![Amount(0), Amount(300)],
+    })]
 }

@@ -9,6 +9,8 @@ use futures_util::future::{join_all, try_join_all};
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
 use super::{
     Channel, Date, SuspenseReason, Wallet, WalletCode, WalletError,
     document::{Document, peek},
@@ -389,4 +391,16 @@ fn credited_money(view: &TransactionView) -> Option<Money> {
         RechargeDecided::Credited { money, .. } => Some(money),
         RechargeDecided::Failed { .. } => None,
     }
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let date = Date::parse("2026-06-18").unwrap();
+    let (order, reference) = (CompactString::const_new("elsewhere"), CompactString::const_new("r-1"));
+    let (channel, reason) = (Channel::Ecny, SuspenseReason::ListedTwice);
+    vec![
+        Form::document(&DifferenceBooked { channel, date, order, reference, reason }),
+        Form::document(&ListedOnDate { date }),
+    ]
 }

@@ -7,6 +7,10 @@
 use compact_str::{CompactString, format_compact};
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
+#[cfg(test)]
+use super::fixture::ID;
 use super::{
     AccountKind, Channel, ChannelResult, Date, Wallet, WalletError, document::Document, names, step::Draft,
 };
@@ -200,4 +204,34 @@ pub(super) fn suspense_id(channel: Channel, reference: &str) -> TransactionId {
 
 fn order_alias(order: &str) -> TransactionId {
     names::derive("suspense-of-order", order.as_bytes(), 0)
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    use SuspenseReason as Reason;
+    let reasons = [
+        Reason::UnknownOrder,
+        Reason::AmountDiffers,
+        Reason::OtherChannel,
+        Reason::PaidAgain,
+        Reason::PaidAfterFailed,
+        Reason::Refused(RejectionCode::CeilingExceeded as u8),
+        Reason::NotNotified,
+        Reason::NotInStatement,
+        Reason::ListedTwice,
+        Reason::PaidLate,
+    ];
+    let statement = Date::parse("2026-06-18");
+    let suspended =
+        |reason| Form::document(&Suspended { money: Money::sample(Channel::BankCard), reason, statement });
+    reasons.map(suspended).into()
+}
+
+#[cfg(test)]
+impl Money {
+    pub(super) fn sample(channel: Channel) -> Self {
+        let (order, reference) = (order_text(ID), "r-1".into());
+        Self { channel, order, reference, units: 300, paid_at: 1_750_176_000_000_000_001 }
+    }
 }

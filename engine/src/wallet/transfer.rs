@@ -5,6 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
+#[cfg(test)]
+use super::fixture::part;
 use super::{
     Auth, Part, Wallet, WalletCode, WalletError,
     auth::Demand,
@@ -106,4 +110,10 @@ fn transferred(order: TransferOrder, settled: &Settled<TransferMade>) -> Result<
     settled.posted()?;
     let Settled { position, at, replayed, .. } = *settled;
     Ok(TransferView { order, position, at, replayed })
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    vec![Form::document(&TransferMade { user: part("alice"), to: part("bob"), units: 300 })]
 }

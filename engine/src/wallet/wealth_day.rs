@@ -22,6 +22,8 @@ use tokio::sync::watch;
 
 pub use income::IncomeRate;
 
+#[cfg(test)]
+use super::document::Form;
 use super::{AccountKind, Date, Wallet, WalletCode, WalletError, document::Document, names};
 use crate::{
     fatal::fatal,
@@ -236,4 +238,18 @@ fn step_id(verb: &str, date: Date, part: &[u8], attempt: u32) -> TransactionId {
     let mut id = date.to_string().into_bytes();
     id.extend(part);
     names::derive(verb, &id, attempt)
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let date = Date::parse("2026-06-18").unwrap();
+    let rate = IncomeRate::parse("1.5").unwrap();
+    let mut forms = vec![
+        Form::document(&Began { date, rate }),
+        Form::document(&Funded { shares: u128::from(u64::MAX) + 1, units: 300 }),
+        Form::document(&Ended { rate, credited: 300, remainder: 1, wallets: 2 }),
+    ];
+    forms.extend([credits::forms(), sweep::forms()].concat());
+    forms
 }

@@ -13,6 +13,8 @@ use super::{
     compose::Source,
     step_id, step_no,
 };
+#[cfg(test)]
+use crate::wallet::{document::Form, fixture::ID};
 use crate::{
     model::{Address, Amount, Attachment, RejectionCode, Timestamp, TransactionId},
     wallet::{
@@ -345,4 +347,12 @@ fn release<D: Document>(draft: &mut Draft<D>, waiting: &Waiting) {
     for (hold, code) in waiting.placed.holds(waiting.id, waiting.attempt) {
         draft.release(hold, code);
     }
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let ended = |end| Form::document(&Ended { payment: ID, end });
+    let ends = [End::Captured(Money::sample(Channel::Wechat)), End::Failed, End::Cancelled];
+    ends.map(ended).into_iter().chain([Form::document(&Released { payment: ID })]).collect()
 }

@@ -9,6 +9,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use super::{Date, INCOME, IncomeRate, step_id};
+#[cfg(test)]
+use crate::wallet::{document::Form, fixture::part};
 use crate::{
     model::{AccountStatus, Address, Amount, Lane, Position, RejectionCode, Transaction},
     wallet::{
@@ -209,4 +211,11 @@ fn document(chunk: &[(Shares, u64)], suspended: &BTreeSet<usize>) -> Result<Cred
         wallets: u32::try_from(chunk.len()).map_err(|_| overflow())?,
         suspended: named.map(|(shares, units)| (shares.user.clone(), *units)).collect(),
     })
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let suspended = vec![(part("bob"), 2)];
+    vec![Form::document(&Credited { through: part("carol"), units: 300, wallets: 3, suspended })]
 }

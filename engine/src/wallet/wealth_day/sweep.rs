@@ -8,6 +8,8 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde::{Deserialize, Serialize};
 
 use super::{Date, step_id};
+#[cfg(test)]
+use crate::wallet::{document::Form, fixture::part};
 use crate::{
     model::{AccountStatus, Address, Amount, Lane},
     wallet::{
@@ -101,4 +103,10 @@ impl Wallet {
         let idle = u64::try_from(idle).ok().filter(|&idle| idle > 0)?;
         Some((settings, Amount(idle)))
     }
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    vec![Form::document(&Swept { user: part("alice") })]
 }
