@@ -14,7 +14,7 @@ use crate::wallet::{document::Form, fixture::part};
 use crate::{
     model::{AccountStatus, Address, Amount, Lane, Position, RejectionCode, Transaction},
     wallet::{
-        Part, Wallet, WalletCode, WalletError,
+        AccountKind, Part, Wallet, WalletCode, WalletError,
         document::Document,
         names,
         step::{Draft, Settled},
@@ -32,7 +32,7 @@ struct Credited {
     /// Fen.
     units: u64,
     wallets: u32,
-    /// Wallets that take no part, and fen of their income, in the order of the wallets: it is in suspense.
+    /// Wallets that take no part, and fen of their income, in the order of the wallets: they are owed it.
     suspended: Vec<(Part, u64)>,
 }
 
@@ -164,7 +164,7 @@ impl Wallet {
         Ok(paid)
     }
 
-    /// Credits a few wallets in one transaction. One that takes no part can't be credited: its income waits in suspense.
+    /// Credits a few wallets in one transaction. One that takes no part can't be credited: it is owed its income.
     async fn credit(
         &self,
         date: Date,
@@ -177,11 +177,14 @@ impl Wallet {
         for attempt in first_attempt.. {
             let id = step_id("wealth.credit", date, &no.to_be_bytes(), attempt);
             let document = document(&chunk, &suspended)?;
+            for (user, _) in &document.suspended {
+                self.ensure(names::wealth_owed(user), AccountKind::OWED).await?;
+            }
             let make = || {
                 let mut draft = Draft::new(id, document.clone());
                 for (index, (shares, units)) in chunk.iter().enumerate() {
                     let to = if suspended.contains(&index) {
-                        names::wealth_suspense()
+                        names::wealth_owed(&shares.user)
                     } else {
                         names::wealth(&shares.user)
                     };
