@@ -38,11 +38,16 @@ pub(super) fn settings() -> Settings {
     Settings { argon2_memory_kib: 8, argon2_passes: 1, ..Settings::default() }
 }
 
-fn open(data: &std::path::Path, settings: Settings) -> Wallet {
+/// A small ledger.
+pub(super) fn config(data: &std::path::Path) -> Config {
     let mut config = Config::new(data);
     config.shards = 2;
     config.segment_records = 64;
     config.index_cache_bytes = 4 << 20;
+    config
+}
+
+fn open(config: Config, settings: Settings) -> Wallet {
     let secrets = Secrets { pepper: [1; 32], token_key: [2; 32], channel_keys: Vec::new() };
     Wallet::new(Engine::open(config).unwrap(), settings, secrets)
 }
@@ -52,8 +57,15 @@ impl Fixture {
 
     /// With users `alice` and `bob`, who have a password, and the merchant `shop`.
     pub(super) async fn new(settings: Settings) -> Self {
+        Self::with(settings, |_| {}).await
+    }
+
+    /// On a ledger that is configured otherwise.
+    pub(super) async fn with(settings: Settings, adjust: impl FnOnce(&mut Config)) -> Self {
         let data = tempfile::tempdir().unwrap();
-        let wallet = open(data.path(), settings);
+        let mut config = config(data.path());
+        adjust(&mut config);
+        let wallet = open(config, settings);
         for user in ["alice", "bob"] {
             wallet.open_customer(&part(user), Class::III).await.unwrap();
             wallet.set_password(&part(user), Self::password(), None).await.unwrap();
@@ -68,7 +80,7 @@ impl Fixture {
         let Self { wallet, data } = self;
         let settings = wallet.settings().clone();
         drop(wallet);
-        Self { wallet: open(data.path(), settings), data }
+        Self { wallet: open(config(data.path()), settings), data }
     }
 
     pub(super) fn password() -> Password {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::wallet::{
-    Notified, PromotionRule, Refusal, SuspenseReason,
+    Notified, PromotionRule, Refusal, Settings, SuspenseReason,
     fixture::{Fixture, part, purchase, settings},
 };
 
@@ -149,5 +149,30 @@ async fn late_money_goes_through_suspense_and_back_in_one_record() {
         let told = fixture.wallet.notified(&other).await.unwrap();
         assert_eq!(told, Notified::Suspended(SuspenseReason::PaidAgain));
         assert_eq!(position(&fixture).await, before + 2);
+    }
+}
+
+/// The clock has passed the end of its wait, and the ledger has not looked at the clock.
+#[tokio::test]
+async fn a_payment_is_expired_when_its_holds_are() {
+    for own in [100, 0] {
+        let settings = Settings { channel_wait_s: 1, ..settings() };
+        let fixture = Fixture::with(settings, |config| config.expiry_interval_ms = u64::from(u32::MAX)).await;
+        if own > 0 {
+            fixture.fund("alice", own).await;
+        }
+        let token = fixture.token("alice").await;
+        let request = PaymentRequest { combine_with: Some(Channel::Wechat), ..purchase("alice", 150) };
+        let placed = fixture.wallet.pay(ID, &request, Some(&token)).await.unwrap();
+        while fixture.wallet.engine().now() < placed.expires_at.unwrap() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        let seen = fixture.wallet.payment(ID).await.unwrap();
+        assert_eq!((seen.status, fixture.available("customers:alice")), (PaymentStatus::AwaitingChannel, 0));
+        // A start journals what has run out meanwhile.
+        let fixture = fixture.restart();
+        let seen = fixture.wallet.payment(ID).await.unwrap();
+        let own = i128::from(own);
+        assert_eq!((seen.status, fixture.available("customers:alice")), (PaymentStatus::Expired, own));
     }
 }
