@@ -5,6 +5,8 @@
 //! by piece; the engine's caps on reversals stand behind it. Never refunds what was not paid.
 
 mod split;
+#[cfg(test)]
+mod tests;
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
