@@ -275,7 +275,7 @@ pub(super) fn forms() -> Vec<Form> {
         name: "half".into(),
         kind,
         rule,
-        budget: Amount(1_000_00),
+        budget: Amount(100_000),
         per_user: Some(2),
         starts_at: Timestamp(1_750_176_000_000_000_001),
         ends_at: Timestamp(i64::MAX),

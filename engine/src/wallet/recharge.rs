@@ -359,7 +359,7 @@ pub(super) fn forms() -> Vec<Form> {
     let promotion = part("half");
     let ordered = |channel| {
         let (user, promotion) = (part("alice"), Some(promotion.clone()));
-        Form::document(&RechargeOrdered { user, channel, units: 100_00, promotion })
+        Form::document(&RechargeOrdered { user, channel, units: 10_000, promotion })
     };
     let bonus = Some(Given { promotion: promotion.clone(), units: 300, slot: true });
     let decided = [

@@ -130,7 +130,7 @@ impl Wallet {
 #[cfg(test)]
 pub(super) fn forms() -> Vec<Form> {
     let user = part("alice");
-    let cell = SmallCell { enabled: true, limit: 200_00, daily_count: 5, day: 20_256, used: 3 };
+    let cell = SmallCell { enabled: true, limit: 20_000, daily_count: 5, day: 20_256, used: 3 };
     vec![Form::document(&SmallPaymentsSet { user }), Form::cell(&cell)]
 }
 

@@ -6,6 +6,8 @@
 
 mod booking;
 mod books;
+#[cfg(test)]
+mod tests;
 
 use compact_str::CompactString;
 use futures_util::future::{join_all, try_join_all};

@@ -9,13 +9,10 @@ use crate::wallet::{
 const ID: TransactionId = TransactionId(7);
 
 fn code(outcome: Result<Payment, WalletError>) -> (WalletCode, bool) {
-    match outcome.unwrap_err() {
-        WalletError::Refused(refusal) => {
-            let Refusal { code, replayed, .. } = *refusal;
-            (code, replayed)
-        }
-        other => panic!("{other}"),
-    }
+    let error = outcome.unwrap_err();
+    let WalletError::Refused(refusal) = error else { panic!("{error}") };
+    let Refusal { code, replayed, .. } = *refusal;
+    (code, replayed)
 }
 
 /// Alice has 1 yuan; the promotion gives more than it has.

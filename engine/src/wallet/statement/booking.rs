@@ -83,20 +83,28 @@ impl Reconciliation {
         let Some(view) = engine.transaction(transaction).await? else { return Ok(None) };
         let booked = self.booked_by(&view).filter(|booked| booked.found_by.is_none());
         let Some(booked) = booked else { return Ok(None) };
-        let elsewhere = listed_id(transaction);
-        if engine.transaction(elsewhere).await?.is_some() {
-            self.undo_missing(&booked).await?;
+        if self.is_listed_elsewhere(&booked).await? || !self.book_missing(&booked).await? {
             return Ok(None);
         }
         let reason = SuspenseReason::NotInStatement;
-        self.book(self.missing_name(&booked), booked.flow, Amount::ZERO, booked.amount).await?;
-        if engine.transaction(elsewhere).await?.is_some() {
-            self.undo_missing(&booked).await?;
-            return Ok(None);
-        }
         let Booked { order, reference, amount, .. } = booked;
         let kind = DifferenceKind::Missing;
         Ok(Some(Difference { kind, order, reference, listed: None, booked: Some(amount), reason }))
+    }
+
+    /// Books money as missing, unless another day's statement has had it meanwhile. Whether it is missing.
+    pub(super) async fn book_missing(&self, booked: &Booked) -> Result<bool, WalletError> {
+        self.book(self.missing_name(booked), booked.flow, Amount::ZERO, booked.amount).await?;
+        Ok(!self.is_listed_elsewhere(booked).await?)
+    }
+
+    /// Whether another day's statement has the money, so that it is missing in none.
+    async fn is_listed_elsewhere(&self, booked: &Booked) -> Result<bool, WalletError> {
+        let listed = self.wallet.engine().transaction(listed_id(booked.transaction)).await?.is_some();
+        if listed {
+            self.undo_missing(booked).await?;
+        }
+        Ok(listed)
     }
 
     /// How the difference is named that money was missing on its own day.

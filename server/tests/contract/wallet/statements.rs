@@ -171,24 +171,6 @@ async fn a_shortage_is_undone_when_a_statement_has_the_money() {
     }
 }
 
-#[tokio::test]
-async fn of_two_days_statements_at_once_one_sees_the_other() {
-    for round in 0..12 {
-        let ledger = Ledger::new();
-        paid(&ledger, &["b1"]).await;
-        let (today, yesterday) = (day(&ledger, 0), day(&ledger, -1));
-        let has = [HEADER, &line("b1", "r-b1", "100.00")].concat();
-        let lacks = async {
-            for _ in 0..round % 4 {
-                tokio::task::yield_now().await;
-            }
-            send(&ledger, "wechat", &today, HEADER).await.expect(200)
-        };
-        tokio::join!(send(&ledger, "wechat", &yesterday, has), lacks);
-        assert_eq!(balances(&ledger).await, ["100.00", "100.00", "0.00"]);
-    }
-}
-
 /// Two payments of 9 yuan by WeChat alone, each refunded in part: `f1` 5, `f2` 2 yuan.
 async fn refunded(ledger: &Ledger) -> String {
     open_shops(ledger).await;
