@@ -14,6 +14,8 @@ mod day;
 mod device;
 mod device_key;
 mod document;
+#[cfg(test)]
+mod fixture;
 mod hashing;
 mod merchant;
 mod names;

@@ -5,6 +5,7 @@
 //! environment and file are read into it), and `docs/operations/configuration.md` documents each of them.
 
 mod options;
+mod wallet;
 
 use std::{
     net::{SocketAddr, ToSocketAddrs as _},
@@ -13,6 +14,7 @@ use std::{
 };
 
 pub use options::{AssetOption, Options};
+pub use wallet::{SpendingLimit, WalletOptions, Yuan};
 use yue_engine::{config::Config, model::Assets};
 
 use crate::{cli::ServeArguments, secrets};
@@ -108,6 +110,8 @@ pub struct Settings {
     pub http: HttpLimits,
     /// The file with the wallet's secrets; made if it is missing.
     pub wallet_secret: PathBuf,
+    /// The wallet's part.
+    pub wallet: yue_engine::wallet::Settings,
     /// The engine's part.
     pub engine: Config,
 }
@@ -142,6 +146,7 @@ impl Settings {
             log: log.unwrap_or_else(|| "info".to_owned()),
             http_threads: in_range("http-threads", http_threads.unwrap_or(cores), 1..=1_024, "1 to 1024")?,
             http: options.http_limits(),
+            wallet: options.wallet.settings()?,
             wallet_secret: options.wallet_secret.unwrap_or_else(|| engine.data.join(secrets::FILE)),
             engine,
         };

@@ -64,7 +64,12 @@ pub(crate) fn no_content() -> Response {
 
 /// The JSON answer to an id that took effect now, or before.
 pub(crate) fn created(replayed: bool, body: &impl Serialize) -> Response {
-    let mut response = json(if replayed { StatusCode::OK } else { StatusCode::CREATED }, body);
+    done(if replayed { StatusCode::OK } else { StatusCode::CREATED }, replayed, body)
+}
+
+/// The JSON answer to what was done now, or before.
+pub(crate) fn done(status: StatusCode, replayed: bool, body: &impl Serialize) -> Response {
+    let mut response = json(status, body);
     if replayed {
         response.headers_mut().insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
     }

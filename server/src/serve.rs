@@ -87,7 +87,8 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
     .await??;
     // 2. Recovery starts, and mostly ends here.
     let app = App::new(settings.http);
-    let mut recovery = Recovery(spawn_blocking(move || locked.recover()), secrets);
+    let engine = spawn_blocking(move || locked.recover());
+    let mut recovery = Recovery { engine, wallet: settings.wallet, secrets };
     let mut recovering = true;
     tokio::select! {
         recovered = timeout(QUICK_RECOVERY, recovery.finish(&app)) => {
@@ -124,13 +125,17 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// An engine on its way.
-struct Recovery(JoinHandle<Result<Engine, OpenError>>, Secrets);
+/// An engine on its way, and what makes a wallet of it.
+struct Recovery {
+    engine: JoinHandle<Result<Engine, OpenError>>,
+    wallet: wallet::Settings,
+    secrets: Secrets,
+}
 
 impl Recovery {
     async fn finish(&mut self, app: &App) -> Result<(), ServeError> {
-        let engine = (&mut self.0).await??;
-        app.ready(Wallet::new(engine, wallet::Settings::default(), self.1.clone()));
+        let engine = (&mut self.engine).await??;
+        app.ready(Wallet::new(engine, self.wallet.clone(), self.secrets.clone()));
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 //! Owns what an authorisation costs: a token's alias, a device's counter, a small payment's count go into the record of
 //! the payment itself, so that none is used twice. Never stores an authorisation.
 
-use super::{Part, Wallet, WalletCode, WalletError, document::Document, names, step::Draft};
+use super::{Part, Wallet, WalletCode, WalletError, document::Document, step::Draft};
 use crate::model::{Address, Amount, CellWrite, TransactionId};
 
 /// What a caller shows to spend.
@@ -29,8 +29,10 @@ pub enum Auth {
 pub(super) struct Demand<'a> {
     /// `payment` or `transfer`.
     pub(super) verb: &'static str,
-    /// The verb's id, as its caller chose it; the verb's first step is `derive(verb, id, 0)`.
+    /// The verb's id, as its caller chose it.
     pub(super) id: TransactionId,
+    /// The step that is about to be decided with it.
+    pub(super) step: TransactionId,
     pub(super) user: &'a Part,
     /// The merchant, or the user who receives.
     pub(super) counterparty: &'a Part,
@@ -56,8 +58,9 @@ impl Authorised {
 impl Wallet {
     /// Checks an authorisation against what is on disk. If the transaction is overtaken, it is to be checked again.
     ///
-    /// A copy of a request that has just paid finds its own token or counter used up: nothing is asked of it, since its
-    /// first step (`derive(verb, id, 0)`) is answered from the record.
+    /// A copy of a request that has just paid finds its own token or counter used up: nothing is asked of it, since the
+    /// very step that it is about to decide is on record, and it is answered from there. An earlier step of the verb is
+    /// no such leave: one that was refused has used up nothing, and what follows it is to be authorised like the first.
     ///
     /// # Errors
     /// `auth_required` without one, `auth_invalid` if it does not fit; never final.
@@ -77,8 +80,7 @@ impl Wallet {
         if let Some(authorised) = authorised {
             return Ok(authorised);
         }
-        let first_step = names::derive(demand.verb, &demand.id.0.to_be_bytes(), 0);
-        if self.engine().transaction(first_step).await?.is_some() {
+        if self.engine().transaction(demand.step).await?.is_some() {
             return Ok(Authorised::default());
         }
         let code = if auth.is_some() { WalletCode::AuthInvalid } else { WalletCode::AuthRequired };
@@ -101,52 +103,30 @@ impl Authorised {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Config, Engine,
-        model::{Attachment, Metadata, Operation, OperationKind, RequestedAmount, Transaction},
-        wallet::{Class, Password, Secrets, Settings, TransferOrder, WalletError},
+    use crate::wallet::{
+        fixture::{Fixture, part, settings, transfer},
+        names,
     };
 
     /// A copy may look for its id before the first one is on disk, and at its authorisation after.
     #[tokio::test]
     async fn a_copy_of_what_was_paid_needs_no_second_authorisation() {
-        let directory = tempfile::tempdir().unwrap();
-        let engine = Engine::open(Config::new(directory.path())).unwrap();
-        let settings = Settings { argon2_memory_kib: 8, argon2_passes: 1, ..Settings::default() };
-        let secrets = Secrets { pepper: [1; 32], token_key: [2; 32], channel_keys: Vec::new() };
-        let wallet = Wallet::new(engine.clone(), settings, secrets);
-        let [user, to] = ["alice", "bob"].map(|name| Part::parse(name).unwrap());
-        for user in [&user, &to] {
-            wallet.open_customer(user, Class::II).await.unwrap();
-        }
-        let bank = names::platform("bank");
-        wallet.ensure(bank.clone(), crate::wallet::AccountKind::OPEN_DEBIT).await.unwrap();
-        let amount = RequestedAmount::from_units(Amount(500), 2);
-        let kind = OperationKind::Transfer { debit: bank, credit: names::customer(&user), amount };
-        let attachment = Attachment { document: Box::default(), aliases: Vec::new(), cells: Vec::new() };
-        let fund = Transaction {
-            id: TransactionId(1),
-            operations: smallvec::smallvec![Operation { kind, code: None }],
-            code: None,
-            reference: None,
-            metadata: Metadata::default(),
-            attachment: Some(Box::new(attachment)),
+        let fixture = Fixture::new(settings()).await;
+        let wallet = &fixture.wallet;
+        fixture.fund("alice", 500).await;
+        let auth = fixture.token("alice").await;
+        wallet.transfer(transfer(7, 100), Some(&auth)).await.unwrap();
+        let (user, to) = (part("alice"), part("bob"));
+        let demand = |id: u128| {
+            let (id, step) = (TransactionId(id), names::derive("transfer", &id.to_be_bytes(), 0));
+            Demand { verb: "transfer", id, step, user: &user, counterparty: &to, amount: Amount(100) }
         };
-        engine.submit(fund).await.unwrap().verdict.unwrap();
-        let password = Password::parse("283904").unwrap();
-        wallet.set_password(&user, password, None).await.unwrap();
-        let token = wallet.create_token(&user, password, Amount(100), 60).await.unwrap();
-        let auth = Auth::Token(token.token);
-        let (id, amount) = (TransactionId(7), Amount(100));
-        let order = TransferOrder { id, user: user.clone(), to: to.clone(), amount };
-        wallet.transfer(order, Some(&auth)).await.unwrap();
-        let demand = |id| Demand { verb: "transfer", id, user: &user, counterparty: &to, amount };
         for auth in [None, Some(&auth), Some(&Auth::Small)] {
-            let again = wallet.authorise(demand(id), auth).await.unwrap();
+            let again = wallet.authorise(demand(7), auth).await.unwrap();
             assert!(again.aliases.is_empty() && again.cells.is_empty());
         }
         for (auth, code) in [(None, WalletCode::AuthRequired), (Some(&auth), WalletCode::AuthInvalid)] {
-            let refused = wallet.authorise(demand(TransactionId(8)), auth).await.unwrap_err();
+            let refused = wallet.authorise(demand(8), auth).await.unwrap_err();
             assert_eq!(refused, WalletError::refused(code));
         }
     }

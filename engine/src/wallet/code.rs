@@ -53,29 +53,6 @@ pub enum WalletCode {
 }
 
 impl WalletCode {
-    /// The wallet's own codes, in the order of the documentation.
-    pub const OWN: [Self; 19] = [
-        Self::NotFound,
-        Self::AccountExists,
-        Self::AccountNotEmpty,
-        Self::PasswordInvalid,
-        Self::PasswordWrong,
-        Self::PasswordLocked,
-        Self::ClassNotAllowed,
-        Self::AuthRequired,
-        Self::AuthInvalid,
-        Self::SignatureInvalid,
-        Self::CategoryNotPayable,
-        Self::MerchantNotEnabled,
-        Self::PromotionExhausted,
-        Self::PromotionNotApplicable,
-        Self::PaymentNotCancellable,
-        Self::RefundExceedsPaid,
-        Self::RefundWindowClosed,
-        Self::RefundCountExceeded,
-        Self::DayNotOver,
-    ];
-
     /// The stable name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

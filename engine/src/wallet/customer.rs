@@ -5,6 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
+#[cfg(test)]
+use super::fixture::part;
 use super::{
     AccountKind, DeviceView, Part, SmallPayments, Wallet, WalletCode, WalletError, WealthView,
     device::Devices,
@@ -204,4 +208,15 @@ impl Wallet {
         let units = account.map_or(0, |account| account.available.max(0));
         Amount(u64::try_from(units).unwrap_or(u64::MAX))
     }
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let user = part("alice");
+    vec![
+        Form::document(&ProfileSet { user, class: Class::III }),
+        Form::cell(&Profile { class: Class::I }),
+        Form::cell(&Profile { class: Class::II }),
+    ]
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     fatal::fatal,
-    model::{Address, Asset, Position, PostedKind, Timestamp},
+    model::{Address, Asset, Lane, Position, PostedKind, Timestamp},
     view::{Event, PostedOperationView},
 };
 
@@ -82,6 +82,7 @@ struct DayEnded {
 
 impl Document for DayEnded {
     const TAG: u8 = 45;
+    const LANE: Lane = Lane::Batch;
 }
 
 /// The record of a closed day.
@@ -94,6 +95,7 @@ struct DayClosed {
 
 impl Document for DayClosed {
     const TAG: u8 = 46;
+    const LANE: Lane = Lane::Batch;
 }
 
 /// Debits and credits.
@@ -197,20 +199,32 @@ fn take_out(totals: &mut Totals, operation: &PostedOperationView) {
     *credits = less(*credits);
 }
 
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<super::document::Form> {
+    use super::document::Form;
+    use AccountClass::{Assets, IncomeAndExpense, Liabilities, Other};
+    let date = Date::parse("2026-06-18").unwrap();
+    let row = |class| ((class, CompactString::const_new("CNY")), (300, u128::from(u64::MAX) + 1));
+    let totals = [Assets, Liabilities, IncomeAndExpense, Other].map(row).into();
+    let closed = DayClosed { date, position: 300, totals };
+    vec![Form::document(&DayEnded { date }), Form::document(&closed)]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        Config, Engine,
+        Engine,
+        config::JournalRetention,
+        journal::{JournalOptions, rocks::JournalReader},
         model::{AccountOpening, Amount, HoldId, NormalSide, Transaction, TransactionId},
-        wallet::{Secrets, Settings},
+        wallet::{Secrets, Settings, fixture},
     };
 
-    fn wallet(data: &std::path::Path) -> Wallet {
-        let mut config = Config::new(data);
-        config.shards = 2;
-        config.segment_records = 64;
-        config.index_cache_bytes = 4 << 20;
+    fn wallet(data: &std::path::Path, retention: JournalRetention) -> Wallet {
+        let mut config = fixture::config(data);
+        config.journal_retention = retention;
         let secrets = Secrets { pepper: [0; 32], token_key: [0; 32], channel_keys: Vec::new() };
         Wallet::new(Engine::open(config).unwrap(), Settings::default(), secrets)
     }
@@ -247,10 +261,27 @@ mod tests {
         totals
     }
 
+    /// Whether the journal has lost its beginning; not, where the files change while they are opened.
+    fn is_trimmed(data: &std::path::Path) -> bool {
+        let reader = JournalReader::open(data, &JournalOptions::default()).ok();
+        reader.is_some_and(|reader| reader.base().is_some())
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn the_books_are_cut_at_any_record_later_on() {
+        cut_anywhere(JournalRetention::Forever).await;
+    }
+
+    /// The index has what the journal has lost.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_books_are_cut_before_the_journals_beginning() {
+        cut_anywhere(JournalRetention::Records(20)).await;
+    }
+
+    async fn cut_anywhere(retention: JournalRetention) {
         let data = tempfile::tempdir().unwrap();
-        let wallet = wallet(data.path());
+        let wallet = wallet(data.path(), retention);
+        let trims = retention != JournalRetention::Forever;
         let accounts = [
             ("channels:wechat", "CNY", NormalSide::Debit),
             ("customers:1", "CNY", NormalSide::Credit),
@@ -265,7 +296,10 @@ mod tests {
         }
         let accounts = accounts.map(|(name, ..)| Address::parse(name).unwrap());
         let mut seen = Vec::new();
-        for number in 1..=120_u32 {
+        for number in 1_u32.. {
+            if number > 120 && number % 10 == 0 && is_trimmed(data.path()) == trims {
+                break;
+            }
             let amount = Amount(number.into());
             let mut draft =
                 Draft::new(TransactionId(number.into()), DayEnded { date: Date::of(Timestamp(0)) });
@@ -288,14 +322,18 @@ mod tests {
         }
         let (end, _, _) = seen.last().unwrap();
         let end = *end;
-        let mut before = Position(seen[0].0.0 - 1);
         for (position, at, totals) in seen {
+            let before = Position(position.0 - 1);
             assert_eq!(wallet.totals_at(position).await.unwrap(), totals, "{position}");
             assert_eq!(wallet.last_before(at, end.next()).await, Ok(before), "{position}");
             assert_eq!(wallet.last_before(at.plus_nanos(1), end.next()).await, Ok(position));
-            before = position;
         }
         assert_eq!(wallet.totals_at(Position::ZERO).await.unwrap(), Totals::new());
         assert_eq!(wallet.last_before(Timestamp(0), end.next()).await, Ok(Position::ZERO));
+        // The day before the first record has nothing, and all of the journal comes after it.
+        let yesterday = Date::of(wallet.engine().now().plus_nanos(-24 * 3_600 * Timestamp::NANOS_PER_SECOND));
+        let closed = wallet.close_day(yesterday).await.unwrap();
+        assert_eq!((closed.position, closed.classes, closed.replayed), (Position::ZERO, Vec::new(), false));
+        assert!(wallet.close_day(yesterday).await.unwrap().replayed);
     }
 }

@@ -4,6 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
+#[cfg(test)]
+use super::fixture::{ID, part};
 use super::{
     Part, Wallet, WalletCode, WalletError,
     auth::Demand,
@@ -166,9 +170,27 @@ impl Wallet {
 
 /// What a device signs.
 fn signed_text(demand: &Demand<'_>, counter: u64) -> Vec<u8> {
-    let Demand { verb, id, user, counterparty, amount } = demand;
+    let Demand { verb, id, step: _, user, counterparty, amount } = demand;
     let amount = format_units(amount.0.into(), Draft::<DevicesWritten>::CNY_SCALE);
     format!("{verb}\n{id}\n{user}\n{counterparty}\n{amount}\n{counter}\n").into_bytes()
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    use super::KeyAlgorithm;
+    // The base points of both curves.
+    let ed25519 = [[0x58].as_slice(), &[0x66; 31]].concat();
+    let p256 = p256::ecdsa::VerifyingKey::from(&p256::ecdsa::SigningKey::from_slice(&[1; 32]).unwrap());
+    let keys = [
+        DeviceKey::parse(KeyAlgorithm::Ed25519, &ed25519).unwrap(),
+        DeviceKey::parse(KeyAlgorithm::Es256, p256.to_sec1_point(true).as_bytes()).unwrap(),
+    ];
+    let device = |(id, key)| Device { id, name: "phone".into(), key, counter: 300 };
+    vec![
+        Form::document(&DevicesWritten { user: part("alice"), device: ID.0, added: true }),
+        Form::cell(&Devices((1..).zip(keys).map(device).collect())),
+    ]
 }
 
 #[cfg(test)]
@@ -182,6 +204,7 @@ mod tests {
         let demand = Demand {
             verb: "payment",
             id: TransactionId(0x0197_A0B0_0000_7000_8000_0000_0000_00AB),
+            step: TransactionId(0),
             user: &user,
             counterparty: &counterparty,
             amount: Amount(1_205),

@@ -6,13 +6,15 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     fatal::fatal,
-    model::{Address, Cell, CellKind, CellWrite},
+    model::{Address, Cell, CellKind, CellWrite, Lane},
 };
 
 /// What a verb writes down with its transaction.
 pub(super) trait Document: Serialize + DeserializeOwned {
     /// Which verb's; never used for two.
     const TAG: u8;
+    /// How urgent what it goes with is.
+    const LANE: Lane = Lane::Checkout;
 }
 
 /// What an account's cell holds.
@@ -90,3 +92,8 @@ impl<C: CellContent> Held<C> {
         }
     }
 }
+
+#[cfg(test)]
+mod forms;
+#[cfg(test)]
+pub(super) use forms::Form;

@@ -8,6 +8,10 @@ use compact_str::CompactString;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
+#[cfg(test)]
+use super::fixture::part;
 use super::{
     AccountKind, Part, Wallet, WalletCode, WalletError,
     document::{CellContent, Document, Held},
@@ -136,6 +140,21 @@ impl Wallet {
             Err(WalletError::field(WalletCode::MerchantNotEnabled, "/merchant"))
         }
     }
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let terms = |kind| MerchantTerms {
+        enabled: true,
+        kind,
+        refused_categories: ["gold", "cards"].map(Into::into).into(),
+        fee_rate: FeeRate { millionths: 6_000 },
+    };
+    vec![
+        Form::document(&MerchantSet { merchant: part("shop"), terms: terms(MerchantKind::ThirdParty) }),
+        Form::cell(&terms(MerchantKind::SelfOperated)),
+    ]
 }
 
 #[cfg(test)]

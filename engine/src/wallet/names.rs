@@ -131,9 +131,17 @@ pub(super) fn wealth_clearing() -> Address {
     address("wealth:clearing")
 }
 
-/// Income of wallets that take no part, with the wallet in the record's document.
-pub(super) fn wealth_suspense() -> Address {
-    address("suspense:wealth")
+/// What the addresses of all wallets' [`wealth_owed`] start with.
+pub(super) const WEALTH_OWED: &str = "suspense:wealth:";
+
+/// Income of a wallet that took no part when it was paid.
+pub(super) fn wealth_owed(user: &Part) -> Address {
+    address(&format_compact!("{WEALTH_OWED}{user}"))
+}
+
+/// The user of a [`wealth_owed`] account; `None` for any other account.
+pub(super) fn wealth_owed_owner(account: &str) -> Option<Part> {
+    account.strip_prefix(WEALTH_OWED).and_then(Part::parse)
 }
 
 /// Where a promotion's grants to payers come from.
@@ -212,12 +220,14 @@ mod tests {
     fn an_accounts_owner_is_found() {
         let user = Part::parse("a").unwrap();
         assert_eq!(wealth_owner(wealth(&user).as_str()), Some(user.clone()));
-        assert_eq!(customer_owner(customer(&user).as_str()), Some(user));
+        assert_eq!(customer_owner(customer(&user).as_str()), Some(user.clone()));
+        assert_eq!(wealth_owed_owner(wealth_owed(&user).as_str()), Some(user));
         for other in ["customers:a", "customers:a:carbon", "customers:a:slots:wealth", "merchants:a:wealth"] {
             assert_eq!(wealth_owner(other), None, "{other}");
         }
         for other in ["customers:a:wealth", "merchants:a"] {
             assert_eq!(customer_owner(other), None, "{other}");
+            assert_eq!(wealth_owed_owner(other), None, "{other}");
         }
     }
 

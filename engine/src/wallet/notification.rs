@@ -112,12 +112,7 @@ impl Wallet {
         let fits = result.amount == order.document.amount();
         match self.suspended(result.channel, &result.reference).await? {
             Some(suspended) => {
-                let early = suspended.reason.is_only_early();
-                if !(early
-                    && fits
-                    && suspended.money.order == money.order
-                    && suspended.money.units == money.units)
-                {
+                if !(fits && suspended.is_early(&money)) {
                     return Ok(Some(Notified::Suspended(suspended.reason)));
                 }
                 self.credit_recharge(result.order, order, (money, true), false).await?;

@@ -6,6 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
+#[cfg(test)]
+use super::fixture::part;
 use super::{
     Part, Wallet, WalletCode, WalletError,
     code::Refusal,
@@ -213,4 +217,19 @@ impl Wallet {
         draft.write(cell);
         Ok(self.submit(draft).await?.is_some_and(|settled| !settled.replayed))
     }
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let written = |what| Form::document(&PasswordWritten { user: part("alice"), what });
+    let cell = PasswordCell {
+        hashed: Hashed::default(),
+        epoch: 1,
+        tried: 5,
+        locked_until: Some(1_750_176_000_000_000_001),
+    };
+    let mut forms: Vec<Form> = [What::Set, What::Attempt, What::Right].map(written).into();
+    forms.push(Form::cell(&cell));
+    forms
 }

@@ -9,6 +9,14 @@
 mod attempt;
 mod channel;
 mod compose;
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<super::document::Form> {
+    [attempt::forms(), channel::forms()].concat()
+}
+
+#[cfg(test)]
+mod tests;
 mod view;
 
 use compact_str::CompactString;
@@ -102,10 +110,8 @@ mod step_no {
     const FIRST_ATTEMPT: u32 = 0;
     /// Capture or release: the first one wins.
     pub(super) const END: u32 = 1;
-    /// Money that came too late, to suspense.
+    /// Money that came too late, through suspense back to its channel. 3 was its second half.
     pub(super) const LATE: u32 = 2;
-    /// And back to the channel.
-    pub(super) const RETURN: u32 = 3;
     /// What is still set aside after a capture that was refused.
     pub(super) const RELEASE: u32 = 4;
     const FURTHER_ATTEMPTS: u32 = 5;

@@ -11,6 +11,10 @@ use std::collections::BTreeSet;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
+#[cfg(test)]
+use super::fixture::part;
 use super::{
     AccountKind, Channel, Part, Wallet, WalletCode, WalletError,
     document::{CellContent, Document, Held},
@@ -261,4 +265,30 @@ impl Wallet {
     pub(super) fn not_applicable() -> WalletError {
         WalletError::field(WalletCode::PromotionNotApplicable, "/promotion")
     }
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    use PromotionRule::{AmountOff, FullReduction, PercentOff};
+    let terms = |(kind, rule)| PromotionTerms {
+        name: "half".into(),
+        kind,
+        rule,
+        budget: Amount(100_000),
+        per_user: Some(2),
+        starts_at: Timestamp(1_750_176_000_000_000_001),
+        ends_at: Timestamp(i64::MAX),
+        merchants: [part("shop")].into(),
+        categories: ["food".into()].into(),
+        channels: Channel::ALL.into(),
+    };
+    let all = [
+        (PromotionKind::PaymentDiscount, AmountOff(Amount(8))),
+        (PromotionKind::PaymentDiscount, PercentOff { percent: 50, at_most: Amount(9) }),
+        (PromotionKind::RechargeBonus, FullReduction { full: Amount(100), reduce: Amount(10) }),
+    ];
+    let made = |all| Form::document(&PromotionMade { promotion: part("half"), terms: terms(all) });
+    let [first, ..] = all;
+    all.into_iter().map(made).chain([Form::cell(&Terms(Some(terms(first))))]).collect()
 }

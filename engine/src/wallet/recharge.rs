@@ -7,6 +7,10 @@
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
+#[cfg(test)]
+use super::fixture::part;
 use super::{
     Channel, Part, Wallet, WalletError,
     document::Document,
@@ -14,7 +18,7 @@ use super::{
     step::{Draft, Settled},
     suspense::{Money, SuspenseReason},
 };
-use crate::model::{Amount, RejectionCode, Timestamp, TransactionId};
+use crate::model::{Amount, Lane, RejectionCode, Timestamp, TransactionId};
 
 /// A recharge to order.
 #[derive(Clone, Debug)]
@@ -83,6 +87,7 @@ pub(super) struct RechargeOrdered {
 
 impl Document for RechargeOrdered {
     const TAG: u8 = 40;
+    const LANE: Lane = Lane::Recharge;
 }
 
 /// The record of what came of an order.
@@ -106,6 +111,7 @@ pub(super) enum RechargeDecided {
 
 impl Document for RechargeDecided {
     const TAG: u8 = 41;
+    const LANE: Lane = Lane::Recharge;
 }
 
 /// What a promotion adds to a recharge.
@@ -345,4 +351,20 @@ fn pending(request: RechargeRequest, settled: &Settled<RechargeOrdered>) -> Rech
         reason: None,
         ordered_at: settled.at,
     }
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let promotion = part("half");
+    let ordered = |channel| {
+        let (user, promotion) = (part("alice"), Some(promotion.clone()));
+        Form::document(&RechargeOrdered { user, channel, units: 10_000, promotion })
+    };
+    let bonus = Some(Given { promotion: promotion.clone(), units: 300, slot: true });
+    let decided = [
+        RechargeDecided::Failed { reference: "r-1".into() },
+        RechargeDecided::Credited { money: Money::sample(Channel::Alipay), bonus, from_suspense: true },
+    ];
+    Channel::ALL.map(ordered).into_iter().chain(decided.map(|decided| Form::document(&decided))).collect()
 }

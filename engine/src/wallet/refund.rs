@@ -5,18 +5,24 @@
 //! by piece; the engine's caps on reversals stand behind it. Never refunds what was not paid.
 
 mod split;
+#[cfg(test)]
+mod tests;
 
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
+#[cfg(test)]
+use super::fixture::ID;
 use super::{
-    Wallet, WalletCode, WalletError,
-    document::Document,
+    Channel, Wallet, WalletCode, WalletError,
+    document::{Document, peek},
     names,
     payment::{LegSource, Paid, Placed, Source, source_of},
     step::{Draft, Settled},
 };
-use crate::model::{Amount, Timestamp, TransactionId};
+use crate::model::{Address, Amount, Attachment, Timestamp, TransactionId};
 
 /// What is to be refunded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,7 +103,7 @@ impl Wallet {
         id: TransactionId,
         request: &RefundRequest,
     ) -> Result<RefundView, WalletError> {
-        let step = names::derive("refund", &id.0.to_be_bytes(), 0);
+        let step = step(id);
         for _ in 0..Self::TRIES_MAX {
             let mut found: Option<Settled<Refunded>> = self.find(step).await?;
             if found.is_none() {
@@ -200,6 +206,21 @@ impl Wallet {
 
 const CNY: u8 = Draft::<Refunded>::CNY_SCALE;
 
+/// The id of a refund's one step.
+pub(super) fn step(refund: TransactionId) -> TransactionId {
+    names::derive("refund", &refund.0.to_be_bytes(), 0)
+}
+
+/// The refund of a transaction with what a channel has to give back, if it has to.
+pub(super) fn refunded_by(
+    attachment: &Attachment<Address>,
+    channel: Channel,
+) -> Option<(TransactionId, Amount)> {
+    let refunded: Refunded = peek(&attachment.document)?;
+    let leg = refunded.legs.iter().find(|leg| leg.source == LegSource::Channel(channel))?;
+    Some((refunded.id, leg.amount))
+}
+
 /// The id that leads to a payment's refund of a number.
 fn number(payment: TransactionId, no: u32) -> TransactionId {
     names::derive("refund-of", &payment.0.to_be_bytes(), no)
@@ -232,4 +253,18 @@ fn legs(placed: &Placed, shares: &[Amount]) -> Vec<RefundLeg> {
 fn view(settled: Settled<Refunded>) -> RefundView {
     let Settled { document: Refunded { id, request, legs, refunded, .. }, at, replayed, .. } = settled;
     RefundView { id, request, legs, at, replayed, refunded }
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let sources = [LegSource::Balance, LegSource::Channel(Channel::Ecny), LegSource::Promotion];
+    let reason = Some("broken".into());
+    vec![Form::document(&Refunded {
+        id: ID,
+        request: RefundRequest { payment: ID, amount: Amount(300), item: Some(1), reason },
+        no: 2,
+        legs: sources.map(|source| RefundLeg { source, amount: Amount(100) }).into(),
+        refunded: vec![Amount(0), Amount(300)],
+    })]
 }

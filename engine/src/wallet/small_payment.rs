@@ -5,6 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
+#[cfg(test)]
+use super::fixture::part;
 use super::{
     Part, Wallet, WalletCode, WalletError,
     auth::Demand,
@@ -120,6 +124,14 @@ impl Wallet {
         let mut cell: Held<SmallCell> = self.cell(names::customer(demand.user));
         cell.content.take(demand.amount, self.engine().now()).then(|| cell.write())
     }
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let user = part("alice");
+    let cell = SmallCell { enabled: true, limit: 20_000, daily_count: 5, day: 20_256, used: 3 };
+    vec![Form::document(&SmallPaymentsSet { user }), Form::cell(&cell)]
 }
 
 #[cfg(test)]

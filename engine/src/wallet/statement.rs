@@ -1,26 +1,26 @@
 //! A channel's statement against the books: what both have, what only one of them has, and what differs.
 //!
-//! Owns the comparison and the bookings of its differences: surplus and shortage go to suspense, each with its reason.
-//! Never reads a file: lines come in portions, and what is kept of them is a bit each. Invariant: a difference is booked
-//! once for its channel, date, order, reference and reason, however often the statement comes.
+//! Owns the comparison: `books` says what the books have, `booking` what is booked of a difference. Money that came in is
+//! compared, and, if the statement lists any of them, refunds of the channel's part, whose lines have the refund's id as
+//! their order. Never reads a file: lines come in portions, and what is kept of them is a bit each.
 
-use compact_str::{CompactString, format_compact};
+mod booking;
+mod books;
+#[cfg(test)]
+mod tests;
+
+use compact_str::CompactString;
 use futures_util::future::{join_all, try_join_all};
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Channel, Date, SuspenseReason, Wallet, WalletCode, WalletError,
-    document::{Document, peek},
-    names,
-    payment::captured_money,
-    recharge::RechargeDecided,
-    step::Draft,
-    suspense::{Money, Suspended, money_alias, suspense_id},
-};
+use self::books::{Booked, Flow};
+#[cfg(test)]
+use super::document::Form;
+use super::{Channel, Date, SuspenseReason, Wallet, WalletCode, WalletError, document::Document, names};
 use crate::{
-    model::{Amount, Position, PostedKind, Timestamp, TransactionId},
-    view::{Direction, HistoryCursor, HistoryEntry, HistoryQuery, PostedOperationView, TransactionView},
+    model::{Amount, Lane, Position, Timestamp},
+    view::{Direction, HistoryCursor, HistoryEntry, HistoryQuery},
 };
 
 /// A line of a statement.
@@ -91,6 +91,21 @@ struct DifferenceBooked {
 
 impl Document for DifferenceBooked {
     const TAG: u8 = 43;
+    const LANE: Lane = Lane::Batch;
+}
+
+/// The record that a shortage was none: a statement has the money after all.
+#[derive(Serialize, Deserialize)]
+struct DifferenceUndone {
+    channel: Channel,
+    date: Date,
+    order: CompactString,
+    reference: CompactString,
+}
+
+impl Document for DifferenceUndone {
+    const TAG: u8 = 47;
+    const LANE: Lane = Lane::Batch;
 }
 
 /// The record that another day's statement has the money of a transaction.
@@ -101,16 +116,7 @@ struct ListedOnDate {
 
 impl Document for ListedOnDate {
     const TAG: u8 = 44;
-}
-
-/// Money of a channel that the books have.
-struct Booked {
-    id: TransactionId,
-    position: Position,
-    at: Timestamp,
-    amount: Amount,
-    /// The statement that it was found by.
-    found_by: Option<Date>,
+    const LANE: Lane = Lane::Batch;
 }
 
 /// A statement that is being compared.
@@ -121,19 +127,19 @@ pub struct Reconciliation {
     date: Date,
     /// The positions of the transactions that the statement has.
     listed: RoaringTreemap,
+    /// Whether the statement has refunds: some channels list them apart, and then nothing is said of those of the books.
+    lists_refunds: bool,
     view: StatementView,
 }
 
 /// What a line is to the books.
 enum Finding {
-    Matched,
-    /// It matches a transaction of another day.
-    OtherDay(TransactionId),
+    Matched(Booked),
     /// An earlier run has booked it.
     KnownExtra,
     Extra,
-    ListedTwice(Amount),
-    AmountDiffers(Amount),
+    ListedTwice(Booked),
+    AmountDiffers(Booked),
 }
 
 impl Wallet {
@@ -147,7 +153,7 @@ impl Wallet {
         }
         self.ensure_channel(channel).await?;
         let (wallet, listed, view) = (self.clone(), RoaringTreemap::new(), StatementView::default());
-        Ok(Reconciliation { wallet, channel, date, listed, view })
+        Ok(Reconciliation { wallet, channel, date, listed, lists_refunds: false, view })
     }
 }
 
@@ -167,7 +173,9 @@ impl Reconciliation {
             join_all(lines.iter().zip(findings).map(|(line, finding)| self.settle(line, finding))).await;
         for (line, finding) in lines.into_iter().zip(settled) {
             let (kind, booked, reason) = match finding? {
-                Finding::Matched | Finding::OtherDay(_) => {
+                Finding::Matched(booked) => {
+                    // Perhaps booked only since the look.
+                    self.listed.insert(booked.position.0);
                     self.view.matched += 1;
                     continue;
                 }
@@ -175,10 +183,10 @@ impl Reconciliation {
                     (DifferenceKind::Extra, None, SuspenseReason::NotNotified)
                 }
                 Finding::ListedTwice(booked) => {
-                    (DifferenceKind::Extra, Some(booked), SuspenseReason::ListedTwice)
+                    (DifferenceKind::Extra, Some(booked.amount), SuspenseReason::ListedTwice)
                 }
                 Finding::AmountDiffers(booked) => {
-                    (DifferenceKind::AmountDiffers, Some(booked), SuspenseReason::AmountDiffers)
+                    (DifferenceKind::AmountDiffers, Some(booked.amount), SuspenseReason::AmountDiffers)
                 }
             };
             let StatementLine { order, reference, amount, at: _ } = line;
@@ -201,7 +209,7 @@ impl Reconciliation {
             let Some(page) = self.wallet.engine().history(&account, query).await? else { break };
             // A transaction's rows stand together, perhaps on two pages.
             let mut unlisted: Vec<&HistoryEntry> = Vec::new();
-            for row in page.items.iter().filter(|row| row.direction == Direction::Debit) {
+            for row in page.items.iter().filter(|row| self.is_compared(row)) {
                 if row.position != last && !self.listed.contains(row.position.0) {
                     unlisted.push(row);
                 }
@@ -233,154 +241,45 @@ impl Reconciliation {
         }
     }
 
-    /// The transaction that booked a line's money: for its order, or to suspense.
-    async fn booked(&self, line: &StatementLine) -> Result<Option<Booked>, WalletError> {
-        let engine = self.wallet.engine();
-        let alias = money_alias(self.channel, &line.order, &line.reference);
-        let view = match engine.transaction(alias).await? {
-            Some(view) => Some(view),
-            None => engine.transaction(suspense_id(self.channel, &line.reference)).await?,
-        };
-        let Some(view) = view else { return Ok(None) };
-        let found_by = document_of::<Suspended>(&view).and_then(|suspended| suspended.statement);
-        let (id, position, at) = (view.request.id, view.position, view.at);
-        Ok(self.taken_by(&view).map(|amount| Booked { id, position, at, amount, found_by }))
-    }
-
-    /// What a transaction has debited the channel's account with, on balance; `None` if nothing.
-    fn taken_by(&self, view: &TransactionView) -> Option<Amount> {
-        let account = names::channel(self.channel);
-        let of = |operation: &PostedOperationView| match operation.kind {
-            PostedKind::Transfer { amount, .. } | PostedKind::Capture { amount, .. } => {
-                let units = i128::from(amount.units());
-                let side = |is_its: bool| if is_its { units } else { 0 };
-                side(operation.debit == account) - side(operation.credit == account)
-            }
-            PostedKind::Hold { .. } | PostedKind::Release { .. } | PostedKind::Reverse { .. } => 0,
-        };
-        let taken: i128 = view.verdict.as_ref().ok()?.iter().map(of).sum();
-        u64::try_from(taken).ok().filter(|&units| units > 0).map(Amount)
+    /// Whether a row of the channel's account is of money that the statement should have.
+    fn is_compared(&self, row: &HistoryEntry) -> bool {
+        match row.direction {
+            Direction::Debit => true,
+            Direction::Credit => self.lists_refunds,
+        }
     }
 
     fn find(&mut self, line: &StatementLine, booked: Option<Booked>) -> Finding {
         let Some(booked) = booked else { return Finding::Extra };
+        self.lists_refunds |= booked.flow == Flow::Out;
         let first = self.listed.insert(booked.position.0);
         if booked.found_by == Some(self.date) {
             Finding::KnownExtra
         } else if !first {
-            Finding::ListedTwice(booked.amount)
+            Finding::ListedTwice(booked)
         } else if booked.amount != line.amount {
-            Finding::AmountDiffers(booked.amount)
-        } else if Date::of(booked.at) != self.date {
-            Finding::OtherDay(booked.id)
+            Finding::AmountDiffers(booked)
         } else {
-            Finding::Matched
+            Finding::Matched(booked)
         }
-    }
-
-    /// Books what a finding asks for.
-    async fn settle(&self, line: &StatementLine, finding: Finding) -> Result<Finding, WalletError> {
-        let StatementLine { order, reference, amount, at } = line;
-        match finding {
-            Finding::Matched | Finding::KnownExtra => {}
-            Finding::OtherDay(transaction) => {
-                // Its own day's statement need not have it.
-                let draft = Draft::new(self.listed_id(transaction), ListedOnDate { date: self.date });
-                self.wallet.submit(draft).await?;
-            }
-            Finding::Extra => {
-                let money = Money {
-                    channel: self.channel,
-                    order: order.clone(),
-                    reference: reference.clone(),
-                    units: amount.units(),
-                    paid_at: at.0,
-                };
-                let booked =
-                    self.wallet.suspend(&money, SuspenseReason::NotNotified, Some(self.date)).await?;
-                if booked.is_none() {
-                    // The notification came between the look and the booking.
-                    return Ok(Finding::Matched);
-                }
-            }
-            Finding::ListedTwice(_) => {
-                let (more, less) = (*amount, Amount::ZERO);
-                self.book((order, reference), more, less, SuspenseReason::ListedTwice).await?;
-            }
-            Finding::AmountDiffers(booked) => {
-                self.book((order, reference), *amount, booked, SuspenseReason::AmountDiffers).await?;
-            }
-        }
-        Ok(finding)
-    }
-
-    /// Money of the day that is not in the statement, booked as a shortage; `None` if it need not be there.
-    async fn missing(&self, transaction: TransactionId) -> Result<Option<Difference>, WalletError> {
-        let engine = self.wallet.engine();
-        let Some(view) = engine.transaction(transaction).await? else { return Ok(None) };
-        // What ledger callers book is no order of the wallet's, and bookings of statements are in none.
-        let own = view.request.attachment.is_some() && document_of::<DifferenceBooked>(&view).is_none();
-        let suspended = document_of::<Suspended>(&view);
-        let found_by_statement = suspended.as_ref().is_some_and(|suspended| suspended.statement.is_some());
-        let Some(booked) = self.taken_by(&view).filter(|_| own && !found_by_statement) else {
-            return Ok(None);
-        };
-        if engine.transaction(self.listed_id(transaction)).await?.is_some() {
-            return Ok(None);
-        }
-        let money = suspended.map(|suspended| suspended.money).or_else(|| credited_money(&view));
-        let money = money.or_else(|| captured_money(view.request.attachment.as_deref()));
-        let (order, reference) = match money {
-            Some(money) => (money.order, money.reference),
-            None => (format_compact!("{transaction}"), CompactString::default()),
-        };
-        let reason = SuspenseReason::NotInStatement;
-        self.book((&order, &reference), Amount::ZERO, booked, reason).await?;
-        let kind = DifferenceKind::Missing;
-        Ok(Some(Difference { kind, order, reference, listed: None, booked: Some(booked), reason }))
-    }
-
-    /// Books a difference: a surplus from the channel to suspense, a shortage the other way.
-    async fn book(
-        &self,
-        (order, reference): (&CompactString, &CompactString),
-        listed: Amount,
-        booked: Amount,
-        reason: SuspenseReason,
-    ) -> Result<(), WalletError> {
-        let Self { channel, date, .. } = *self;
-        let name = format_compact!(
-            "{}\n{}\n{order}\n{reference}\n{}",
-            channel.as_str(),
-            date.number(),
-            reason.as_str()
-        );
-        let id = names::derive("statement", name.as_bytes(), 0);
-        let (order, reference) = (order.clone(), reference.clone());
-        let mut draft = Draft::new(id, DifferenceBooked { channel, date, order, reference, reason });
-        let (receivable, suspense) = (names::channel(channel), names::suspense(channel));
-        match (listed.checked_sub(booked), booked.checked_sub(listed)) {
-            (Some(surplus), _) => draft.transfer(&receivable, &suspense, surplus, Wallet::SUSPENSE),
-            (None, Some(shortage)) => draft.transfer(&suspense, &receivable, shortage, Wallet::SUSPENSE),
-            (None, None) => &mut draft,
-        };
-        let settled = self.wallet.submit(draft).await?.ok_or_else(Wallet::overtaken)?;
-        settled.posted()
-    }
-
-    fn listed_id(&self, transaction: TransactionId) -> TransactionId {
-        names::derive("statement-listed", &transaction.0.to_be_bytes(), 0)
     }
 }
 
-fn document_of<D: Document>(view: &TransactionView) -> Option<D> {
-    peek(&view.request.attachment.as_deref()?.document)
-}
-
-/// The money of a recharge's credit.
-fn credited_money(view: &TransactionView) -> Option<Money> {
-    match document_of(view)? {
-        RechargeDecided::Credited { money, .. } => Some(money),
-        RechargeDecided::Failed { .. } => None,
-    }
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let date = Date::parse("2026-06-18").unwrap();
+    let (order, reference) = (CompactString::const_new("elsewhere"), CompactString::const_new("r-1"));
+    let (channel, reason) = (Channel::Ecny, SuspenseReason::ListedTwice);
+    vec![
+        Form::document(&DifferenceBooked {
+            channel,
+            date,
+            order: order.clone(),
+            reference: reference.clone(),
+            reason,
+        }),
+        Form::document(&DifferenceUndone { channel, date, order, reference }),
+        Form::document(&ListedOnDate { date }),
+    ]
 }

@@ -49,7 +49,7 @@ impl<D: Document> Draft<D> {
             operations: SmallVec::new(),
             aliases: Vec::new(),
             cells: Vec::new(),
-            lane: Lane::Checkout,
+            lane: D::LANE,
         }
     }
 
@@ -140,7 +140,7 @@ impl<D: Document> Draft<D> {
         self
     }
 
-    /// Goes in the order of a lane.
+    /// Goes in the order of another lane than others of its kind.
     pub(super) fn in_lane(mut self, lane: Lane) -> Self {
         self.lane = lane;
         self

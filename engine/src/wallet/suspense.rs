@@ -7,10 +7,14 @@
 use compact_str::{CompactString, format_compact};
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
+#[cfg(test)]
+use super::fixture::ID;
 use super::{
     AccountKind, Channel, ChannelResult, Date, Wallet, WalletError, document::Document, names, step::Draft,
 };
-use crate::model::{Amount, RejectionCode, Timestamp, TransactionId};
+use crate::model::{Amount, Lane, RejectionCode, Timestamp, TransactionId};
 
 /// Why money is in suspense, or why a notification changed nothing. Its order is that of the documents: new ones go to
 /// the end.
@@ -109,7 +113,7 @@ pub(super) fn order_text(order: TransactionId) -> CompactString {
     format_compact!("{}", uuid::Uuid::from_u128(order.0).hyphenated())
 }
 
-/// The record of money that went to suspense.
+/// The record of money that went to suspense; of late money, that it went back from there as well.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Suspended {
     pub(super) money: Money,
@@ -120,6 +124,15 @@ pub(super) struct Suspended {
 
 impl Document for Suspended {
     const TAG: u8 = 42;
+    const LANE: Lane = Lane::Recharge;
+}
+
+impl Suspended {
+    /// Whether it is this order's money, which came before the order was known.
+    pub(super) fn is_early(&self, money: &Money) -> bool {
+        let same = self.money.order == money.order && self.money.units == money.units;
+        same && self.reason.is_only_early()
+    }
 }
 
 impl Wallet {
@@ -158,7 +171,10 @@ impl Wallet {
             if self.engine().transaction(money.alias()).await?.is_some() {
                 return Ok(None);
             }
-            let mut draft = Draft::new(id, Suspended { money: money.clone(), reason, statement });
+            // What a statement finds waits for nobody.
+            let lane = if statement.is_some() { Lane::Batch } else { Suspended::LANE };
+            let document = Suspended { money: money.clone(), reason, statement };
+            let mut draft = Draft::new(id, document).in_lane(lane);
             let (channel, suspense) = (names::channel(money.channel), names::suspense(money.channel));
             draft.transfer(&channel, &suspense, money.amount(), Self::SUSPENSE);
             draft.alias(money.alias());
@@ -188,4 +204,34 @@ pub(super) fn suspense_id(channel: Channel, reference: &str) -> TransactionId {
 
 fn order_alias(order: &str) -> TransactionId {
     names::derive("suspense-of-order", order.as_bytes(), 0)
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    use SuspenseReason as Reason;
+    let reasons = [
+        Reason::UnknownOrder,
+        Reason::AmountDiffers,
+        Reason::OtherChannel,
+        Reason::PaidAgain,
+        Reason::PaidAfterFailed,
+        Reason::Refused(RejectionCode::CeilingExceeded as u8),
+        Reason::NotNotified,
+        Reason::NotInStatement,
+        Reason::ListedTwice,
+        Reason::PaidLate,
+    ];
+    let statement = Date::parse("2026-06-18");
+    let suspended =
+        |reason| Form::document(&Suspended { money: Money::sample(Channel::BankCard), reason, statement });
+    reasons.map(suspended).into()
+}
+
+#[cfg(test)]
+impl Money {
+    pub(super) fn sample(channel: Channel) -> Self {
+        let (order, reference) = (order_text(ID), "r-1".into());
+        Self { channel, order, reference, units: 300, paid_at: 1_750_176_000_000_000_001 }
+    }
 }

@@ -5,6 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
+#[cfg(test)]
+use super::fixture::part;
 use super::{
     Auth, Part, Wallet, WalletCode, WalletError,
     auth::Demand,
@@ -80,7 +84,7 @@ impl Wallet {
             return refused(RejectionCode::AccountNotFound);
         }
         let TransferOrder { id: order_id, user, to, amount } = &order;
-        let demand = Demand { verb: VERB, id: *order_id, user, counterparty: to, amount: *amount };
+        let demand = Demand { verb: VERB, id: *order_id, step: id, user, counterparty: to, amount: *amount };
         for _ in 0..Self::TRIES_MAX {
             let authorised = self.authorise(demand, auth).await?;
             let document = TransferMade { user: user.clone(), to: to.clone(), units: amount.0 };
@@ -106,4 +110,10 @@ fn transferred(order: TransferOrder, settled: &Settled<TransferMade>) -> Result<
     settled.posted()?;
     let Settled { position, at, replayed, .. } = *settled;
     Ok(TransferView { order, position, at, replayed })
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    vec![Form::document(&TransferMade { user: part("alice"), to: part("bob"), units: 300 })]
 }

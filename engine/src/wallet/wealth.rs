@@ -7,6 +7,10 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
+#[cfg(test)]
+use super::fixture::part;
 use super::{Part, Settings, Wallet, WalletCode, WalletError, document::Document, names, step::Draft};
 use crate::{
     model::{Amount, Limit, LimitWindow, Position, RejectionCode, RequestedAmount, Timestamp, TransactionId},
@@ -97,4 +101,10 @@ pub(super) fn income_total(balance: &AccountView, wealth: &AccountView) -> i128 
 /// Whether a limit is there to sum up, and not to refuse.
 pub(super) fn is_meter(limit: &Limit) -> bool {
     limit.window == LimitWindow::Lifetime && limit.amount == Some(u64::MAX)
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    vec![Form::document(&Redeemed { user: part("alice"), units: 300 })]
 }

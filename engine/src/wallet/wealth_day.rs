@@ -2,7 +2,8 @@
 //!
 //! In steps, each once for ever: 1. the day's record fixes the rate, and by its position the shares that count; 2. the
 //! income of all shares together is funded; 3. wallets are credited, many in a transaction, in the order of their
-//! addresses; 4. idle balance above what its owner keeps becomes shares; 5. what cutting to the fen left over goes to
+//! addresses; one that takes no part is owed its income, and is paid it on the first day on which it takes part again;
+//! 4. idle balance above what its owner keeps becomes shares; 5. what cutting to the fen left over goes to
 //! the platform's rounding, with the sums that answer the day from then on. A run that ended anywhere is taken up at its
 //! first undecided step: what each step does follows from the day's record and the balances at its position alone.
 //!
@@ -11,6 +12,7 @@
 
 mod credits;
 mod income;
+mod owed;
 mod step;
 mod sweep;
 
@@ -22,7 +24,9 @@ use tokio::sync::watch;
 
 pub use income::IncomeRate;
 
-use super::{AccountKind, Date, Wallet, WalletCode, WalletError, document::Document, names, step::Draft};
+#[cfg(test)]
+use super::document::Form;
+use super::{AccountKind, Date, Wallet, WalletCode, WalletError, document::Document, names};
 use crate::{
     fatal::fatal,
     model::{Amount, Lane, Position, RejectionCode, TransactionId},
@@ -53,6 +57,7 @@ struct Began {
 
 impl Document for Began {
     const TAG: u8 = 61;
+    const LANE: Lane = Lane::Batch;
 }
 
 /// Step 2.
@@ -64,6 +69,7 @@ struct Funded {
 
 impl Document for Funded {
     const TAG: u8 = 62;
+    const LANE: Lane = Lane::Batch;
 }
 
 /// Step 5.
@@ -77,6 +83,7 @@ struct Ended {
 
 impl Document for Ended {
     const TAG: u8 = 65;
+    const LANE: Lane = Lane::Batch;
 }
 
 /// The run of a process, if there is one.
@@ -155,7 +162,6 @@ impl Wallet {
         for (address, kind) in [
             (names::wealth_reserve(), AccountKind::OPEN_DEBIT),
             (names::wealth_clearing(), AccountKind::OPEN_CREDIT),
-            (names::wealth_suspense(), AccountKind::OPEN_CREDIT),
             (names::platform("rounding"), AccountKind::OPEN_CREDIT),
         ] {
             self.ensure(address, kind).await?;
@@ -164,6 +170,8 @@ impl Wallet {
         tracing::info!(%date, %position, shares = funded.shares, funded = funded.units, "a wealth day is funded");
         let paid = self.credit_all(date, rate, position).await?;
         tracing::info!(%date, wallets = paid.wallets, credited = paid.units, "a wealth day's income is paid");
+        let owed = self.pay_owed(date).await?;
+        tracing::info!(%date, owed, "wallets that take part again have what they were owed");
         let swept = self.sweep_all(date).await?;
         tracing::info!(%date, swept, "a wealth day's idle balances are swept");
         let remainder = funded.units.checked_sub(paid.units);
@@ -235,7 +243,16 @@ fn step_id(verb: &str, date: Date, part: &[u8], attempt: u32) -> TransactionId {
     names::derive(verb, &id, attempt)
 }
 
-/// A step's transaction, behind what somebody waits for.
-fn draft<D: Document>(id: TransactionId, document: D) -> Draft<D> {
-    Draft::new(id, document).in_lane(Lane::Batch)
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let date = Date::parse("2026-06-18").unwrap();
+    let rate = IncomeRate::parse("1.5").unwrap();
+    let mut forms = vec![
+        Form::document(&Began { date, rate }),
+        Form::document(&Funded { shares: u128::from(u64::MAX) + 1, units: 300 }),
+        Form::document(&Ended { rate, credited: 300, remainder: 1, wallets: 2 }),
+    ];
+    forms.extend([credits::forms(), owed::forms(), sweep::forms()].concat());
+    forms
 }

@@ -4,6 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+use super::document::Form;
+#[cfg(test)]
+use super::fixture::part;
 use super::{
     Class, Part, Wallet, WalletCode, WalletError,
     document::{CellContent, Document, Held},
@@ -71,4 +75,11 @@ impl Wallet {
         }
         Err(Self::overtaken())
     }
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let cell = WealthSettings { enabled: true, keep: 300 };
+    vec![Form::document(&WealthSet { user: part("alice") }), Form::cell(&cell)]
 }

@@ -384,20 +384,41 @@ async fn the_sweep_honours_owner_class_and_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn income_of_a_frozen_wallet_waits_in_suspense() {
+async fn income_of_a_frozen_wallet_is_paid_when_it_takes_part_again() {
     let product = Product::new(2).await;
     for user in ["a", "b", "c", "d"] {
         product.open(user, 0, 1_000_000).await;
     }
-    let freeze = CustomerChange { status: Some(AccountStatus::Frozen), class: None };
-    product.wallet.change_customer(&part("b"), freeze).await.unwrap();
-    let day = product.pay("2025-06-18", "1.2345").await.unwrap();
-    assert_eq!((day.credited, day.wallets), (Amount(4 * 123), 4));
-    for (user, shares) in [("a", 1_000_123), ("b", 1_000_000), ("c", 1_000_123), ("d", 1_000_123)] {
-        assert_eq!(product.shares(user), shares, "{user}");
-    }
-    assert_eq!(product.yue.posted("suspense:wealth"), 123);
-    product.assert_funded(&[day]).await;
+    let status = async |product: &Product, user, status| {
+        let change = CustomerChange { status: Some(status), class: None };
+        product.wallet.change_customer(&part(user), change).await.unwrap();
+    };
+    let check = |product: &Product, shares: [i128; 4], owed: [i128; 2]| {
+        assert_eq!(["a", "b", "c", "d"].map(|user| product.shares(user)), shares);
+        assert_eq!(["b", "d"].map(|user| product.yue.posted(&format!("suspense:wealth:{user}"))), owed);
+    };
+    status(&product, "b", AccountStatus::Frozen).await;
+    status(&product, "d", AccountStatus::Frozen).await;
+    let mut days = vec![product.pay("2025-06-18", "1.2345").await.unwrap()];
+    assert_eq!((days[0].credited, days[0].wallets), (Amount(4 * 123), 4));
+    check(&product, [1_000_123, 1_000_000, 1_000_123, 1_000_000], [123, 123]);
+    product.assert_funded(&days).await;
+    // Another day without them, after a start.
+    let product = product.restart(3).await;
+    days.push(product.pay("2025-06-19", "1.2345").await.unwrap());
+    check(&product, [1_000_246, 1_000_000, 1_000_246, 1_000_000], [246, 246]);
+    // Both days are paid with the first one on which it takes part. What was owed has earned nothing meanwhile.
+    status(&product, "b", AccountStatus::Active).await;
+    days.push(product.pay("2025-06-20", "1.2345").await.unwrap());
+    assert_eq!(days[2].credited, Amount(4 * 123));
+    let shares = [1_000_369, 1_000_369, 1_000_369, 1_000_000];
+    check(&product, shares, [0, 369]);
+    assert_eq!(product.wallet.customer(&part("b")).await.unwrap().income_total, 369);
+    // Once.
+    assert!(product.pay("2025-06-20", "1.2345").await.unwrap().replayed);
+    days.push(product.pay("2025-06-21", "0").await.unwrap());
+    check(&product, shares, [0, 369]);
+    product.assert_funded(&days).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

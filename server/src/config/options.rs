@@ -11,7 +11,7 @@ use yue_engine::{
     model::Asset,
 };
 
-use super::{ConfigError, HttpLimits, Settings};
+use super::{ConfigError, HttpLimits, Settings, WalletOptions};
 
 /// Everything that can be set. Absent means: the next source decides.
 #[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
@@ -123,6 +123,9 @@ pub struct Options {
     /// [default: 4096].
     #[arg(long, env = "YUE_ADDRESS_GROUPS_MAX", value_name = "N")]
     pub address_groups_max: Option<usize>,
+    /// The wallet's options, a table of their own in a file.
+    #[command(flatten, next_help_heading = "Wallet options")]
+    pub wallet: WalletOptions,
 }
 
 /// How much of the journal is kept: `forever`, or a number of records.
@@ -207,10 +210,10 @@ impl From<AssetOption> for String {
     }
 }
 
-/// Takes the first of two sources that has a value, for each named field; all must be named.
+/// Takes the first of two sources that has a value, for each named field; all must be named, but for the wallet's.
 macro_rules! first_of {
     ($first:ident, $second:ident, { $($field:ident),+ $(,)? }) => {
-        Options { $($field: $first.$field.or($second.$field)),+ }
+        Options { $($field: $first.$field.or($second.$field)),+, wallet: $first.wallet.or($second.wallet) }
     };
 }
 
@@ -282,7 +285,7 @@ impl Options {
 impl From<&Settings> for Options {
     /// All options with the values that are in force.
     fn from(settings: &Settings) -> Self {
-        let Settings { listen, log, http_threads, http, engine, wallet_secret } = settings;
+        let Settings { listen, log, http_threads, http, wallet, engine, wallet_secret } = settings;
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).ok();
         Self {
             data: Some(engine.data.clone()),
@@ -319,6 +322,7 @@ impl From<&Settings> for Options {
             change_wait_ms_max: Some(engine.change_wait_ms_max),
             read_wait_ms_max: Some(engine.read_wait_ms_max),
             address_groups_max: Some(engine.address_groups_max),
+            wallet: WalletOptions::from(wallet),
         }
     }
 }

@@ -1,7 +1,10 @@
 use std::path::Path;
 
 use clap::{CommandFactory as _, Parser as _};
-use yue_engine::config::JournalRetention;
+use yue_engine::{
+    config::JournalRetention,
+    model::{Limit, LimitWindow},
+};
 
 use super::*;
 use crate::cli::{Cli, Command};
@@ -43,11 +46,63 @@ fn refuses_what_can_not_be() {
     check("data = 'd'\nbatch_bytes_max = 1000000000", "body-memory-bytes-max is out of its range");
     check("data = 'd'\nassets = ['CNY=3']", "CNY");
     check("data = 'd'\nassets = ['usd=2']", "usd");
+    let wallet = |line: &str, message: &str| check(&format!("data = 'd'\n[wallet]\n{line}"), message);
+    wallet("payment_hold_seconds = 0", "wallet.payment_hold_seconds is out of its range: 1 to 2592000");
+    wallet("payment_hold_seconds = 2592001", "wallet.payment_hold_seconds is out of its range");
+    wallet("token_seconds_max = 301", "wallet.token_seconds_max is out of its range: 1 to 300");
+    wallet("password_attempts_max = 0", "wallet.password_attempts_max");
+    wallet("password_lock_seconds = 0", "wallet.password_lock_seconds");
+    wallet("password_hash_memory_kib = 7", "wallet.password_hash_memory_kib");
+    wallet("small_payment_max = '0.00'", "wallet.small_payment_max");
+    wallet("wealth_credits_per_transaction = 65", "wallet.wealth_credits_per_transaction");
+    wallet("class_one_limits = ['day=1.00', 'day=2.00']", "wallet.class_one_limits");
+    wallet("class_three_limits = ['day=0.00']", "wallet.class_three_limits");
+    for unread in [
+        "payment_hold_s = 1",
+        "payment_hold_seconds = -1",
+        "small_payment_max = '1.001'",
+        "small_payment_max = '-1.00'",
+        "small_payment_max = 1.5",
+        "class_one_limits = ['week=1.00']",
+        "class_one_limits = ['day']",
+    ] {
+        let refusal = toml::from_str::<Options>(&format!("[wallet]\n{unread}")).unwrap_err().to_string();
+        assert!(refusal.contains(unread), "the line is shown: {refusal}");
+    }
     assert!(toml::from_str::<Options>("dat = 'd'").is_err());
     assert!(toml::from_str::<Options>("journal_retention = 'never'").is_err());
     assert!(toml::from_str::<Options>("journal_retention = -1").is_err());
     assert!(toml::from_str::<Options>("assets = ['USD']").is_err());
     assert!(toml::from_str::<Options>("assets = ['USD=x']").is_err());
+}
+
+#[test]
+fn the_wallets_section_sets_its_limits() {
+    let file = "
+        data = 'd'
+        [wallet]
+        class_one_limits = ['day=5.00', 'lifetime=10']
+        class_two_limits = []
+        payment_hold_seconds = 2
+        password_lock_seconds = 3
+        small_payment_max = '7.50'
+        carbon_point_price = '0.00'
+    ";
+    let settings = Settings::resolve(options(file)).unwrap().wallet;
+    let default = yue_engine::wallet::Settings::default();
+    let limit =
+        |window, units| Limit { window, code: Some("spend".into()), amount: Some(units), count: None };
+    let [one, two, three] = &settings.class_limits;
+    assert_eq!(*one, [limit(LimitWindow::Day, 500), limit(LimitWindow::Lifetime, 1_000)]);
+    assert_eq!(*two, []);
+    assert_eq!(*three, default.class_limits[2]);
+    assert_eq!((settings.channel_wait_s, settings.password_lock_s), (2, 3));
+    assert_eq!((settings.small_payment_units_max, settings.carbon_units_per_point), (750, 0));
+    assert_eq!((settings.refund_days, settings.token_s_max), (default.refund_days, default.token_s_max));
+    // An earlier source wins here too, option by option.
+    let flags = options("[wallet]\npayment_hold_seconds = 9");
+    let settings = Settings::resolve(flags.or(options(file))).unwrap().wallet;
+    assert_eq!((settings.channel_wait_s, settings.password_lock_s), (9, 3));
 }
 
 #[test]
@@ -57,8 +112,10 @@ fn the_printed_configuration_is_a_configuration_file_with_all_options() {
     let again = Settings::resolve(options(&printed)).unwrap();
     assert_eq!(toml::to_string(&Options::from(&again)).unwrap(), printed);
     for name in names() {
-        assert!(printed.contains(&format!("{name} = ")), "{name} is missing in:\n{printed}");
+        let key = name.strip_prefix("wallet.").unwrap_or(&name);
+        assert!(format!("\n{printed}").contains(&format!("\n{key} = ")), "{name} is missing in:\n{printed}");
     }
+    assert!(printed.contains("\n[wallet]\n"), "{printed}");
 }
 
 #[test]
@@ -78,7 +135,9 @@ fn the_journal_is_kept_for_ever_or_for_so_many_records() {
 fn the_documentation_lists_each_option() {
     let page = include_str!("../../../docs/operations/configuration.md");
     for name in names() {
-        let row = format!("| `--{}` | `YUE_{}` | `{name}` |", name.replace('_', "-"), name.to_uppercase());
+        let flag = name.replace(['_', '.'], "-");
+        let variable = name.replace('.', "_").to_uppercase();
+        let row = format!("| `--{flag}` | `YUE_{variable}` | `{name}` |");
         assert!(page.contains(&row), "docs/operations/configuration.md lacks the row {row}");
     }
     let rows = page.lines().filter(|line| line.starts_with("| `--")).count();
@@ -98,17 +157,26 @@ fn flags_are_read() {
         "2",
         "--assets",
         "USD=2,JPY=0",
+        "--wallet-payment-hold-seconds",
+        "5",
+        "--wallet-class-one-limits",
+        "day=1.00,year=2.00",
     ];
     let Command::Serve(arguments) = Cli::try_parse_from(arguments).unwrap().command else { panic!("serve") };
     let settings = Settings::load(arguments).unwrap();
     assert_eq!((settings.engine.shards, settings.listen.port(), settings.engine.assets.len()), (2, 0, 2));
+    assert_eq!((settings.wallet.channel_wait_s, settings.wallet.class_limits[0].len()), (5, 2));
 }
 
-/// The options' names as in a configuration file.
+/// The options' names as in a configuration file, the wallet's with their table.
 fn names() -> Vec<String> {
     let command = Cli::command();
     let serve = command.find_subcommand("serve").unwrap();
     let flags = serve.get_arguments().filter_map(|argument| argument.get_long());
     let names = flags.filter(|flag| !["help", "version", "config"].contains(flag));
-    names.map(|flag| flag.replace('-', "_")).collect()
+    let section = |flag: &str| match flag.strip_prefix("wallet-").filter(|_| flag != "wallet-secret") {
+        Some(key) => format!("wallet.{}", key.replace('-', "_")),
+        None => flag.replace('-', "_"),
+    };
+    names.map(section).collect()
 }

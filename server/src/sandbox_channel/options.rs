@@ -102,3 +102,30 @@ impl SandboxArguments {
         Duration::from_millis(self.notify_after_ms)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use crate::cli::Cli;
+
+    #[test]
+    fn the_documentation_lists_each_option() {
+        let page = include_str!("../../../docs/operations/channels.md");
+        let command = Cli::command();
+        let sandbox = command.find_subcommand("sandbox-channel").unwrap();
+        let mut options = 0;
+        for argument in sandbox.get_arguments() {
+            let Some(flag) = argument.get_long().filter(|flag| !["help", "version"].contains(flag)) else {
+                continue;
+            };
+            let default: Vec<_> = argument.get_default_values().iter().map(|value| value.to_str()).collect();
+            let [Some(default)] = default.as_slice() else { panic!("{flag} has no default") };
+            let row = format!("| `--{flag}` | {default} | ");
+            assert!(page.contains(&row), "docs/operations/channels.md lacks the row {row}");
+            options += 1;
+        }
+        let rows = page.lines().filter(|line| line.starts_with("| `--")).count();
+        assert_eq!(rows, options, "each row is an option");
+    }
+}

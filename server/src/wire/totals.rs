@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 use utoipa::ToSchema;
-use yue_engine::{model::Timestamp, view::TrialBalance};
+use yue_engine::{
+    model::{Asset, Timestamp},
+    view::{AssetTotals, TrialBalance},
+};
 
 use super::texts::{display, unsigned_units};
 
@@ -58,15 +61,22 @@ pub(crate) struct GroupTotalsOut {
     credits: String,
 }
 
+impl AssetTotalsOut {
+    /// The shape of an asset's turnover.
+    pub(crate) fn new(asset: &Asset, debits: u128, credits: u128) -> Self {
+        Self {
+            asset: asset.code.to_string(),
+            debits: unsigned_units(debits, asset.scale),
+            credits: unsigned_units(credits, asset.scale),
+            balanced: debits == credits,
+        }
+    }
+}
+
 impl TrialBalanceOut {
     /// The shape of a trial balance.
     pub(crate) fn new(view: &TrialBalance) -> Self {
-        let asset = |totals: &yue_engine::view::AssetTotals| AssetTotalsOut {
-            asset: totals.asset.code.to_string(),
-            debits: unsigned_units(totals.debits, totals.asset.scale),
-            credits: unsigned_units(totals.credits, totals.asset.scale),
-            balanced: totals.debits == totals.credits,
-        };
+        let asset = |totals: &AssetTotals| AssetTotalsOut::new(&totals.asset, totals.debits, totals.credits);
         let group = |totals: &yue_engine::view::GroupTotals| GroupTotalsOut {
             prefix: totals.prefix.to_string(),
             asset: totals.asset.code.to_string(),

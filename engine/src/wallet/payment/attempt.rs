@@ -9,6 +9,8 @@ use super::{
     compose::{self, Piece, Plan, Role, Source},
     view,
 };
+#[cfg(test)]
+use crate::wallet::{document::Form, fixture::part};
 use crate::{
     model::{Address, Amount, HoldId, Rejection, RejectionCode, TransactionId},
     wallet::{
@@ -202,7 +204,8 @@ impl Wallet {
         let shares = discounts(items, discounted.as_ref())?;
         let discount: Amount = shares.iter().copied().sum();
         let slot = discounted.is_some_and(|terms| terms.per_user.is_some());
-        let demand = Demand { verb: "payment", id: payment, user, counterparty: merchant, amount: total };
+        let (verb, counterparty) = ("payment", merchant);
+        let demand = Demand { verb, id: payment, step, user, counterparty, amount: total };
         let authorised = self.authorise(demand, auth).await?;
 
         let need = total.checked_sub(discount).unwrap_or_default();
@@ -350,4 +353,34 @@ fn set_aside(draft: &mut Draft<Placed>, payment: TransactionId, step: Transactio
     for (((debit, credit), sum), (hold, code)) in sums.into_iter().zip(holds) {
         draft.hold(hold, (&debit, &credit), sum, wait_s, code);
     }
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    use super::{Item, ItemKind, OnExhausted};
+    let item =
+        |kind, units| Item { name: "tea".into(), kind, category: "food".into(), amount: Amount(units) };
+    let piece = |source| Piece { item: 0, source, amount: Amount(300) };
+    let placed = |on_exhausted| Placed {
+        request: PaymentRequest {
+            user: part("alice"),
+            merchant: part("shop"),
+            items: vec![item(ItemKind::Goods, 890), item(ItemKind::Shipping, 10)],
+            combine_with: Some(Channel::Wechat),
+            promotion: Some(part("half")),
+            on_exhausted,
+        },
+        plan: Plan {
+            redeemed: Amount(1),
+            slot: true,
+            pieces: [Source::Promotion, Source::Balance, Source::Channel].map(piece).into(),
+            fee: Amount(5),
+            points: 6,
+        },
+        means: Means { promotion: true, wealth: false, balance: true },
+        last: false,
+        wait_s: 900,
+    };
+    [OnExhausted::Refuse, OnExhausted::FullPrice].map(|one| Form::document(&placed(one))).into()
 }

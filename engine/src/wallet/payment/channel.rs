@@ -13,6 +13,8 @@ use super::{
     compose::Source,
     step_id, step_no,
 };
+#[cfg(test)]
+use crate::wallet::{document::Form, fixture::ID};
 use crate::{
     model::{Address, Amount, Attachment, RejectionCode, Timestamp, TransactionId},
     wallet::{
@@ -20,7 +22,7 @@ use crate::{
         document::{Document, peek},
         names,
         step::{Draft, Settled},
-        suspense::{self, Money},
+        suspense::{Money, Suspended, suspense_id},
     },
 };
 
@@ -63,27 +65,6 @@ pub(super) struct Ended {
 
 impl Document for Ended {
     const TAG: u8 = 21;
-}
-
-/// The record of money that came too late: which goes back.
-#[derive(Serialize, Deserialize)]
-struct Late {
-    payment: TransactionId,
-    money: Money,
-}
-
-impl Document for Late {
-    const TAG: u8 = 22;
-}
-
-/// The record of money that went back to its channel.
-#[derive(Serialize, Deserialize)]
-struct Returned {
-    payment: TransactionId,
-}
-
-impl Document for Returned {
-    const TAG: u8 = 23;
 }
 
 /// The record of what a refused capture had left set aside.
@@ -197,29 +178,30 @@ impl Wallet {
         Ok(reason.map_or(Notified::Unchanged(None), Notified::Suspended))
     }
 
-    /// Money that nobody waits for: to suspense, and from there back to its channel.
+    /// Money that nobody waits for: to suspense and from there back to its channel, in one record, so that no crash
+    /// leaves it half way.
     async fn send_back(&self, waiting: &Waiting, result: &ChannelResult) -> Result<Notified, WalletError> {
         if result.amount != waiting.placed.plan.sum(Source::Channel) {
             return self.not_taken(result, SuspenseReason::AmountDiffers).await;
         }
-        let late = Late { payment: waiting.id, money: Money::of(result) };
-        let note = self.once(Draft::new(step_id(waiting.id, step_no::LATE), late)).await?;
-        let money = note.document.money;
-        if *money.reference != *result.reference {
-            return self.not_taken(result, SuspenseReason::PaidAgain).await;
+        let step = step_id(waiting.id, step_no::LATE);
+        for _ in 0..Self::TRIES_MAX {
+            if let Some(late) = self.find::<Suspended>(step).await? {
+                if *late.document.money.reference != *result.reference {
+                    return self.not_taken(result, SuspenseReason::PaidAgain).await;
+                }
+                late.posted()?;
+                return Ok(Notified::Suspended(SuspenseReason::PaidLate));
+            }
+            let money = Money::of(result);
+            let early = match self.suspended(money.channel, &money.reference).await? {
+                Some(early) if early.is_early(&money) => true,
+                Some(other) => return Ok(Notified::Suspended(other.reason)),
+                None => false,
+            };
+            self.submit(returned(step, money, early)).await?;
         }
-        let Some(reason) = self.suspend(&money, SuspenseReason::PaidLate, None).await? else {
-            return Ok(Notified::Unchanged(None));
-        };
-        let held = self.suspended(money.channel, &money.reference).await?;
-        if held.is_some_and(|held| held.money.units == money.units) {
-            let original = (suspense::suspense_id(money.channel, &money.reference), 0);
-            let document = Returned { payment: waiting.id };
-            let mut draft = Draft::new(step_id(waiting.id, step_no::RETURN), document);
-            draft.reverse(original, (money.amount(), Draft::<Returned>::CNY_SCALE), code::SUSPENSE);
-            self.once(draft).await?.posted()?;
-        }
-        Ok(Notified::Suspended(reason))
+        Err(Self::overtaken())
     }
 
     /// Gives back all that a payment has set aside.
@@ -256,14 +238,10 @@ impl Wallet {
         self.find(step_id(payment, step_no::END)).await
     }
 
-    /// Whether money came too late, and whether it went back.
-    pub(super) async fn late(&self, payment: TransactionId) -> Result<(bool, bool), WalletError> {
-        let late: Option<Settled<Late>> = self.find(step_id(payment, step_no::LATE)).await?;
-        if late.is_none() {
-            return Ok((false, false));
-        }
-        let returned: Option<Settled<Returned>> = self.find(step_id(payment, step_no::RETURN)).await?;
-        Ok((true, returned.is_some_and(|settled| settled.verdict.is_ok())))
+    /// Whether money came too late: `Some(true)` if it went back, `Some(false)` if the ledger refused that.
+    pub(super) async fn late(&self, payment: TransactionId) -> Result<Option<bool>, WalletError> {
+        let late: Option<Settled<Suspended>> = self.find(step_id(payment, step_no::LATE)).await?;
+        Ok(late.map(|late| late.verdict.is_ok()))
     }
 
     async fn waiting(&self, payment: TransactionId) -> Result<Option<Waiting>, WalletError> {
@@ -325,6 +303,22 @@ pub(in crate::wallet) fn captured_money(attachment: Option<&Attachment<Address>>
     }
 }
 
+/// Late money's way through suspense and back; money that came `early` is in suspense already.
+fn returned(step: TransactionId, money: Money, early: bool) -> Draft<Suspended> {
+    let (channel, suspense) = (names::channel(money.channel), names::suspense(money.channel));
+    let (alias, in_suspense) = (money.alias(), suspense_id(money.channel, &money.reference));
+    let amount = money.amount();
+    let mut draft = Draft::new(step, Suspended { money, reason: SuspenseReason::PaidLate, statement: None });
+    if early {
+        draft.reverse((in_suspense, 0), (amount, Draft::<Suspended>::CNY_SCALE), code::SUSPENSE);
+    } else {
+        draft.transfer(&channel, &suspense, amount, code::SUSPENSE);
+        draft.transfer(&suspense, &channel, amount, code::SUSPENSE);
+        draft.alias(alias).alias(in_suspense);
+    }
+    draft
+}
+
 /// All pieces to the merchant, in the order of the plan.
 fn capture(draft: &mut Draft<Ended>, waiting: &Waiting) {
     let Waiting { id, attempt, placed, .. } = waiting;
@@ -353,4 +347,12 @@ fn release<D: Document>(draft: &mut Draft<D>, waiting: &Waiting) {
     for (hold, code) in waiting.placed.holds(waiting.id, waiting.attempt) {
         draft.release(hold, code);
     }
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let ended = |end| Form::document(&Ended { payment: ID, end });
+    let ends = [End::Captured(Money::sample(Channel::Wechat)), End::Failed, End::Cancelled];
+    ends.map(ended).into_iter().chain([Form::document(&Released { payment: ID })]).collect()
 }

@@ -1,12 +1,13 @@
 //! Payments as they are shown: what came of them, and what can be refunded still.
 //!
-//! Never stores a state: it follows from the steps that are on disk, and from the time for those that wait.
+//! Never stores a state: it follows from the steps that are on disk, and from the holds of those that wait. Never looks at
+//! a clock.
 
 use serde::{Deserialize, Serialize};
 
 use super::{Item, PaymentRequest, Placed, channel::End, compose::Source};
 use crate::{
-    model::{Amount, RejectionCode, Timestamp, TransactionId},
+    model::{Amount, HoldEnd, RejectionCode, Timestamp, TransactionId},
     wallet::{Channel, RefundView, Wallet, WalletCode, WalletError},
 };
 
@@ -21,9 +22,9 @@ pub enum PaymentStatus {
     Cancelled,
     /// Given back by time.
     Expired,
-    /// The channel's money came too late, and is on its way back.
+    /// The channel's money came too late, and the ledger has refused to book its way back.
     Returning,
-    /// It is back.
+    /// The channel's money came too late, and is back.
     Returned,
 }
 
@@ -161,12 +162,12 @@ impl Wallet {
     /// # Errors
     /// There is no such payment.
     pub async fn payment(&self, id: TransactionId) -> Result<PaymentView, WalletError> {
-        let Some((_, settled)) = self.placed(id).await? else {
+        let Some((attempt, settled)) = self.placed(id).await? else {
             return Err(WalletError::refused(WalletCode::NotFound));
         };
         let placed = &settled.document;
         let expires_at = expires_at(placed, settled.decided_at);
-        let status = self.status(id, expires_at).await?;
+        let status = self.status(id, attempt, placed).await?;
         let refunds = if status == PaymentStatus::Paid { self.refunds(id).await? } else { Vec::new() };
         let pieces = &placed.plan.pieces;
         // The last refund knows what all of them have moved, piece by piece.
@@ -211,17 +212,22 @@ impl Wallet {
     async fn status(
         &self,
         id: TransactionId,
-        expires_at: Option<Timestamp>,
+        attempt: TransactionId,
+        placed: &Placed,
     ) -> Result<PaymentStatus, WalletError> {
-        let Some(expires_at) = expires_at else { return Ok(PaymentStatus::Paid) };
-        // Before the look at the steps: a capture that is not on disk then is decided after this instant.
-        let now = self.engine().now();
+        if placed.waits_for().is_none() {
+            return Ok(PaymentStatus::Paid);
+        }
         let Some(ended) = self.payment_end(id).await? else {
-            return Ok(if now < expires_at {
-                PaymentStatus::AwaitingChannel
-            } else {
-                PaymentStatus::Expired
-            });
+            // Time ends a wait with the records that give back what was set aside, and not before: whoever is told of
+            // it finds the money there.
+            for (hold, _) in placed.holds(id, attempt) {
+                let hold = self.engine().hold(hold).await?;
+                if hold.is_none_or(|hold| hold.ended != Some(HoldEnd::Expired)) {
+                    return Ok(PaymentStatus::AwaitingChannel);
+                }
+            }
+            return Ok(PaymentStatus::Expired);
         };
         let without_money = match (&ended.document.end, &ended.verdict) {
             (End::Captured(_), Ok(())) => return Ok(PaymentStatus::Paid),
@@ -229,9 +235,9 @@ impl Wallet {
             (End::Captured(_) | End::Failed | End::Cancelled, Ok(()) | Err(_)) => PaymentStatus::Cancelled,
         };
         Ok(match self.late(id).await? {
-            (false, _) => without_money,
-            (true, false) => PaymentStatus::Returning,
-            (true, true) => PaymentStatus::Returned,
+            None => without_money,
+            Some(false) => PaymentStatus::Returning,
+            Some(true) => PaymentStatus::Returned,
         })
     }
 }

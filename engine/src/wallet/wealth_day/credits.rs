@@ -8,10 +8,17 @@ use std::collections::{BTreeSet, VecDeque};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::{Date, INCOME, IncomeRate, draft, step_id};
+use super::{Date, INCOME, IncomeRate, step_id};
+#[cfg(test)]
+use crate::wallet::{document::Form, fixture::part};
 use crate::{
-    model::{AccountStatus, Address, Amount, Position, RejectionCode, Transaction},
-    wallet::{Part, Wallet, WalletCode, WalletError, document::Document, names, step::Settled},
+    model::{AccountStatus, Address, Amount, Lane, Position, RejectionCode, Transaction},
+    wallet::{
+        AccountKind, Part, Wallet, WalletCode, WalletError,
+        document::Document,
+        names,
+        step::{Draft, Settled},
+    },
 };
 
 /// Transactions after which the progress of a day is told.
@@ -25,12 +32,13 @@ struct Credited {
     /// Fen.
     units: u64,
     wallets: u32,
-    /// Wallets that take no part, and fen of their income, in the order of the wallets: it is in suspense.
+    /// Wallets that take no part, and fen of their income, in the order of the wallets: they are owed it.
     suspended: Vec<(Part, u64)>,
 }
 
 impl Document for Credited {
     const TAG: u8 = 63;
+    const LANE: Lane = Lane::Batch;
 }
 
 /// What was paid so far.
@@ -156,7 +164,7 @@ impl Wallet {
         Ok(paid)
     }
 
-    /// Credits a few wallets in one transaction. One that takes no part can't be credited: its income waits in suspense.
+    /// Credits a few wallets in one transaction. One that takes no part can't be credited: it is owed its income.
     async fn credit(
         &self,
         date: Date,
@@ -169,11 +177,14 @@ impl Wallet {
         for attempt in first_attempt.. {
             let id = step_id("wealth.credit", date, &no.to_be_bytes(), attempt);
             let document = document(&chunk, &suspended)?;
+            for (user, _) in &document.suspended {
+                self.ensure(names::wealth_owed(user), AccountKind::OWED).await?;
+            }
             let make = || {
-                let mut draft = draft(id, document.clone());
+                let mut draft = Draft::new(id, document.clone());
                 for (index, (shares, units)) in chunk.iter().enumerate() {
                     let to = if suspended.contains(&index) {
-                        names::wealth_suspense()
+                        names::wealth_owed(&shares.user)
                     } else {
                         names::wealth(&shares.user)
                     };
@@ -203,4 +214,11 @@ fn document(chunk: &[(Shares, u64)], suspended: &BTreeSet<usize>) -> Result<Cred
         wallets: u32::try_from(chunk.len()).map_err(|_| overflow())?,
         suspended: named.map(|(shares, units)| (shares.user.clone(), *units)).collect(),
     })
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let suspended = vec![(part("bob"), 2)];
+    vec![Form::document(&Credited { through: part("carol"), units: 300, wallets: 3, suspended })]
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Date, draft, step_id};
+use super::{Date, step_id};
 use crate::{
     model::TransactionId,
     view::Unavailable,
@@ -47,7 +47,7 @@ impl Wallet {
             return Ok(posted);
         }
         let make = || {
-            let mut draft = draft(id(attempt), document.clone());
+            let mut draft = Draft::new(id(attempt), document.clone());
             fill(&mut draft);
             draft
         };

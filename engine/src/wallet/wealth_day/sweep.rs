@@ -7,9 +7,11 @@
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::{Date, draft, step_id};
+use super::{Date, step_id};
+#[cfg(test)]
+use crate::wallet::{document::Form, fixture::part};
 use crate::{
-    model::{AccountStatus, Address, Amount},
+    model::{AccountStatus, Address, Amount, Lane},
     wallet::{
         Class, Part, Settings, Wallet, WalletError,
         customer::Profile,
@@ -28,6 +30,7 @@ struct Swept {
 
 impl Document for Swept {
     const TAG: u8 = 64;
+    const LANE: Lane = Lane::Batch;
 }
 
 impl Wallet {
@@ -71,7 +74,7 @@ impl Wallet {
             let Some((settings, idle)) = self.idle(&user) else { return Ok(false) };
             let make = || {
                 let id = step_id("wealth.sweep", date, user.as_str().as_bytes(), 0);
-                let mut draft: Draft<Swept> = draft(id, Swept { user: user.clone() });
+                let mut draft: Draft<Swept> = Draft::new(id, Swept { user: user.clone() });
                 let (from, to) = (names::customer(&user), names::wealth(&user));
                 draft.transfer(&from, &to, idle, Settings::WEALTH_BUY).write(&settings);
                 draft
@@ -100,4 +103,10 @@ impl Wallet {
         let idle = u64::try_from(idle).ok().filter(|&idle| idle > 0)?;
         Some((settings, Amount(idle)))
     }
+}
+
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    vec![Form::document(&Swept { user: part("alice") })]
 }

@@ -1,20 +1,14 @@
 //! `POST /v1/days/{date}/close`
 
-use axum::{
-    Router,
-    extract::Request,
-    http::{HeaderValue, StatusCode},
-    response::Response,
-    routing::post,
-};
+use axum::{Router, extract::Request, http::StatusCode, response::Response, routing::post};
 use yue_engine::wallet::Date;
 
 use crate::{
     app::{App, route},
     openapi::LedgerProblems,
-    problem::{Problem, ProblemBody, REPLAYED_HEADER},
+    problem::{Problem, ProblemBody},
     query::Query,
-    routes::{json, path_parameter},
+    routes::{done, path_parameter},
     telemetry::Route,
     wire::wallet::day::DayOut,
 };
@@ -45,9 +39,5 @@ pub(crate) async fn close(app: App, mut request: Request) -> Result<Response, Pr
     let date: Date = path_parameter(&mut request, "date").await?;
     wallet.engine().admission()?;
     let day = wallet.close_day(date).await?;
-    let mut response = json(StatusCode::OK, &DayOut::new(&day));
-    if day.replayed {
-        response.headers_mut().insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    Ok(done(StatusCode::OK, day.replayed, &DayOut::new(&day)))
 }

@@ -3,20 +3,19 @@
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderValue, StatusCode},
+    http::StatusCode,
     response::Response,
     routing::{get, post},
 };
-use serde::Serialize;
 use yue_engine::model::TransactionId;
 
 use crate::{
     app::{App, route},
     json::{Object, parse},
     openapi::{BodyProblems, ReadProblems},
-    problem::{Problem, ProblemBody, REPLAYED_HEADER},
+    problem::{Problem, ProblemBody},
     query::Query,
-    routes::{json, path_parameter},
+    routes::{created, done, json, path_parameter},
     telemetry::Route,
     wire::wallet::{
         payment::{PaymentIn, PaymentOut, PaymentViewOut},
@@ -31,15 +30,6 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/payments/{id}", get(route(Route::PaymentGet, get_one)))
         .route("/v1/payments/{id}/cancel", post(route(Route::PaymentCancel, cancel)))
         .route("/v1/payments/{id}/refunds", post(route(Route::PaymentRefund, refund)))
-}
-
-/// An answer that is new, or repeats an earlier one.
-fn answer(new: StatusCode, replayed: bool, body: &impl Serialize) -> Response {
-    let mut response = json(if replayed { StatusCode::OK } else { new }, body);
-    if replayed {
-        response.headers_mut().insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
-    }
-    response
 }
 
 /// Pay
@@ -84,7 +74,7 @@ pub(crate) async fn create(app: App, request: Request) -> Result<Response, Probl
     let Object(payment) = parse::<Object<PaymentIn>>(&bytes)?;
     let order = payment.into_order()?;
     let payment = wallet.pay(order.id, &order.request, order.auth.as_ref()).await?;
-    Ok(answer(StatusCode::CREATED, payment.replayed, &PaymentOut::new(&payment)))
+    Ok(created(payment.replayed, &PaymentOut::new(&payment)))
 }
 
 /// Get a payment
@@ -122,7 +112,7 @@ pub(crate) async fn cancel(app: App, mut request: Request) -> Result<Response, P
     wallet.engine().admission()?;
     let id: TransactionId = path_parameter(&mut request, "id").await?;
     let view = wallet.cancel_payment(id).await?;
-    Ok(answer(StatusCode::OK, view.replayed, &PaymentViewOut::new(&view)))
+    Ok(done(StatusCode::OK, view.replayed, &PaymentViewOut::new(&view)))
 }
 
 /// Refund a part of a payment
@@ -159,5 +149,5 @@ pub(crate) async fn refund(app: App, mut request: Request) -> Result<Response, P
     let Object(refund) = parse::<Object<RefundIn>>(&bytes)?;
     let (id, request) = refund.into_request(payment)?;
     let refund = wallet.refund(id, &request).await?;
-    Ok(answer(StatusCode::CREATED, refund.replayed, &RefundOut::new(&refund)))
+    Ok(created(refund.replayed, &RefundOut::new(&refund)))
 }

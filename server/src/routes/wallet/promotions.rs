@@ -3,7 +3,7 @@
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderValue, StatusCode},
+    http::StatusCode,
     response::Response,
     routing::{get, post},
 };
@@ -13,9 +13,9 @@ use crate::{
     app::{App, route},
     json::{Object, parse},
     openapi::{BodyProblems, ReadProblems},
-    problem::{Problem, ProblemBody, REPLAYED_HEADER},
+    problem::{Problem, ProblemBody},
     query::Query,
-    routes::{json, path_parameter},
+    routes::{created, json, path_parameter},
     telemetry::Route,
     wire::wallet::promotion::{PromotionIn, PromotionOut},
 };
@@ -68,12 +68,7 @@ pub(crate) async fn create(app: App, request: Request) -> Result<Response, Probl
     let Object(promotion) = parse::<Object<PromotionIn>>(&bytes)?;
     let (promotion, terms) = promotion.into_terms()?;
     let made = wallet.make_promotion(&promotion, &terms).await?;
-    let status = if made { StatusCode::CREATED } else { StatusCode::OK };
-    let mut response = json(status, &PromotionOut::new(&wallet.promotion(&promotion)?));
-    if !made {
-        response.headers_mut().insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    Ok(created(!made, &PromotionOut::new(&wallet.promotion(&promotion)?)))
 }
 
 /// Get a promotion

@@ -3,7 +3,7 @@
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderValue, StatusCode},
+    http::StatusCode,
     response::Response,
     routing::{get, post},
 };
@@ -13,9 +13,9 @@ use crate::{
     app::{App, route},
     json::{Object, parse},
     openapi::{BodyProblems, ReadProblems},
-    problem::{Problem, ProblemBody, REPLAYED_HEADER},
+    problem::{Problem, ProblemBody},
     query::Query,
-    routes::{json, path_parameter},
+    routes::{created, json, path_parameter},
     telemetry::Route,
     wire::wallet::recharge::{RechargeIn, RechargeOut},
 };
@@ -56,12 +56,7 @@ pub(crate) async fn create(app: App, request: Request) -> Result<Response, Probl
     wallet.engine().admission()?;
     let Object(recharge) = parse::<Object<RechargeIn>>(&bytes)?;
     let ordered = wallet.recharge(recharge.into_request()?).await?;
-    let status = if ordered.replayed { StatusCode::OK } else { StatusCode::CREATED };
-    let mut response = json(status, &RechargeOut::new(&ordered.view));
-    if ordered.replayed {
-        response.headers_mut().insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    Ok(created(ordered.replayed, &RechargeOut::new(&ordered.view)))
 }
 
 /// Get a recharge

@@ -45,7 +45,9 @@ pub(crate) fn routes() -> Router<App> {
 ///
 /// A channel's list of a day's money against the books, by order and reference. Nothing is booked unless all lines are
 /// good; then each difference goes to `suspense:{channel}` with its reason. The same statement again books nothing more.
-/// Money that another day's statement has need not be in this one.
+/// Money that another day's statement has need not be in this one; a shortage that was booked before is undone by the
+/// statement that has the money. A line whose order is a refund's id is money out: the refund's part of the channel. A
+/// statement that has refunds must have all of the day; one that has none says nothing of them.
 #[utoipa::path(
     post, path = "/v1/channels/{channel}/statements", tag = "channels", operation_id = "compare_statement",
     params(

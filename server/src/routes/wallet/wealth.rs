@@ -1,20 +1,14 @@
 //! `POST /v1/wallets/{user}/wealth/redemptions`, `POST /v1/wealth/days`
 
-use axum::{
-    Router,
-    extract::Request,
-    http::{HeaderValue, StatusCode},
-    response::Response,
-    routing::post,
-};
+use axum::{Router, extract::Request, http::StatusCode, response::Response, routing::post};
 use yue_engine::wallet::Part;
 
 use crate::{
     app::{App, route},
     json::{Object, Text, parse},
     openapi::BodyProblems,
-    problem::{Code, Problem, ProblemBody, REPLAYED_HEADER},
-    routes::{json, path_parameter},
+    problem::{Code, Problem, ProblemBody},
+    routes::{created, done, path_parameter},
     telemetry::Route,
     wire::{
         texts::NewTransactionId,
@@ -62,8 +56,7 @@ pub(crate) async fn redeem(app: App, mut request: Request) -> Result<Response, P
         parse::<Object<RedemptionIn>>(&bytes)?;
     let redemption = wallet.redeem(id, &user, &amount).await?;
     let replayed = redemption.replayed;
-    let status = if replayed { StatusCode::OK } else { StatusCode::CREATED };
-    Ok(marked(json(status, &RedemptionOut::new(redemption)), replayed))
+    Ok(created(replayed, &RedemptionOut::new(redemption)))
 }
 
 /// Pay a day of the wealth product
@@ -97,12 +90,5 @@ pub(crate) async fn pay_day(app: App, request: Request) -> Result<Response, Prob
         return Err(Problem::new(Code::Malformed, "the day has not begun in Asia/Shanghai").field("/date"));
     }
     let day = wallet.pay_wealth_day(date, rate).await?;
-    Ok(marked(json(StatusCode::OK, &WealthDayOut::new(&day)), day.replayed))
-}
-
-fn marked(mut response: Response, replayed: bool) -> Response {
-    if replayed {
-        response.headers_mut().insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
-    }
-    response
+    Ok(done(StatusCode::OK, day.replayed, &WealthDayOut::new(&day)))
 }

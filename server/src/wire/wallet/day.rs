@@ -7,7 +7,10 @@ use yue_engine::{
     wallet::{AccountClass, ClassTotals, ClosedDay},
 };
 
-use crate::wire::texts::{display, unsigned_units};
+use crate::wire::{
+    texts::{display, unsigned_units},
+    totals::AssetTotalsOut,
+};
 
 /// What an account is to the platform, by the first part of its address.
 #[derive(ToSchema)]
@@ -40,26 +43,9 @@ pub(crate) struct DayOut {
     #[schema(value_type = String, format = DateTime, example = "2026-06-18T16:00:00.000000000Z")]
     at: Timestamp,
     /// Turnover of all accounts, per asset.
-    assets: Vec<DayAssetOut>,
+    assets: Vec<AssetTotalsOut>,
     /// Turnover per class and asset.
     classes: Vec<DayClassOut>,
-}
-
-/// An asset's turnover.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = DayAsset)]
-pub(crate) struct DayAssetOut {
-    /// The asset.
-    #[schema(example = "CNY")]
-    asset: String,
-    /// All debits.
-    #[schema(example = "1000.00")]
-    debits: String,
-    /// All credits.
-    #[schema(example = "1000.00")]
-    credits: String,
-    /// Whether they are equal: always.
-    balanced: bool,
 }
 
 /// A class's turnover in an asset.
@@ -97,12 +83,7 @@ impl DayOut {
             }
         }
         assets.sort_by(|(one, ..), (other, ..)| one.code.cmp(&other.code));
-        let asset = |(asset, debits, credits): (&Asset, u128, u128)| DayAssetOut {
-            asset: asset.code.to_string(),
-            debits: unsigned_units(debits, asset.scale),
-            credits: unsigned_units(credits, asset.scale),
-            balanced: debits == credits,
-        };
+        let asset = |(asset, debits, credits)| AssetTotalsOut::new(asset, debits, credits);
         Self {
             date: day.date.to_string(),
             position: day.position.0,

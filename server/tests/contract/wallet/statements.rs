@@ -10,7 +10,10 @@ use futures_util::{future::join_all, stream};
 use serde_json::{Value, json};
 use yue_engine::{model::Timestamp, wallet::Date};
 
-use super::channel::{balances, notify, recharge, shown, word};
+use super::{
+    channel::{balances, notify, recharge, shown, word},
+    shop::{buyer, open_shops, order, pay, refund, with},
+};
 use crate::ledger::{Answer, Ledger, id};
 
 const HEADER: &str = "order,reference,amount,at\n";
@@ -130,6 +133,119 @@ async fn money_around_midnight_is_missing_on_neither_day() {
     let answer = send(&ledger, "wechat", &day(&ledger, 0), today).await.expect(200).body;
     assert_eq!(counts(&answer), [1, 0, 0, 0], "{answer}");
     assert_eq!(balances(&ledger).await, ["200.00", "200.00", "0.00"]);
+}
+
+#[tokio::test]
+async fn a_shortage_is_undone_when_a_statement_has_the_money() {
+    // The day, from today, of the statement that has it, and the amount there.
+    for (later, amount, after) in [
+        (-1, "100.00", ["200.00", "200.00", "0.00"]),
+        (0, "100.00", ["200.00", "200.00", "0.00"]),
+        (-1, "90.00", ["200.00", "190.00", "-10.00"]),
+        (0, "90.00", ["200.00", "190.00", "-10.00"]),
+    ] {
+        let ledger = Ledger::new();
+        paid(&ledger, &["b1", "b2"]).await;
+        let (today, later) = (day(&ledger, 0), day(&ledger, later));
+        let own = [HEADER, &line("b2", "r-b2", "100.00")].concat();
+        let answer = send(&ledger, "wechat", &today, own.clone()).await.expect(200).body;
+        assert_eq!(counts(&answer), [1, 1, 0, 0]);
+        assert_eq!(balances(&ledger).await, ["200.00", "100.00", "-100.00"]);
+        let mut corrected = [HEADER, &line("b1", "r-b1", amount)].concat();
+        if later == today {
+            corrected.push_str(&line("b2", "r-b2", "100.00"));
+        }
+        for _ in 0..2 {
+            let answer = send(&ledger, "wechat", &later, corrected.clone()).await.expect(200).body;
+            let differs = u64::from(amount != "100.00");
+            let matched = 1 - differs + u64::from(later == today);
+            assert_eq!(counts(&answer), [matched, 0, 0, differs], "{answer}");
+            assert_eq!(balances(&ledger).await, after, "{later} {amount}");
+        }
+        // Its own day's statement need not have it any more.
+        if later != today {
+            let answer = send(&ledger, "wechat", &today, own).await.expect(200).body;
+            assert_eq!(counts(&answer), [1, 0, 0, 0]);
+        }
+        assert_eq!(balances(&ledger).await, after);
+    }
+}
+
+/// Two payments of 9 yuan by WeChat alone, each refunded in part: `f1` 5, `f2` 2 yuan.
+async fn refunded(ledger: &Ledger) -> String {
+    open_shops(ledger).await;
+    let alice = buyer(ledger, "alice", 0).await;
+    let mut lines = HEADER.to_owned();
+    for (payment, back, amount) in [("e1", "f1", "5.00"), ("e2", "f2", "2.00")] {
+        let body = with(order(payment, &alice, "tp", &[("home", "9.00")]), json!({"combine_with": "wechat"}));
+        pay(&alice, &body).await.expect(201);
+        let reference = format!("r-{payment}");
+        notify(ledger, "wechat", &word(payment, "paid", "9.00", &reference)).await.expect(200);
+        refund(ledger, payment, back, json!({"amount": amount})).await.expect(201);
+        lines.push_str(&line(payment, &reference, "9.00"));
+    }
+    assert_eq!(ledger.balance("channels:wechat").await.0, "11.00");
+    lines
+}
+
+#[tokio::test]
+async fn refunds_of_the_channels_part_are_compared_where_it_lists_them() {
+    for (refunds, expected, channel) in [
+        // None of them: it lists them elsewhere.
+        (vec![], [2, 0, 0, 0], "11.00"),
+        (vec![("f1", "5.00"), ("f2", "2.00")], [4, 0, 0, 0], "11.00"),
+        // What did not go out the channel owes still.
+        (vec![("f1", "5.00")], [3, 1, 0, 0], "13.00"),
+        // What went out beyond, it does not.
+        (vec![("f1", "6.00"), ("f2", "2.00")], [3, 0, 0, 1], "10.00"),
+        (vec![("f1", "4.50"), ("f2", "2.00")], [3, 0, 0, 1], "11.50"),
+        (vec![("f1", "5.00"), ("f2", "2.00"), ("f2", "2.00")], [4, 0, 1, 0], "9.00"),
+    ] {
+        let ledger = Ledger::new();
+        let mut statement = refunded(&ledger).await;
+        for (order, amount) in &refunds {
+            statement.push_str(&line(order, &format!("back-{order}"), amount));
+        }
+        let today = day(&ledger, 0);
+        let mut position = None;
+        for _ in 0..2 {
+            let answer = send(&ledger, "wechat", &today, statement.clone()).await.expect(200).body;
+            assert_eq!(counts(&answer), expected, "{refunds:?}: {answer}");
+            assert_eq!(ledger.balance("channels:wechat").await.0, channel, "{refunds:?}");
+            let now = ledger.position().await;
+            assert_eq!(*position.get_or_insert(now), now, "once: {refunds:?}");
+        }
+        if expected[1] == 1 {
+            let answer = send(&ledger, "wechat", &today, statement.clone()).await.expect(200).body;
+            let row = &answer["rows"][0];
+            assert_eq!((&row["kind"], &row["order"]), (&json!("missing"), &json!(id("f2"))));
+            assert_eq!((&row["listed"], &row["booked"]), (&Value::Null, &json!("2.00")));
+            // Another day's statement has it.
+            let other = [HEADER, &line("f2", "back-f2", "2.00")].concat();
+            let answer = send(&ledger, "wechat", &day(&ledger, -1), other).await.expect(200).body;
+            assert_eq!(counts(&answer), [1, 0, 0, 0]);
+            assert_eq!(ledger.balance("channels:wechat").await.0, "11.00");
+        }
+    }
+}
+
+#[tokio::test]
+async fn late_money_that_went_back_is_listed_as_it_came() {
+    let ledger = Ledger::new();
+    open_shops(&ledger).await;
+    let alice = buyer(&ledger, "alice", 0).await;
+    let body = with(order("e1", &alice, "tp", &[("home", "9.00")]), json!({"combine_with": "wechat"}));
+    pay(&alice, &body).await.expect(201);
+    ledger.post(&format!("/v1/payments/{}/cancel", id("e1")), &Value::Null).await.expect(200);
+    notify(&ledger, "wechat", &word("e1", "paid", "9.00", "r-e1")).await.expect(200);
+    let today = day(&ledger, 0);
+    let statement = [HEADER, &line("e1", "r-e1", "9.00")].concat();
+    let answer = send(&ledger, "wechat", &today, statement).await.expect(200).body;
+    assert_eq!(counts(&answer), [1, 0, 0, 0], "{answer}");
+    assert_eq!(ledger.balance("channels:wechat").await.0, "0.00");
+    let answer = send(&ledger, "wechat", &today, HEADER).await.expect(200).body;
+    assert_eq!(counts(&answer), [0, 1, 0, 0], "{answer}");
+    assert_eq!(answer["rows"][0]["order"], json!(id("e1")));
 }
 
 #[tokio::test]

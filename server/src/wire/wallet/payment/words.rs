@@ -1,4 +1,4 @@
-//! The closed sets of words in payments.
+//! The closed sets of words in payments; what each means is said where the wallet defines it.
 
 use utoipa::ToSchema;
 use yue_engine::wallet::{ItemKind, LegSource, LegState, OnExhausted, PaymentStatus};
@@ -35,9 +35,7 @@ impl FromText for OnExhausted {
 #[serde(rename_all = "snake_case")]
 #[expect(dead_code, reason = "for the OpenAPI document")]
 pub(crate) enum ItemKindName {
-    /// Something bought.
     Goods,
-    /// Its way to the buyer.
     Shipping,
 }
 
@@ -47,9 +45,7 @@ pub(crate) enum ItemKindName {
 #[serde(rename_all = "snake_case")]
 #[expect(dead_code, reason = "for the OpenAPI document")]
 pub(crate) enum OnExhaustedName {
-    /// The payment is refused.
     Refuse,
-    /// It is paid without the promotion.
     FullPrice,
 }
 
@@ -59,17 +55,11 @@ pub(crate) enum OnExhaustedName {
 #[serde(rename_all = "snake_case")]
 #[expect(dead_code, reason = "for the OpenAPI document")]
 pub(crate) enum StatusName {
-    /// Its own part is set aside until the channel's word.
     AwaitingChannel,
-    /// The merchant has it.
     Paid,
-    /// Given back, at the payer's or the channel's word.
     Cancelled,
-    /// Given back by time.
     Expired,
-    /// The channel's money came too late, and is on its way back.
     Returning,
-    /// It is back.
     Returned,
 }
 
@@ -79,17 +69,11 @@ pub(crate) enum StatusName {
 #[serde(rename_all = "kebab-case")]
 #[expect(dead_code, reason = "for the OpenAPI document")]
 pub(crate) enum SourceName {
-    /// The payer's balance.
     Balance,
-    /// The promotion's budget.
     Promotion,
-    /// Bank cards.
     BankCard,
-    /// WeChat Pay.
     Wechat,
-    /// Alipay.
     Alipay,
-    /// Digital RMB.
     Ecny,
 }
 
@@ -99,19 +83,12 @@ pub(crate) enum SourceName {
 #[serde(rename_all = "snake_case")]
 #[expect(dead_code, reason = "for the OpenAPI document")]
 pub(crate) enum LegStateName {
-    /// Set aside.
     Held,
-    /// The channel's word is awaited.
     Awaiting,
-    /// The merchant has it.
     Paid,
-    /// Given back.
     Released,
-    /// The channel has nothing to give any more.
     Cancelled,
-    /// On its way back to the channel.
     Returning,
-    /// Back with the channel.
     Returned,
 }
 
