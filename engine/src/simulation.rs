@@ -25,7 +25,7 @@ mod shard_view;
 mod workload;
 mod world;
 
-use std::{cell::Cell, path::PathBuf};
+use std::{cell::Cell, collections::BTreeSet, path::PathBuf};
 
 pub use coverage::Coverage;
 use life::Life;
@@ -41,6 +41,10 @@ pub struct Options {
     pub verbose: bool,
     /// A folder of its own for the index.
     pub directory: PathBuf,
+    /// Whether the index lies in memory instead of RocksDB.
+    pub in_memory: bool,
+    /// Kinds of faults that do not happen, by their names in [`Coverage`].
+    pub without: BTreeSet<String>,
 }
 
 /// What came of a run that found nothing.
@@ -52,9 +56,11 @@ pub struct Report {
     pub submitted: u64,
     /// Records in the journal.
     pub records: u64,
-    /// Processes that were killed.
+    /// Processes that were started, those that died in their start included.
+    pub processes: u64,
+    /// Processes that were killed, in traffic or in their start; another one was started on what was left.
     pub crashes: u64,
-    /// Errors of the journal, and images that were damaged to be refused.
+    /// Faults that were seen: an error that the engine met, or damage that it had to refuse or to bear.
     pub faults: u64,
     /// What was reached.
     pub coverage: Coverage,
@@ -66,6 +72,7 @@ impl Report {
         self.steps += other.steps;
         self.submitted += other.submitted;
         self.records += other.records;
+        self.processes += other.processes;
         self.crashes += other.crashes;
         self.faults += other.faults;
         self.coverage.add(&other.coverage);
@@ -110,5 +117,6 @@ pub fn run(options: &Options) -> Report {
     // The waits of the front ask for a timer; nobody drives it, so they never run out.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let _entered = runtime.enter();
+    crate::index::memory::clear();
     Life::new(options).run()
 }

@@ -72,6 +72,12 @@ impl Coverage {
         *counts.entry(code.as_str()).or_default() += 1;
     }
 
+    /// Answers of posted transactions, replays included.
+    #[must_use]
+    pub fn posted(&self) -> u64 {
+        self.posted
+    }
+
     /// Adds another run's counts.
     pub fn add(&mut self, other: &Self) {
         self.cross_shard_posted += other.cross_shard_posted;

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     config::{Config, JournalRetention},
-    index::IndexOptions,
+    index::{IndexOptions, memory},
     journal::{
         Head, Journal,
         faulty::{DurableImage, Fault, FaultyJournal},
@@ -75,13 +75,14 @@ impl Life {
             segment_records_max: *random.pick(&[4, 20, 60, 300]),
             block_cache_bytes: 1 << 20,
             write_buffer_bytes: 1 << 20,
+            in_memory: options.in_memory,
             ..IndexOptions::default()
         };
         let mut weights = [0; 13];
         weights.fill_with(|| *random.pick(&[2, 10, 10, 10, 30]));
         let pace = Pace {
-            crash: *random.pick(&[150, 600, 2_500]),
-            fault: *random.pick(&[30, 200]),
+            crash: *random.pick(&[200, 1_000, 4_000]),
+            fault: *random.pick(&[30, 100, 400]),
             change: *random.pick(&[20, 100]),
             calls_max: *random.pick(&[3, 12, 40]),
             weights,
@@ -109,17 +110,13 @@ impl Life {
     pub(super) fn run(mut self) -> Report {
         let image = FaultyJournal::new().crash();
         let mut world = self.start(Remains { image, failed: None });
-        for opening in self.workload.accounts.clone() {
-            if !self.random.once_in(5) {
-                self.clients.call(Call::Open(opening), &world.front, &mut self.auditor);
-            }
-        }
+        self.open_accounts(&mut world);
         while self.report.steps < self.steps {
             self.report.steps += 1;
             STEP.set(self.report.steps);
             self.auditor.step += 1;
             // A crash in the middle of something is worth more than one at rest.
-            let odds = if world.is_midway() { self.pace.crash / 8 } else { self.pace.crash };
+            let odds = if world.is_midway() { self.pace.crash / 4 } else { self.pace.crash };
             if self.random.once_in(odds) {
                 world = self.crash(world);
             } else if self.random.once_in(2_000) {
@@ -138,6 +135,24 @@ impl Life {
             }
         }
         self.finish(world)
+    }
+
+    /// In most runs all accounts are there before anything else; in the others what names late ones is refused.
+    fn open_accounts(&mut self, world: &mut World) {
+        let late = self.random.once_in(4);
+        let mut openings = self.workload.accounts.clone();
+        while !openings.is_empty() {
+            openings.retain(|it| !self.auditor.names.accounts.contains_key(&it.address));
+            for opening in openings.iter().take(self.config.in_flight_commands_max) {
+                if !late || !self.random.once_in(4) {
+                    self.clients.call(Call::Open(opening.clone()), &world.front, &mut self.auditor);
+                }
+            }
+            if late {
+                return;
+            }
+            self.settle(world);
+        }
     }
 
     /// One step of somebody; `false` if the journal has failed.
@@ -219,7 +234,7 @@ impl Life {
 
     pub(super) fn pass_time(&mut self) -> bool {
         let random = &mut self.random;
-        let by = match random.weighted(&[60, 25, 8, 4, 2, 2]) {
+        let by = match random.weighted(&[60, 25, 8, 4, 1, 1]) {
             0 => random.between(1, 1_000_000),
             1 => random.between(1_000_000, SECOND),
             2 => random.between(SECOND, 1_000 * SECOND),
@@ -242,16 +257,21 @@ impl Life {
     /// The process ends here and now, and another one starts on what is left.
     pub(super) fn crash(&mut self, mut world: World) -> World {
         self.auditor.tell(|| "crash".into());
+        self.report.crashes += 1;
         world.note_crash(&mut self.auditor);
         self.clients.cut(&mut self.auditor);
         let remains = world.crash();
+        if let Some(disk) = memory::disk(&self.config.data.join("index")) {
+            // What was staged may have been flushed by the store itself.
+            if self.random.once_in(2) { disk.lose_staged() } else { disk.keep_staged() }
+        }
         self.start(remains)
     }
 
     /// Starts a process; again, if it dies before it takes traffic.
     fn start(&mut self, mut remains: Remains) -> World {
         loop {
-            self.report.crashes += 1;
+            self.report.processes += 1;
             self.auditor.step += 1;
             self.damage(&remains.image);
             self.refuse_trimmed(&remains.image);
@@ -292,6 +312,7 @@ impl Life {
                 } else {
                     "crash: replayed only"
                 });
+                self.report.crashes += 1;
                 remains = Remains { image: assembled.committer.into_journal().crash(), failed: None };
                 continue;
             }
@@ -338,7 +359,7 @@ impl Life {
             None => image.base().is_some(),
             Some(older) => is_too_old(older, index_options, image),
         };
-        let hit = folder::disturb_index(&config.data, random, is_needed);
+        let hit = folder::disturb_index(&config.data, index_options.in_memory, random, is_needed);
         if let Some(hit) = hit {
             self.auditor.coverage.hit(hit);
         }

@@ -148,7 +148,7 @@ impl Life {
             return true;
         }
         let faults = [Fault::Lost, Fault::Unreported];
-        let fault = self.retained.once_in(4).then(|| *self.retained.pick(&faults));
+        let fault = self.retained.once_in(10).then(|| *self.retained.pick(&faults));
         world.retain(fault, self.now, &mut self.auditor).is_ok()
     }
 
