@@ -12,7 +12,7 @@ use super::{
 use crate::{
     directory::{HoldPlace, PublishedRules},
     journal::{Group, PostedTransaction, Record, RefusedTransaction},
-    ledger::{ChangeRefusal, Delta, Facts, LimitState, decide, decide_change, effects},
+    ledger::{ChangeRefusal, Delta, Facts, LimitState, decide, decide_change, effects, metered},
     model::{
         AccountChange, AccountNo, AccountOpening, AssetNo, Attachment, CellWrite, Command, HoldId,
         PostedKind, TransactionId,
@@ -30,7 +30,7 @@ pub(super) struct Unsynced {
 #[derive(Default)]
 pub(super) struct Effects {
     pub(super) deltas: SmallVec<[(AccountNo, Delta); 2]>,
-    /// What is used of the limits of accounts that have some, after the record.
+    /// What is used of the limits that it counted or gave back to, after the record.
     pub(super) limits: Vec<(AccountNo, Vec<LimitState>)>,
     /// Cells that it wrote.
     pub(super) cells: Vec<CellWrite<AccountNo>>,
@@ -202,8 +202,14 @@ impl Shard {
         self.ledger.apply(record);
         let mut found = Effects::default();
         effects(record, |account, delta| {
+            if self.ledger.owns(account) {
+                found.deltas.push((account, delta));
+            }
+        });
+        // Of what it guards only: a credit may be decided here while a higher shard decides on what is reserved, and may
+        // not show the limits as they were before that.
+        metered(record, |account| {
             let Some(own) = self.ledger.account(account) else { return };
-            found.deltas.push((account, delta));
             if !own.limits().is_empty() && !found.limits.iter().any(|(limited, _)| *limited == account) {
                 found.limits.push((account, own.limits().to_vec()));
             }
