@@ -12,7 +12,10 @@
 mod audit;
 mod clients;
 mod coverage;
+mod damage;
 mod dependency;
+mod events;
+mod faults;
 mod folder;
 mod judge;
 mod life;
@@ -22,6 +25,7 @@ mod quiet;
 mod random;
 mod retained;
 mod shard_view;
+mod start;
 mod workload;
 mod world;
 
@@ -89,6 +93,9 @@ std::thread_local! {
 /// # Panics
 /// If this thread runs a simulation.
 pub(crate) fn fatal(error: &dyn std::fmt::Display) {
+    if RUNS.get() {
+        faults::abort_if_injected(error);
+    }
     assert!(!RUNS.get(), "the process aborts: {error}");
 }
 

@@ -73,6 +73,8 @@ pub(super) struct Clients {
     /// Bodies without an outcome: to be sent again.
     pub(super) unsettled: BTreeMap<TransactionId, Transaction>,
     pub(super) submitted: u64,
+    /// Answers that refused for the time being.
+    pub(super) refused: u64,
 }
 
 impl Clients {
@@ -279,7 +281,10 @@ impl Clients {
                 self.unsettled.remove(&body.id);
                 auditor.coverage.hit("id reused");
             }
-            Err(SubmitError::Unavailable(_)) => auditor.coverage.hit("overloaded"),
+            Err(SubmitError::Unavailable(_)) => {
+                self.refused += 1;
+                auditor.coverage.hit("overloaded");
+            }
             Err(SubmitError::Managed { .. } | SubmitError::Conflict) => {
                 panic!("{}: a ledger transaction was taken for a product's", body.id)
             }

@@ -14,7 +14,7 @@ use crate::model::{
     Operation, OperationKind, Patch, PostedKind, RequestedAmount, Transaction, TransactionId,
 };
 
-const CODES: [&str; 3] = ["pay", "transfer", "withdraw"];
+const CODES: [&str; 5] = ["pay", "transfer", "withdraw", "pay.small", "payout"];
 /// Ids that are likely to be named again.
 const RECENT: usize = 24;
 
