@@ -16,6 +16,7 @@ SEED ?=
 STEPS ?=
 WITHOUT ?=
 OPERATIONS ?=
+BUG ?=
 FIRST ?=
 SLO ?=
 
@@ -45,6 +46,11 @@ test: prerequisites ## all tests and doc tests (ARGS=name runs those whose name 
 sim: prerequisites ## the simulation: 10^7 operations (OPERATIONS=n, FIRST=seed); SEED=n [STEPS=n] [WITHOUT=a,b] replays one run
 	@YUE_SIM_SEED='$(SEED)' YUE_SIM_STEPS='$(STEPS)' YUE_SIM_WITHOUT='$(WITHOUT)' YUE_SIM_OPERATIONS='$(OPERATIONS)' \
 	  YUE_SIM_FIRST='$(FIRST)' $(CARGO) test -p yue-engine --test simulation $(LOCKED) -- --ignored --exact campaign --nocapture
+
+.PHONY: planted
+planted: prerequisites ## plant each known bug into the engine; the simulation must find every one (a table)
+	@YUE_SIM_BUG='$(BUG)' $(CARGO) test -p yue-engine --features planted-bugs --test simulation $(LOCKED) \
+	  -- --ignored --exact planted_bugs --nocapture
 
 .PHONY: lint
 lint: prerequisites ## formatting and clippy, warnings are errors

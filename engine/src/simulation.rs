@@ -86,6 +86,7 @@ impl Report {
 std::thread_local! {
     static RUNS: Cell<bool> = const { Cell::new(false) };
     static STEP: Cell<u64> = const { Cell::new(0) };
+    static OPERATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The end of a process that is simulated here, and so the end of the run.
@@ -97,6 +98,12 @@ pub(crate) fn fatal(error: &dyn std::fmt::Display) {
         faults::abort_if_injected(error);
     }
     assert!(!RUNS.get(), "the process aborts: {error}");
+}
+
+/// How far this thread's run is, or was when it failed: steps and operations.
+#[must_use]
+pub fn progress() -> (u64, u64) {
+    (STEP.get(), OPERATIONS.get())
 }
 
 /// Tells the seed when a run panics.
@@ -120,6 +127,8 @@ impl Drop for Replay {
 #[must_use]
 pub fn run(options: &Options) -> Report {
     RUNS.set(true);
+    STEP.set(0);
+    OPERATIONS.set(0);
     let _replay = Replay(options.seed);
     // The waits of the front ask for a timer; nobody drives it, so they never run out.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");

@@ -17,6 +17,7 @@ use crate::{
         AccountChange, AccountNo, AccountOpening, AssetNo, Attachment, CellWrite, Command, HoldId,
         PostedKind, TransactionId,
     },
+    planted::{Bug, planted},
     view::{AccountError, Unavailable},
 };
 
@@ -153,6 +154,13 @@ impl Shard {
         Group::frame(&mut self.records, record);
         self.count += 1;
         let effects = self.apply(record);
+        let ending = match ending {
+            Ending::Command(finish) if planted(Bug::AcknowledgedBeforeSync) => {
+                finish.run(&self.directory, &self.counters, (self.seen.next(), self.stamp));
+                Ending::Nothing
+            }
+            ending => ending,
+        };
         let ending = self.send_abroad(record, index, ending, reserved);
         self.unsynced.push_back(Unsynced { effects, ending });
     }
@@ -177,7 +185,9 @@ impl Shard {
                 others.insert(shard);
                 let leg = self.legs.entry((shard, account)).or_insert((index, Delta::default()));
                 leg.0 = index;
-                leg.1 += delta;
+                if !planted(Bug::LegDropped) {
+                    leg.1 += delta;
+                }
             }
         });
         let Ending::Command(finish) = ending else { return ending };
@@ -208,12 +218,16 @@ impl Shard {
         });
         // Of what it guards only: a credit may be decided here while a higher shard decides on what is reserved, and may
         // not show the limits as they were before that.
-        metered(record, |account| {
+        let mut show_limits = |account| {
             let Some(own) = self.ledger.account(account) else { return };
             if !own.limits().is_empty() && !found.limits.iter().any(|(limited, _)| *limited == account) {
                 found.limits.push((account, own.limits().to_vec()));
             }
-        });
+        };
+        metered(record, &mut show_limits);
+        if planted(Bug::LimitsShownAsBefore) {
+            effects(record, |account, _| show_limits(account));
+        }
         let mut retire = |owner: AccountNo, what: Retired| {
             if self.ledger.owns(owner) {
                 found.retired.push(what);

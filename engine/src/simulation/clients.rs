@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use super::{audit::Auditor, names::Thing, random::Random};
+use super::{OPERATIONS, audit::Auditor, names::Thing, random::Random};
 use crate::{
     front::Front,
     journal::Record,
@@ -124,6 +124,7 @@ impl Clients {
             id.pending.push(auditor.step);
             self.unsettled.entry(body.id).or_insert_with(|| body.clone());
             self.submitted += 1;
+            OPERATIONS.set(self.submitted);
         }
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         self.tasks.push(Task { bodies, opening: opened, read, began: auditor.step, woken, future });

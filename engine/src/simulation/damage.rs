@@ -109,7 +109,7 @@ impl Life {
     pub(super) fn refuse_trimmed(&mut self, image: &DurableImage) {
         let Some(base) = image.base() else { return };
         let index = self.watermark();
-        assert!(index.position >= base.snapshot.last, "the index has the snapshot");
+        assert!(index.position >= base.head.position, "the index has what was trimmed");
         let kinds = [
             "refused: trimmed, no index",
             "refused: trimmed, the beginning is lost",

@@ -123,7 +123,7 @@ impl Life {
             let odds = if world.is_midway() { self.pace.crash / 4 } else { self.pace.crash };
             if self.random.once_in(odds) {
                 world = self.crash(world);
-            } else if self.random.once_in(2_000) {
+            } else if self.random.once_in(1_000) {
                 self.settle(&mut world);
                 self.audit_quiet(&world);
             } else if !self.survives_step(&mut world) {

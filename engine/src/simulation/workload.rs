@@ -92,7 +92,7 @@ impl Workload {
             6 => change.ceiling = Patch::Set(random.once_in(2).then(|| random.between(100, 9_000).into())),
             _ => change.floor = Patch::Set(random.once_in(2).then(|| random.between(-400, 200).into())),
         }
-        if random.once_in(8) {
+        if random.once_in(5) {
             change.status = Patch::Set(AccountStatus::Closed);
         }
         (address, change)

@@ -5,7 +5,10 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod campaign;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod run;
+mod watch;
 
 use std::time::Instant;
 
@@ -13,7 +16,7 @@ use campaign::Campaign;
 use run::{number, one};
 
 /// Seeds that each test run goes through, and two whose index is on RocksDB.
-const SEEDS: std::ops::RangeInclusive<u64> = 1..=24;
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=40;
 const SEEDS_ON_ROCKSDB: [u64; 2] = [run::ROCKSDB_EACH, 2 * run::ROCKSDB_EACH];
 /// Operations of a campaign, unless it is told.
 const OPERATIONS: u64 = 10_000_000;
@@ -48,4 +51,11 @@ fn campaign() {
     let operations = number("YUE_SIM_OPERATIONS").unwrap_or(OPERATIONS);
     let first = number("YUE_SIM_FIRST").unwrap_or(1);
     Campaign { first, operations, threads: std::thread::available_parallelism().unwrap().get() }.run();
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
+#[ignore = "takes minutes: `make planted`"]
+fn planted_bugs() {
+    planted::hunt_all();
 }
