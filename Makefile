@@ -17,6 +17,7 @@ STEPS ?=
 WITHOUT ?=
 OPERATIONS ?=
 BUG ?=
+SHRINK ?=
 FIRST ?=
 SLO ?=
 
@@ -43,14 +44,14 @@ test: prerequisites ## all tests and doc tests (ARGS=name runs those whose name 
 	@scripts/test.sh $(LOCKED) -- $(ARGS)
 
 .PHONY: sim
-sim: prerequisites ## the simulation: 10^7 operations (OPERATIONS=n, FIRST=seed); SEED=n [STEPS=n] [WITHOUT=a,b] replays one run
-	@YUE_SIM_SEED='$(SEED)' YUE_SIM_STEPS='$(STEPS)' YUE_SIM_WITHOUT='$(WITHOUT)' YUE_SIM_OPERATIONS='$(OPERATIONS)' \
-	  YUE_SIM_FIRST='$(FIRST)' $(CARGO) test -p yue-engine --test simulation $(LOCKED) -- --ignored --exact campaign --nocapture
+sim: prerequisites ## the simulation: 10^7 operations (OPERATIONS=n, FIRST=seed); SEED=n [STEPS=n] [WITHOUT='a;b'] replays one, SHRINK=1 shrinks it
+	@YUE_SIM_SEED='$(SEED)' YUE_SIM_STEPS='$(STEPS)' YUE_SIM_WITHOUT="$(WITHOUT)" YUE_SIM_OPERATIONS='$(OPERATIONS)' \
+	  YUE_SIM_FIRST='$(FIRST)' YUE_SIM_SHRINK='$(SHRINK)' $(CARGO) test -p yue-engine --test simulation $(LOCKED) -- --ignored --exact campaign --nocapture
 
 .PHONY: planted
 planted: prerequisites ## plant each known bug into the engine; the simulation must find every one (a table)
 	@YUE_SIM_BUG='$(BUG)' $(CARGO) test -p yue-engine --features planted-bugs --test simulation $(LOCKED) \
-	  -- --ignored --exact planted_bugs --nocapture
+	  -- --ignored --nocapture --test-threads=1 planted_bugs
 
 .PHONY: lint
 lint: prerequisites ## formatting and clippy, warnings are errors

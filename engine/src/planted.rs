@@ -10,7 +10,7 @@ macro_rules! bugs {
     ($($name:ident $promise:literal $what:literal;)*) => {
         /// A bug.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[cfg_attr(not(feature = "planted-bugs"), allow(dead_code))]
+        #[cfg_attr(not(feature = "planted-bugs"), allow(dead_code, unreachable_pub))]
         pub enum Bug {
             $(#[doc = $what] $name,)*
         }

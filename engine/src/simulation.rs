@@ -106,20 +106,6 @@ pub fn progress() -> (u64, u64) {
     (STEP.get(), OPERATIONS.get())
 }
 
-/// Tells the seed when a run panics.
-struct Replay(u64);
-
-impl Drop for Replay {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let (seed, step) = (self.0, STEP.get());
-            eprintln!(
-                "the simulation failed with seed {seed} at step {step}; replay it with: make sim SEED={seed}"
-            );
-        }
-    }
-}
-
 /// Runs one seed.
 ///
 /// # Panics
@@ -129,7 +115,6 @@ pub fn run(options: &Options) -> Report {
     RUNS.set(true);
     STEP.set(0);
     OPERATIONS.set(0);
-    let _replay = Replay(options.seed);
     // The waits of the front ask for a timer; nobody drives it, so they never run out.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let _entered = runtime.enter();

@@ -154,15 +154,17 @@ impl Shard {
         Group::frame(&mut self.records, record);
         self.count += 1;
         let effects = self.apply(record);
-        let ending = match ending {
-            Ending::Command(finish) if planted(Bug::AcknowledgedBeforeSync) => {
-                finish.run(&self.directory, &self.counters, (self.seen.next(), self.stamp));
-                Ending::Nothing
-            }
-            ending => ending,
-        };
+        let ending =
+            if planted(Bug::AcknowledgedBeforeSync) { self.acknowledge_early(ending) } else { ending };
         let ending = self.send_abroad(record, index, ending, reserved);
         self.unsynced.push_back(Unsynced { effects, ending });
+    }
+
+    /// A planted bug.
+    fn acknowledge_early(&self, ending: Ending) -> Ending {
+        let Ending::Command(finish) = ending else { return ending };
+        finish.run(&self.directory, &self.counters, (self.seen.next(), self.stamp));
+        Ending::Nothing
     }
 
     /// Queues what the record means to other shards; an ending that depends on them becomes a landing.

@@ -87,7 +87,7 @@ const FAULTS: [&str; 32] = [
     "refused: the witness is damaged",
     "refused: the witness is lost",
     "refused: the index is ahead",
-    "refused: another journal's index",
+    "refused: the index of another journal",
     "borne: a slot of the witness",
     "refused: trimmed, no index",
     "refused: trimmed, the beginning is lost",

@@ -8,7 +8,10 @@ use std::{
 
 use yue_engine::simulation::Report;
 
-use crate::run::one;
+use crate::{
+    run::{one, options},
+    shrink,
+};
 
 pub(crate) struct Campaign {
     pub(crate) first: u64,
@@ -29,7 +32,7 @@ impl Campaign {
             let (mut all, mut violations) = (Report::default(), Vec::new());
             while done.load(Relaxed) < self.operations && !failed.load(Relaxed) {
                 let seed = next.fetch_add(1, Relaxed);
-                match catch_unwind(|| one(seed)) {
+                match catch_unwind(|| one(options(seed))) {
                     Ok(report) => {
                         done.fetch_add(report.submitted, Relaxed);
                         all.add(&report);
@@ -54,6 +57,7 @@ impl Campaign {
         println!("seeds {} to {} on {} threads", self.first, next.load(Relaxed) - 1, self.threads);
         tell(&all, since.elapsed());
         println!("figure sim_violations {} seeds", violations.len());
+        violations.iter().for_each(|&seed| shrink::tell(options(seed)));
         assert!(violations.is_empty(), "seeds that failed: {violations:?}");
         let missing = all.coverage.missing();
         assert!(missing.is_empty(), "never reached: {missing:?}");

@@ -11,7 +11,8 @@ use yue_engine::{
 };
 
 use crate::{
-    run::{number, one},
+    run::{number, options, run_in_a_folder},
+    shrink,
     watch::{last_panic, watch_panics},
 };
 
@@ -31,7 +32,7 @@ fn hunt(bug: Bug) -> Row {
     let (mut operations, mut seed, mut found) = (0, 0, None);
     while operations < BUDGET && found.is_none() {
         seed += 1;
-        match catch_unwind(|| one(seed)) {
+        match catch_unwind(|| run_in_a_folder(options(seed))) {
             Ok(report) => operations += report.submitted,
             Err(_) => {
                 operations += progress().1;
@@ -74,4 +75,17 @@ pub(crate) fn hunt_all() {
     println!("figure planted_bugs {} bugs", rows.len());
     println!("figure planted_bugs_found {} bugs", rows.len() - missed.len());
     assert!(missed.is_empty(), "not found within {BUDGET} operations: {missed:?}");
+}
+
+/// A failure of a planted bug shrinks, and what is left still fails.
+pub(crate) fn shrink_one() {
+    plant(Some(Bug::ReversalCapOffByOne));
+    let seed = (1..).find(|&seed| catch_unwind(|| run_in_a_folder(options(seed))).is_err()).unwrap();
+    let whole = options(seed);
+    let least = shrink::shrink(whole.clone()).unwrap();
+    shrink::tell(least.clone());
+    assert!(least.steps < whole.steps, "{} steps", least.steps);
+    assert!(least.without.len() > whole.without.len(), "no kind of fault makes this bug");
+    assert!(catch_unwind(|| run_in_a_folder(least)).is_err());
+    plant(None);
 }

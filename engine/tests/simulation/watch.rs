@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 std::thread_local! {
-    static LAST: RefCell<String> = const { RefCell::new(String::new()) };
+    static LAST: RefCell<(String, String)> = const { RefCell::new((String::new(), String::new())) };
 }
 
 /// From here on panics are kept.
@@ -18,11 +18,16 @@ pub(crate) fn watch_panics() {
         });
         let line = text.lines().next().unwrap_or_default().replace('|', "/");
         let line: String = line.chars().take(110).collect();
-        LAST.set(format!("`{}` {line}", place.unwrap_or_default()));
+        LAST.set((place.unwrap_or_default(), line));
     }));
 }
 
-/// Where the last run of this thread failed, and with what.
+/// Where the last run of this thread failed.
+pub(crate) fn last_place() -> String {
+    LAST.with_borrow(|(place, _)| place.clone())
+}
+
+/// Where, and with what.
 pub(crate) fn last_panic() -> String {
-    LAST.with_borrow(String::clone)
+    LAST.with_borrow(|(place, line)| format!("`{place}` {line}"))
 }

@@ -116,6 +116,7 @@ impl Disk {
         }
     }
 
+    #[allow(clippy::indexing_slicing, reason = "there are as many as there are families")]
     fn entries(&self, family: Family) -> &Entries {
         &self.families[family as usize]
     }

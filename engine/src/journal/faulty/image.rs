@@ -76,6 +76,11 @@ impl DurableImage {
         true
     }
 
+    /// Drops the end that was never acknowledged because it was torn.
+    pub fn drop_torn(&mut self) {
+        self.replay_log();
+    }
+
     /// Flips a bit of a stored group, both counted modulo what there is. Nothing happens to an empty journal.
     pub fn flip(&mut self, group: usize, bit: usize) {
         let count = self.groups.len().max(1);
