@@ -1,7 +1,7 @@
 # Yue's targets. `make` with no target lists them. CI (.ci/run) calls only targets of this file.
 #
 # What may be set from outside: CARGO_TARGET_DIR, CCACHE_DIR, CC, CXX, LIBCLANG_PATH (see scripts/build-env.sh),
-# ARGS for the test runner, SEED for the simulation, CI for `--locked` and quiet prompts.
+# ARGS for the test runner, SEED and the like for the simulation, CI for `--locked` and quiet prompts.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -13,6 +13,12 @@ CARGO := scripts/cargo.sh
 LOCKED := $(if $(CI),--locked)
 ARGS ?=
 SEED ?=
+STEPS ?=
+WITHOUT ?=
+OPERATIONS ?=
+BUG ?=
+SHRINK ?=
+FIRST ?=
 SLO ?=
 
 .PHONY: help
@@ -38,8 +44,14 @@ test: prerequisites ## all tests and doc tests (ARGS=name runs those whose name 
 	@scripts/test.sh $(LOCKED) -- $(ARGS)
 
 .PHONY: sim
-sim: prerequisites ## the deterministic simulation (SEED=n replays one run)
-	@$(if $(SEED),YUE_SIM_SEED='$(SEED)') $(CARGO) test -p yue-engine --test simulation $(LOCKED) -- --nocapture $(ARGS)
+sim: prerequisites ## the simulation: 10^7 operations (OPERATIONS=n, FIRST=seed); SEED=n [STEPS=n] [WITHOUT='a;b'] replays one, SHRINK=1 shrinks it
+	@YUE_SIM_SEED='$(SEED)' YUE_SIM_STEPS='$(STEPS)' YUE_SIM_WITHOUT="$(WITHOUT)" YUE_SIM_OPERATIONS='$(OPERATIONS)' \
+	  YUE_SIM_FIRST='$(FIRST)' YUE_SIM_SHRINK='$(SHRINK)' $(CARGO) test -p yue-engine --test simulation $(LOCKED) -- --ignored --exact campaign --nocapture
+
+.PHONY: planted
+planted: prerequisites ## plant each known bug into the engine; the simulation must find every one (a table)
+	@YUE_SIM_BUG='$(BUG)' $(CARGO) test -p yue-engine --features planted-bugs --test simulation $(LOCKED) \
+	  -- --ignored --nocapture --test-threads=1 planted_bugs
 
 .PHONY: lint
 lint: prerequisites ## formatting and clippy, warnings are errors

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use crate::{
     journal::{Checkpoint, Group, Head, Journal, JournalError, Trim},
     model::Timestamp,
+    planted::{Bug, planted},
     shard::{Batch, ForeignEffect, ShardNo, Synced},
 };
 
@@ -45,15 +46,22 @@ impl<J: Journal> Committer<J> {
         let head = self.journal.head();
         // The clock may have been set back since a shard read it: no record is older than its decision.
         let stamp = batches.iter().map(|batch| batch.stamp).max().unwrap_or(wall);
+        let stamp = if planted(Bug::TimeBeforeDecision) { wall } else { stamp };
         let at = head.at.plus_nanos(1).max(wall).max(stamp);
         let count = batches.iter().map(|batch| batch.count).sum();
         assert!(count > 0, "a group has at least one record");
         let notices = self.notices(head, at, &batches);
+        let half = planted(Bug::GroupHalfWritten);
+        let count = batches.first().filter(|_| half).map_or(count, |batch| batch.count);
         let mut batches = batches.into_iter().map(|batch| batch.records);
         let mut records = batches.next().unwrap_or_default();
-        batches.for_each(|more| records.extend_from_slice(&more));
+        batches.filter(|_| !half).for_each(|more| records.extend_from_slice(&more));
         let group = Group::new(head, at, count, records);
-        self.journal.append(&group, sealed)?;
+        let appended = self.journal.append(&group, sealed);
+        if planted(Bug::GoesOnAfterError) && appended.is_err() {
+            return Ok(Committed { group, notices });
+        }
+        appended?;
         assert_eq!(self.journal.head(), group.head(), "the journal ends with the group that was appended");
         Ok(Committed { group, notices })
     }

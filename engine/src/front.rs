@@ -30,6 +30,7 @@ use crate::{
         Position, PostedKind, Rejection, RequestedAmount, ResolvedOperation, Timestamp, Transaction,
         TransactionId,
     },
+    planted::{Bug, planted},
     shard::{
         Envelope, ShardNo, ShardSet,
         completion::{Completion, Reply},
@@ -122,7 +123,8 @@ impl Front {
         if self.index_lag() > self.config.index_lag_records_max {
             return Err(Unavailable::Overloaded("the index"));
         }
-        if self.counters.in_flight() >= self.config.in_flight_commands_max {
+        if self.counters.in_flight() >= self.config.in_flight_commands_max && !planted(Bug::InFlightUnbounded)
+        {
             return Err(Unavailable::Overloaded("the engine"));
         }
         Ok(())
@@ -149,7 +151,9 @@ impl Front {
             Claim::InFlight(settled) => return Ok(Prepared::Wait(transaction, Wait::Copy(settled))),
             Claim::Known(position) => return Ok(Prepared::Known(transaction, position)),
         }
-        if let Some(position) = self.index.find_transaction(transaction.id)? {
+        if let Some(position) = self.index.find_transaction(transaction.id)?
+            && !planted(Bug::SealedIdsNotLookedUp)
+        {
             self.directory.transactions.abandon(transaction.id, Ok(()));
             return Ok(Prepared::Known(transaction, position));
         }

@@ -50,6 +50,8 @@ pub(crate) use posting_block::{PostingRun, StoredPosting};
 pub use reader::Index;
 pub(crate) use scan::{PostingScan, RecordScan, StoredRecord};
 pub use sealer::{Sealed, Sealer};
+#[cfg(feature = "simulation")]
+pub(crate) use store::memory;
 
 /// The limits and sizes of an index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,9 @@ pub struct IndexOptions {
     pub write_buffer_bytes: usize,
     /// Bytes of id filters in memory, 2 an id; beyond, the oldest runs of ids are looked up on disk.
     pub filter_bytes_max: usize,
+    /// Whether it lies in this thread's memory instead of RocksDB.
+    #[cfg(feature = "simulation")]
+    pub in_memory: bool,
 }
 
 impl Default for IndexOptions {
@@ -78,6 +83,8 @@ impl Default for IndexOptions {
             block_cache_bytes: 256 << 20,
             write_buffer_bytes: 64 << 20,
             filter_bytes_max: 1 << 30,
+            #[cfg(feature = "simulation")]
+            in_memory: false,
         }
     }
 }

@@ -25,7 +25,7 @@ mod tests;
 
 pub use account::{Account, ChangeRefusal, Guards, decide_change};
 pub use decide::decide;
-pub use effect::{Delta, effects};
+pub use effect::{Delta, effects, metered};
 pub use facts::Facts;
 pub use hold::Hold;
 pub use limit::{LimitState, WindowStart};

@@ -15,6 +15,10 @@ pub mod ledger;
 mod manifest;
 pub mod metrics;
 pub mod model;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+#[cfg(not(feature = "planted-bugs"))]
+mod planted;
 mod recovery;
 mod retention;
 mod shard;

@@ -31,6 +31,7 @@ use crate::{
     ledger::{Delta, Facts, Ledger, NotGathered},
     metrics::Counters,
     model::{AccountNo, CellKind, HoldId, Position, Timestamp},
+    planted::{Bug, planted},
     view::Unavailable,
 };
 pub(crate) use message::{
@@ -101,9 +102,12 @@ impl Flushed {
 
     /// In the order in which it is sent: first the batch, because a message may tell of a record in it, and what
     /// another shard makes of that must follow the record in the journal's queue.
-    pub(crate) fn outgoing(self) -> impl Iterator<Item = Outgoing> {
-        let messages = self.messages.into_iter().map(|(to, input)| Outgoing::Message(to, input));
-        self.batch.into_iter().map(Outgoing::Batch).chain(messages)
+    pub(crate) fn outgoing(mut self) -> impl Iterator<Item = Outgoing> {
+        let early =
+            if planted(Bug::MessageBeforeBatch) { std::mem::take(&mut self.messages) } else { Vec::new() };
+        let message = |(to, input)| Outgoing::Message(to, input);
+        let early = early.into_iter().map(message);
+        early.chain(self.batch.into_iter().map(Outgoing::Batch)).chain(self.messages.into_iter().map(message))
     }
 }
 
@@ -187,6 +191,9 @@ impl Shard {
         // A capture or release may have come before it in the queue.
         if let Some(record) = self.ledger.expire(id, self.stamp) {
             self.counters.hold_expired();
+            if planted(Bug::ExpiryAppliedTwice) {
+                self.append(&record, Ending::Nothing, &[]);
+            }
             self.append(&record, Ending::Nothing, &[]);
         }
     }
@@ -376,6 +383,7 @@ impl Shard {
         end: impl FnOnce(Completion, &Self, crate::model::Command),
     ) {
         let Envelope { command, completion, reserved, .. } = *envelope;
+        let reserved = reserved.filter(|_| !planted(Bug::ReservationLeaked));
         for (shard, ticket) in reserved.into_iter().flat_map(|reserved| reserved.tickets) {
             self.outbox.push((shard, Input::Decided { ticket, record: None }));
         }
@@ -384,6 +392,9 @@ impl Shard {
 
     /// A higher shard has decided on what this shard reserved.
     fn decided(&mut self, ticket: Ticket, record: Option<&Record>) {
+        if planted(Bug::ReservationKeptOnRefusal) && record.is_none() {
+            return;
+        }
         if let Some(record) = record {
             self.stamp = self.stamp.max(record.decided_at());
             let effects = self.apply(record);

@@ -12,7 +12,10 @@
 mod audit;
 mod clients;
 mod coverage;
+mod damage;
 mod dependency;
+mod events;
+mod faults;
 mod folder;
 mod judge;
 mod life;
@@ -22,10 +25,11 @@ mod quiet;
 mod random;
 mod retained;
 mod shard_view;
+mod start;
 mod workload;
 mod world;
 
-use std::{cell::Cell, path::PathBuf};
+use std::{cell::Cell, collections::BTreeSet, path::PathBuf};
 
 pub use coverage::Coverage;
 use life::Life;
@@ -41,6 +45,10 @@ pub struct Options {
     pub verbose: bool,
     /// A folder of its own for the index.
     pub directory: PathBuf,
+    /// Whether the index lies in memory instead of RocksDB.
+    pub in_memory: bool,
+    /// Kinds of faults that do not happen, by their names in [`Coverage`].
+    pub without: BTreeSet<String>,
 }
 
 /// What came of a run that found nothing.
@@ -52,9 +60,11 @@ pub struct Report {
     pub submitted: u64,
     /// Records in the journal.
     pub records: u64,
-    /// Processes that were killed.
+    /// Processes that were started, those that died in their start included.
+    pub processes: u64,
+    /// Processes that were killed, in traffic or in their start; another one was started on what was left.
     pub crashes: u64,
-    /// Errors of the journal, and images that were damaged to be refused.
+    /// Faults that were seen: an error that the engine met, or damage that it had to refuse or to bear.
     pub faults: u64,
     /// What was reached.
     pub coverage: Coverage,
@@ -66,6 +76,7 @@ impl Report {
         self.steps += other.steps;
         self.submitted += other.submitted;
         self.records += other.records;
+        self.processes += other.processes;
         self.crashes += other.crashes;
         self.faults += other.faults;
         self.coverage.add(&other.coverage);
@@ -75,6 +86,7 @@ impl Report {
 std::thread_local! {
     static RUNS: Cell<bool> = const { Cell::new(false) };
     static STEP: Cell<u64> = const { Cell::new(0) };
+    static OPERATIONS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The end of a process that is simulated here, and so the end of the run.
@@ -82,21 +94,16 @@ std::thread_local! {
 /// # Panics
 /// If this thread runs a simulation.
 pub(crate) fn fatal(error: &dyn std::fmt::Display) {
+    if RUNS.get() {
+        faults::abort_if_injected(error);
+    }
     assert!(!RUNS.get(), "the process aborts: {error}");
 }
 
-/// Tells the seed when a run panics.
-struct Replay(u64);
-
-impl Drop for Replay {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let (seed, step) = (self.0, STEP.get());
-            eprintln!(
-                "the simulation failed with seed {seed} at step {step}; replay it with: make sim SEED={seed}"
-            );
-        }
-    }
+/// How far this thread's run is, or was when it failed: steps and operations.
+#[must_use]
+pub fn progress() -> (u64, u64) {
+    (STEP.get(), OPERATIONS.get())
 }
 
 /// Runs one seed.
@@ -106,9 +113,11 @@ impl Drop for Replay {
 #[must_use]
 pub fn run(options: &Options) -> Report {
     RUNS.set(true);
-    let _replay = Replay(options.seed);
+    STEP.set(0);
+    OPERATIONS.set(0);
     // The waits of the front ask for a timer; nobody drives it, so they never run out.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
     let _entered = runtime.enter();
+    crate::index::memory::clear();
     Life::new(options).run()
 }

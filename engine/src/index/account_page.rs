@@ -9,6 +9,7 @@ use super::{
 use crate::{
     ledger::{Account, Guards, LimitState, WindowStart},
     model::{AccountStatus, Limit, LimitWindow, NormalSide, Position, Timestamp},
+    planted::{Bug, planted},
 };
 
 /// Accounts of a page.
@@ -134,8 +135,8 @@ fn read_limit(wire: &mut Wire<'_>) -> Result<LimitState, IndexError> {
         limit: Limit { window, code, amount, count },
         window: WindowStart(start),
         counts_after: Timestamp(wire.timestamp()?.0),
-        used_amount: wire.u128()?,
-        used_count: wire.u64()?,
+        used_amount: if planted(Bug::WindowResetByRestart) { wire.u128().map(|_| 0)? } else { wire.u128()? },
+        used_count: if planted(Bug::WindowResetByRestart) { wire.u64().map(|_| 0)? } else { wire.u64()? },
     })
 }
 

@@ -202,6 +202,20 @@ impl Follower {
         Ok(if full { self.freeze() } else { None })
     }
 
+    /// For a planted bug: the free legs of a group that is about to be replayed are added once more.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn plant_a_second_leg(&mut self, group: &Group) {
+        use crate::planted::{Bug, planted};
+        let records = group.frames().flatten().filter_map(|frame| Record::decode(frame).ok());
+        for record in records.filter(|_| planted(Bug::FreeLegTwiceInRecovery)) {
+            crate::ledger::effects(&record, |no, delta| {
+                if delta.net > 0 && self.ledger.owns(no) {
+                    self.ledger.apply_delta(no, delta);
+                }
+            });
+        }
+    }
+
     /// First the group, then the accounts' heads that lead to it, then the position that says it is there.
     fn publish(&self, group: TailGroup) {
         let last = group.last();

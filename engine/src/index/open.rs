@@ -75,7 +75,11 @@ pub fn open(
 /// # Errors
 /// Storage failures, damage, and a format that is newer than this release.
 pub fn watermark_of(dir: &Path, options: &IndexOptions) -> Result<Checkpoint, IndexError> {
-    if !has_index(dir)? {
+    #[cfg(feature = "simulation")]
+    let is_there = if options.in_memory { super::memory::disk(dir).is_some() } else { has_index(dir)? };
+    #[cfg(not(feature = "simulation"))]
+    let is_there = has_index(dir)?;
+    if !is_there {
         return Ok(Checkpoint::default());
     }
     let store = Store::open_read_only(dir, options)?;

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     journal::Checkpoint,
     model::{HoldId, Position, Timestamp, TransactionId},
+    planted::{Bug, planted},
 };
 
 /// The newest format that this release reads and writes.
@@ -147,6 +148,11 @@ impl Sealer {
         self.write_state(&mut batch, &frozen);
         self.put_meta(&mut batch, &numbered(KEY_SEGMENT, no), &segment.encode());
         let watermark = encode_watermark(frozen.checkpoint, frozen.at);
+        if planted(Bug::IndexWatermarkAhead) {
+            let mut early = Batch::default();
+            self.put_meta(&mut early, KEY_WATERMARK, &watermark);
+            self.index.store.commit(early)?;
+        }
         self.put_meta(&mut batch, KEY_WATERMARK, &watermark);
         self.put_meta(&mut batch, KEY_FORMAT, &FORMAT.to_be_bytes());
         if let Some(mark) = &frozen.snapshot {

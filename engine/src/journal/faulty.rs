@@ -1,15 +1,20 @@
 //! The journal of the simulation: in memory, with the faults of real disks on command.
 //!
-//! Owns an image of what a disk would hold: stored groups, a torn end, the witness's blocks. Never chooses a fault by
+//! Owns the open journal; the disk is an [`DurableImage`]. Never chooses a fault by
 //! itself: the caller's seed does. Invariant: it goes through the checks of the stored journal, in `check.rs`,
 //! and refuses what that one refuses.
 
-use std::collections::{BTreeMap, btree_map};
+mod image;
+
+use std::collections::BTreeMap;
+
+pub use image::DurableImage;
+use image::MemoryCursor;
 
 use super::{
     Base, Checkpoint, Group, Head, Journal, JournalError, JournalOptions, Trim,
     check::{Known, check, check_follows},
-    walk::{Cursor, Entry, read_to},
+    walk::read_to,
     witness::{Blocks, Witness},
 };
 use crate::model::Position;
@@ -24,6 +29,16 @@ pub enum Fault {
         /// How many bytes of the group reached the disk.
         bytes: usize,
     },
+    /// The file system is full when this many bytes of the group (fewer than all) are durable.
+    Full {
+        /// How many bytes of the group reached the disk.
+        bytes: usize,
+    },
+    /// The write fails when the group is durable but for a hole, which holds what was there before.
+    Hole {
+        /// Where the hole begins, modulo the group's length.
+        at: usize,
+    },
     /// The group is durable, then the sync reports an error; the witness is not written.
     Unreported,
     /// The group is durable, the witness's block is half written.
@@ -32,36 +47,9 @@ pub enum Fault {
     UnreportedAfterWitness,
 }
 
-/// What a disk holds when the power goes: the part of a journal that outlives its process.
-///
-/// Like the real store it has a log, which holds what was appended since the last opening, and tables for what is older.
-/// Damage in the log makes the next opening drop it and all after it; damage in a table is an error.
-#[derive(Clone, Debug)]
-pub struct DurableImage {
-    groups: BTreeMap<u64, Stored>,
-    torn: Vec<u8>,
-    /// The last position that lies in a table.
-    packed: Position,
-    witness: Option<Blocks>,
-    /// Where a trimmed journal begins.
-    base: Option<Base>,
-}
-
-/// A group's bytes and the checksum that the store keeps beside them.
-#[derive(Clone, Debug)]
-struct Stored {
-    bytes: Vec<u8>,
-    crc: u32,
-}
-
-impl Stored {
-    fn new(group: &Group) -> Self {
-        let bytes = group.encode();
-        Self { crc: crc32fast::hash(&bytes), bytes }
-    }
-
-    fn is_sound(&self) -> bool {
-        crc32fast::hash(&self.bytes) == self.crc
+impl Fault {
+    fn error(self) -> JournalError {
+        JournalError::Storage(format!("injected: {self:?}"))
     }
 }
 
@@ -142,6 +130,11 @@ impl FaultyJournal {
         self.next = Some(fault);
     }
 
+    /// What was asked of [`FaultyJournal::fail_next`] and has not happened does not happen.
+    pub const fn forget_fault(&mut self) {
+        self.next = None;
+    }
+
     /// Makes reads miss the last `groups` groups, as stale pages of a cache would, until it is called with 0.
     pub const fn stale_reads(&mut self, groups: usize) {
         self.stale = groups;
@@ -179,10 +172,17 @@ impl FaultyJournal {
     fn fail(&mut self, group: &Group, sealed: Checkpoint, fault: Fault) {
         match fault {
             Fault::Lost => {}
-            Fault::Torn { bytes: durable } => {
+            Fault::Torn { bytes: durable } | Fault::Full { bytes: durable } => {
                 let mut bytes = group.encode();
                 bytes.truncate(durable.min(bytes.len() - 1));
                 self.disk.torn = bytes;
+            }
+            Fault::Hole { at } => {
+                self.disk.put(group);
+                if let Some(stored) = self.disk.groups.get_mut(&group.first.0) {
+                    let at = at % stored.bytes.len();
+                    stored.bytes.iter_mut().skip(at).take(512).for_each(|byte| *byte = !*byte);
+                }
             }
             Fault::Unreported => self.disk.put(group),
             Fault::WitnessTorn => {
@@ -207,7 +207,7 @@ impl Journal for FaultyJournal {
         if let Some(fault) = self.next.take() {
             self.failed = true;
             self.fail(group, sealed, fault);
-            return Err(JournalError::Storage(format!("injected: {fault:?}")));
+            return Err(fault.error());
         }
         self.disk.put(group);
         self.head = group.head();
@@ -248,7 +248,7 @@ impl Journal for FaultyJournal {
         let mut cursor = MemoryCursor::new(&self.disk.groups);
         let base = Base::after(self.front(), &mut cursor, trim, sealed)?;
         let durable = match fault {
-            Some(Fault::Lost | Fault::Torn { .. }) => false,
+            Some(Fault::Lost | Fault::Torn { .. } | Fault::Full { .. } | Fault::Hole { .. }) => false,
             Some(Fault::Unreported | Fault::WitnessTorn | Fault::UnreportedAfterWitness) | None => true,
         };
         self.write_witness(self.head, sealed);
@@ -256,129 +256,6 @@ impl Journal for FaultyJournal {
             self.disk.groups = self.disk.groups.split_off(&base.head.position.next().0);
             self.disk.base = Some(base);
         }
-        fault.map_or(Ok(()), |fault| Err(JournalError::Storage(format!("injected: {fault:?}"))))
-    }
-}
-
-impl DurableImage {
-    /// Stored bytes of all groups.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.groups.values().map(|stored| u64::try_from(stored.bytes.len()).unwrap_or(u64::MAX)).sum()
-    }
-
-    /// How many groups are stored.
-    #[must_use]
-    pub fn groups(&self) -> usize {
-        self.groups.len()
-    }
-
-    fn put(&mut self, group: &Group) {
-        self.groups.insert(group.first.0, Stored::new(group));
-    }
-
-    /// Drops what an opening drops: the first damaged group of the log and all after it. Tells whether that was any.
-    fn replay_log(&mut self) -> bool {
-        let torn = !self.torn.is_empty();
-        self.torn.clear();
-        let mut log = self.groups.range(self.packed.0 + 1..);
-        let Some(damaged) = log.find_map(|(&first, stored)| (!stored.is_sound()).then_some(first)) else {
-            return torn;
-        };
-        self.groups.split_off(&damaged);
-        true
-    }
-
-    /// Flips a bit of a stored group, both counted modulo what there is. Nothing happens to an empty journal.
-    pub fn flip(&mut self, group: usize, bit: usize) {
-        let count = self.groups.len().max(1);
-        if let Some(Stored { bytes, .. }) = self.groups.values_mut().nth(group % count) {
-            let bit = bit % (bytes.len() * 8);
-            if let Some(byte) = bytes.get_mut(bit / 8) {
-                *byte ^= 1 << (bit % 8);
-            }
-        }
-    }
-
-    /// Takes the last `count` groups away, acknowledged or not.
-    pub fn cut(&mut self, count: usize) {
-        for _ in 0..count {
-            self.groups.pop_last();
-        }
-    }
-
-    /// Takes one group away, counted modulo what there is.
-    pub fn remove(&mut self, group: usize) {
-        let count = self.groups.len().max(1);
-        if let Some(&first) = self.groups.keys().nth(group % count) {
-            self.groups.remove(&first);
-        }
-    }
-
-    /// Puts another group in the place of one: an edit by somebody who can compute hashes.
-    pub fn replace(&mut self, group: &Group) {
-        self.put(group);
-    }
-
-    /// Flips a bit of one of the two slots of the witness, within its content.
-    pub fn flip_witness(&mut self, slot: usize, bit: usize) {
-        let block = self.witness.as_mut().and_then(|blocks| blocks.0.get_mut(slot % 2));
-        if let Some(byte) = block.and_then(|block| block.get_mut((bit / 8) % Witness::CONTENT_BYTES)) {
-            *byte ^= 1 << (bit % 8);
-        }
-    }
-
-    /// Takes the first `count` groups away, as no trim would.
-    pub fn cut_front(&mut self, count: usize) {
-        for _ in 0..count {
-            self.groups.pop_first();
-        }
-    }
-
-    /// Where a trimmed journal begins.
-    #[must_use]
-    pub const fn base(&self) -> Option<Base> {
-        self.base
-    }
-
-    /// Says that the journal begins elsewhere: an edit by somebody who can compute hashes.
-    pub fn replace_base(&mut self, base: Option<Base>) {
-        self.base = base;
-    }
-
-    /// Takes the witness away.
-    pub fn remove_witness(&mut self) {
-        self.witness = None;
-    }
-}
-
-/// A place among groups in memory.
-struct MemoryCursor<'a> {
-    groups: &'a BTreeMap<u64, Stored>,
-    range: btree_map::Range<'a, u64, Stored>,
-    here: Option<([u8; 8], &'a [u8])>,
-}
-
-impl<'a> MemoryCursor<'a> {
-    fn new(groups: &'a BTreeMap<u64, Stored>) -> Self {
-        let mut cursor = Self { groups, range: groups.range(..), here: None };
-        cursor.advance();
-        cursor
-    }
-}
-
-impl Cursor for MemoryCursor<'_> {
-    fn seek(&mut self, position: Position) {
-        let start = self.groups.range(..=position.0).next_back().map_or(0, |(&first, _)| first);
-        self.range = self.groups.range(start..);
-        self.advance();
-    }
-
-    fn entry(&mut self) -> Result<Option<Entry<'_>>, String> {
-        Ok(self.here.as_ref().map(|(key, bytes)| (key.as_slice(), *bytes)))
-    }
-
-    fn advance(&mut self) {
-        self.here = self.range.next().map(|(first, stored)| (first.to_be_bytes(), stored.bytes.as_slice()));
+        fault.map_or(Ok(()), |fault| Err(fault.error()))
     }
 }

@@ -3,6 +3,7 @@ use crate::model::{
     Amount, Command, HoldEnd, HoldReference, PostedKind, PostedOperation, Rejection, RejectionCode,
     ResolvedOperation, Timestamp, TransactionId,
 };
+use crate::planted::{Bug, planted};
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
@@ -147,7 +148,9 @@ impl Facts {
         );
         let left = original.checked_sub(before).unwrap_or(Amount::ZERO);
         let amount = requested.unwrap_or(left);
-        let total = before.checked_add(amount).filter(|&total| total <= original && amount > Amount::ZERO);
+        let most =
+            if planted(Bug::ReversalCapOffByOne) { Amount(original.0.saturating_add(1)) } else { original };
+        let total = before.checked_add(amount).filter(|&total| total <= most && amount > Amount::ZERO);
         total.map(|total| (amount, total)).ok_or(RejectionCode::ReversalExceedsOriginal)
     }
 

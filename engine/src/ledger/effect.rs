@@ -64,6 +64,27 @@ pub fn effects(record: &Record, mut each: impl FnMut(AccountNo, Delta)) {
     }
 }
 
+/// Calls `each` with the accounts whose limits a record counts or gives back to; one may come several times. Each of them
+/// guards the record.
+pub fn metered(record: &Record, mut each: impl FnMut(AccountNo)) {
+    match record {
+        Record::Posted(posted) => {
+            for operation in &posted.operations {
+                let (debit, credit) = operation.kind.accounts();
+                each(debit);
+                if matches!(operation.kind, PostedKind::Reverse { .. }) {
+                    each(credit);
+                }
+            }
+        }
+        Record::HoldExpired { debit, .. } => each(*debit),
+        Record::AccountOpened { .. }
+        | Record::AccountChanged { .. }
+        | Record::Refused(_)
+        | Record::Snapshot(_) => (),
+    }
+}
+
 /// The deltas of the debit account and of the credit account.
 pub(super) fn legs(kind: &PostedKind) -> [Delta; 2] {
     match *kind {
@@ -91,4 +112,56 @@ pub(super) fn ending(held: Amount, captured: Amount) -> [Delta; 2] {
         Delta { net: -moved, held_debits: -held, held_credits: 0 },
         Delta { net: moved, held_debits: 0, held_credits: -held },
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        journal::PostedTransaction,
+        model::{HoldId, PostedOperation, Timestamp, TransactionId},
+    };
+
+    #[test]
+    fn limits_are_those_of_accounts_that_guard() {
+        const DEBIT: AccountNo = AccountNo(1);
+        const CREDIT: AccountNo = AccountNo(2);
+        let posted = |kind| {
+            let operations = smallvec::smallvec![PostedOperation { kind, code: None }];
+            Record::Posted(PostedTransaction {
+                id: TransactionId(1),
+                decided_at: Timestamp::ZERO,
+                operations,
+                code: None,
+                reference: None,
+                metadata: crate::model::Metadata::default(),
+                attachment: None,
+            })
+        };
+        let check = |record: &Record, expected: &[AccountNo]| {
+            let mut found = Vec::new();
+            metered(record, |account| found.push(account));
+            assert_eq!(found, expected, "{record:?}");
+        };
+        let (debit, credit, amount, hold, held) = (DEBIT, CREDIT, Amount(1), HoldId(1), Amount(1));
+        check(&posted(PostedKind::Transfer { debit, credit, amount }), &[DEBIT]);
+        check(&posted(PostedKind::Hold { id: hold, debit, credit, amount, expires_in: 1 }), &[DEBIT]);
+        let explicit = false;
+        check(&posted(PostedKind::Capture { hold, debit, credit, held, amount, explicit }), &[DEBIT]);
+        check(&posted(PostedKind::Release { hold, debit, credit, held }), &[DEBIT]);
+        let reverse = PostedKind::Reverse {
+            transaction: TransactionId(1),
+            operation: 0,
+            debit,
+            credit,
+            amount,
+            explicit,
+            total: amount,
+            original_at: Timestamp::ZERO,
+            original_code: None,
+        };
+        check(&posted(reverse), &[DEBIT, CREDIT]);
+        let decided_at = Timestamp::ZERO;
+        check(&Record::HoldExpired { hold, debit, credit, held, decided_at }, &[DEBIT]);
+    }
 }

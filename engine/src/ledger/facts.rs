@@ -5,6 +5,7 @@ use crate::model::{
     AccountNo, Amount, Floor, HoldEnd, HoldId, HoldReference, NormalSide, RejectionCode, Timestamp,
     TransactionId,
 };
+use crate::planted::{Bug, planted};
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
@@ -87,7 +88,9 @@ impl Facts {
         let next = account.balance.checked_add(delta);
         let available = next.and_then(|next| next.available(normal));
         let filled = next.and_then(|next| next.filled(normal));
-        let below = |floor: i128| available.is_none_or(|available| available < floor);
+        let below = |floor: i128| {
+            available.is_none_or(|available| available + i128::from(planted(Bug::FloorOffByOne)) < floor)
+        };
         let above = |ceiling: i128| filled.is_none_or(|filled| filled > ceiling);
         if delta.lessens(normal) && account.floor.is_some_and(below) {
             return Err(RejectionCode::InsufficientFunds);
@@ -137,7 +140,9 @@ impl Facts {
             (Some(HoldEnd::Captured), _) => Err(RejectionCode::HoldCaptured),
             (Some(HoldEnd::Released), _) => Err(RejectionCode::HoldReleased),
             (Some(HoldEnd::Expired), _) => Err(RejectionCode::HoldExpired),
-            (None, Some(hold)) if now >= hold.expires_at => Err(RejectionCode::HoldExpired),
+            (None, Some(hold)) if now >= hold.expires_at && !planted(Bug::CaptureAfterExpiry) => {
+                Err(RejectionCode::HoldExpired)
+            }
             (None, Some(hold)) => {
                 let before = hold.clone();
                 hold.ended = Some(end);

@@ -11,6 +11,7 @@ use crate::{
     directory::{Directory, HoldPlace},
     metrics::Counters,
     model::{AccountNo, Command, HoldId, Position, Rejection, Timestamp, TransactionId},
+    planted::{Bug, planted},
     view::{Outcome, Unavailable},
 };
 
@@ -125,6 +126,9 @@ impl Completion {
             }
         }
         directory.transactions.settle(self.id, position);
+        if planted(Bug::IdsForgottenEarly) {
+            directory.transactions.forget(self.id);
+        }
         self.leave(directory);
         counters.decided(verdict);
         let outcome = Outcome { id: self.id, position, at, decided_at, verdict, replayed: false };

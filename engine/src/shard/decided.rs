@@ -12,11 +12,12 @@ use super::{
 use crate::{
     directory::{HoldPlace, PublishedRules},
     journal::{Group, PostedTransaction, Record, RefusedTransaction},
-    ledger::{ChangeRefusal, Delta, Facts, LimitState, decide, decide_change, effects},
+    ledger::{ChangeRefusal, Delta, Facts, LimitState, decide, decide_change, effects, metered},
     model::{
         AccountChange, AccountNo, AccountOpening, AssetNo, Attachment, CellWrite, Command, HoldId,
         PostedKind, TransactionId,
     },
+    planted::{Bug, planted},
     view::{AccountError, Unavailable},
 };
 
@@ -30,7 +31,7 @@ pub(super) struct Unsynced {
 #[derive(Default)]
 pub(super) struct Effects {
     pub(super) deltas: SmallVec<[(AccountNo, Delta); 2]>,
-    /// What is used of the limits of accounts that have some, after the record.
+    /// What is used of the limits that it counted or gave back to, after the record.
     pub(super) limits: Vec<(AccountNo, Vec<LimitState>)>,
     /// Cells that it wrote.
     pub(super) cells: Vec<CellWrite<AccountNo>>,
@@ -153,8 +154,17 @@ impl Shard {
         Group::frame(&mut self.records, record);
         self.count += 1;
         let effects = self.apply(record);
+        let ending =
+            if planted(Bug::AcknowledgedBeforeSync) { self.acknowledge_early(ending) } else { ending };
         let ending = self.send_abroad(record, index, ending, reserved);
         self.unsynced.push_back(Unsynced { effects, ending });
+    }
+
+    /// A planted bug.
+    fn acknowledge_early(&self, ending: Ending) -> Ending {
+        let Ending::Command(finish) = ending else { return ending };
+        finish.run(&self.directory, &self.counters, (self.seen.next(), self.stamp));
+        Ending::Nothing
     }
 
     /// Queues what the record means to other shards; an ending that depends on them becomes a landing.
@@ -177,7 +187,9 @@ impl Shard {
                 others.insert(shard);
                 let leg = self.legs.entry((shard, account)).or_insert((index, Delta::default()));
                 leg.0 = index;
-                leg.1 += delta;
+                if !planted(Bug::LegDropped) {
+                    leg.1 += delta;
+                }
             }
         });
         let Ending::Command(finish) = ending else { return ending };
@@ -202,12 +214,22 @@ impl Shard {
         self.ledger.apply(record);
         let mut found = Effects::default();
         effects(record, |account, delta| {
+            if self.ledger.owns(account) {
+                found.deltas.push((account, delta));
+            }
+        });
+        // Of what it guards only: a credit may be decided here while a higher shard decides on what is reserved, and may
+        // not show the limits as they were before that.
+        let mut show_limits = |account| {
             let Some(own) = self.ledger.account(account) else { return };
-            found.deltas.push((account, delta));
             if !own.limits().is_empty() && !found.limits.iter().any(|(limited, _)| *limited == account) {
                 found.limits.push((account, own.limits().to_vec()));
             }
-        });
+        };
+        metered(record, &mut show_limits);
+        if planted(Bug::LimitsShownAsBefore) {
+            effects(record, |account, _| show_limits(account));
+        }
         let mut retire = |owner: AccountNo, what: Retired| {
             if self.ledger.owns(owner) {
                 found.retired.push(what);

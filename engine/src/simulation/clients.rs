@@ -13,7 +13,7 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use super::{audit::Auditor, names::Thing, random::Random};
+use super::{OPERATIONS, audit::Auditor, names::Thing, random::Random};
 use crate::{
     front::Front,
     journal::Record,
@@ -73,6 +73,8 @@ pub(super) struct Clients {
     /// Bodies without an outcome: to be sent again.
     pub(super) unsettled: BTreeMap<TransactionId, Transaction>,
     pub(super) submitted: u64,
+    /// Answers that refused for the time being.
+    pub(super) refused: u64,
 }
 
 impl Clients {
@@ -122,6 +124,7 @@ impl Clients {
             id.pending.push(auditor.step);
             self.unsettled.entry(body.id).or_insert_with(|| body.clone());
             self.submitted += 1;
+            OPERATIONS.set(self.submitted);
         }
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         self.tasks.push(Task { bodies, opening: opened, read, began: auditor.step, woken, future });
@@ -279,7 +282,10 @@ impl Clients {
                 self.unsettled.remove(&body.id);
                 auditor.coverage.hit("id reused");
             }
-            Err(SubmitError::Unavailable(_)) => auditor.coverage.hit("overloaded"),
+            Err(SubmitError::Unavailable(_)) => {
+                self.refused += 1;
+                auditor.coverage.hit("overloaded");
+            }
             Err(SubmitError::Managed { .. } | SubmitError::Conflict) => {
                 panic!("{}: a ledger transaction was taken for a product's", body.id)
             }

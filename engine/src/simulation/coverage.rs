@@ -14,10 +14,11 @@ pub struct Coverage {
     pub(super) cross_shard_posted: u64,
     pub(super) posted: u64,
     seen: BTreeMap<&'static str, u64>,
+    faults: BTreeMap<&'static str, u64>,
 }
 
 /// Everything that has to be reached beside the refusals.
-const EXPECTED: [&str; 39] = [
+const EXPECTED: [&str; 38] = [
     "replayed",
     "id reused",
     "overloaded",
@@ -36,7 +37,6 @@ const EXPECTED: [&str; 39] = [
     "shards changed",
     "index deleted",
     "index older",
-    "damage refused",
     "crash: nothing on its way",
     "crash: batch queued",
     "crash: batch sent, message not",
@@ -49,27 +49,83 @@ const EXPECTED: [&str; 39] = [
     "crash: sealed, not told",
     "crash: replayed only",
     "crash: in the expiry of a start",
+    "crash: in the replay of a start",
+    "events read",
     "quiet",
     "snapshot",
     "trimmed",
-    "fault in a trim",
-    "trimmed refused",
     "crash: snapshot queued",
     "index missing refused",
     "index too old refused",
 ];
 
-/// Faults by name, in the order of [`super::Options`].
-const FAULTS: [&str; 5] = ["Lost", "Torn", "Unreported", "WitnessTorn", "UnreportedAfterWitness"];
+/// Kinds of faults, by name.
+const FAULTS: [&str; 32] = [
+    "append: EIO, lost",
+    "append: ENOSPC, short write",
+    "append: EIO, torn",
+    "append: EIO, a hole",
+    "append: EIO, durable",
+    "append: EIO, the witness torn",
+    "append: EIO, durable with the witness",
+    "trim: EIO, lost",
+    "trim: EIO, durable",
+    "index: EIO, lost",
+    "index: EIO, durable",
+    "index: bit flip",
+    "index: EIO, read",
+    "slow: the journal",
+    "slow: the index",
+    "slow: the sealer",
+    "the storage is low",
+    "refused: a bit flip",
+    "refused: the end is lost",
+    "refused: a group is lost",
+    "refused: a misdirected read",
+    "refused: a stale read",
+    "refused: an edit",
+    "refused: the witness is damaged",
+    "refused: the witness is lost",
+    "refused: the index is ahead",
+    "refused: the index of another journal",
+    "borne: a slot of the witness",
+    "refused: trimmed, no index",
+    "refused: trimmed, the beginning is lost",
+    "refused: trimmed, no base",
+    "refused: trimmed, another snapshot",
+];
 
 impl Coverage {
     pub(super) fn hit(&mut self, what: &'static str) {
         *self.seen.entry(what).or_default() += 1;
     }
 
+    /// A fault of a kind was seen.
+    pub(super) fn fault(&mut self, kind: &'static str) {
+        *self.faults.entry(kind).or_default() += 1;
+    }
+
+    /// All faults that were seen.
+    #[must_use]
+    pub fn faults(&self) -> u64 {
+        self.faults.values().sum()
+    }
+
+    /// The kinds of faults.
+    #[must_use]
+    pub const fn kinds() -> &'static [&'static str] {
+        &FAULTS
+    }
+
     pub(super) fn refused(&mut self, code: RejectionCode, across: bool) {
         let counts = if across { &mut self.refused_across } else { &mut self.refused };
         *counts.entry(code.as_str()).or_default() += 1;
+    }
+
+    /// Answers of posted transactions, replays included.
+    #[must_use]
+    pub fn posted(&self) -> u64 {
+        self.posted
     }
 
     /// Adds another run's counts.
@@ -80,6 +136,7 @@ impl Coverage {
             (&mut self.refused, &other.refused),
             (&mut self.refused_across, &other.refused_across),
             (&mut self.seen, &other.seen),
+            (&mut self.faults, &other.faults),
         ];
         for (mine, theirs) in pairs {
             for (what, count) in theirs {
@@ -95,9 +152,10 @@ impl Coverage {
         let codes = codes.map(RejectionCode::as_str);
         let refused =
             codes.filter(|code| !self.refused.contains_key(code) && !self.refused_across.contains_key(code));
-        let seen = EXPECTED.iter().chain(&FAULTS).filter(|what| !self.seen.contains_key(*what)).copied();
+        let seen = EXPECTED.iter().filter(|what| !self.seen.contains_key(*what)).copied();
+        let faults = FAULTS.iter().filter(|what| !self.faults.contains_key(*what)).copied();
         let posted = (self.cross_shard_posted == 0).then_some("posted across shards");
         let across = self.refused_across.is_empty().then_some("refused across shards");
-        refused.chain(seen).chain(posted).chain(across).map(str::to_owned).collect()
+        refused.chain(seen).chain(faults).chain(posted).chain(across).map(str::to_owned).collect()
     }
 }

@@ -2,38 +2,39 @@
 //!
 //! Owns what may happen to it while nobody has it open. Never touches what is in a file.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use super::random::Random;
+use crate::index::memory;
 
 /// The index may be gone, or as it was some crashes ago; nothing is done where the journal `needs` the index that is
 /// there: instead of none, or of an older one. Tells what was done.
 pub(super) fn disturb_index(
     data: &Path,
+    in_memory: bool,
     random: &mut Random,
     needs: impl Fn(Option<&Path>) -> bool,
 ) -> Option<&'static str> {
     let (index, older) = (data.join("index"), data.join("older"));
+    let is_there = |folder: &Path| if in_memory { memory::disk(folder).is_some() } else { folder.exists() };
     match random.below(24) {
         0 if needs(None) => Some("index missing refused"),
         0 => {
-            remove(&index);
+            remove(&index, in_memory);
             Some("index deleted")
         }
-        1 if older.exists() && needs(Some(&older)) => Some("index too old refused"),
-        1 if older.exists() => {
-            remove(&index);
-            fs::rename(&older, &index).expect("a folder is renamed");
+        1 if is_there(&older) && needs(Some(&older)) => Some("index too old refused"),
+        1 if is_there(&older) => {
+            remove(&index, in_memory);
+            match memory::take(&older) {
+                Some(disk) => memory::place(&index, disk),
+                None => fs::rename(&older, &index).expect("a folder is renamed"),
+            }
             Some("index older")
         }
-        2 | 3 if index.exists() => {
-            remove(&older);
-            fs::create_dir_all(&older).expect("a folder");
-            for file in fs::read_dir(&index).expect("the index's files") {
-                let file = file.expect("a file").path();
-                let name = file.file_name().expect("a file has a name").to_owned();
-                fs::copy(&file, older.join(name)).expect("a file is copied");
-            }
+        2 | 3 if is_there(&index) => {
+            remove(&older, in_memory);
+            copy(&index, &older);
             None
         }
         _ => None,
@@ -47,8 +48,22 @@ pub(super) fn file_names(folder: &Path) -> Vec<String> {
     entries.map(|entry| entry.map_or_else(|error| error.to_string(), name)).collect()
 }
 
-fn remove(folder: &Path) {
-    if folder.exists() {
+fn copy(from: &Path, to: &Path) {
+    if let Some(disk) = memory::disk(from) {
+        return memory::place(to, Arc::new(disk.copy()));
+    }
+    fs::create_dir_all(to).expect("a folder");
+    for file in fs::read_dir(from).expect("the index's files") {
+        let file = file.expect("a file").path();
+        let name = file.file_name().expect("a file has a name").to_owned();
+        fs::copy(&file, to.join(name)).expect("a file is copied");
+    }
+}
+
+fn remove(folder: &Path, in_memory: bool) {
+    if in_memory {
+        drop(memory::take(folder));
+    } else if folder.exists() {
         fs::remove_dir_all(folder).expect("a folder is removed");
     }
 }

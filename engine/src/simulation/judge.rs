@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     journal::Record,
-    model::{PostedKind, Rejection, RejectionCode as Code, Timestamp, Transaction},
+    model::{HoldId, PostedKind, Rejection, RejectionCode as Code, Timestamp, Transaction},
     shard::ShardNo,
 };
 
@@ -70,7 +70,9 @@ impl Auditor {
             Record::HoldExpired { hold, .. } => {
                 // One whose account is reserved queues for it; those of one account keep their order.
                 let debit = view.shadow.holds[hold].debit;
-                let mut live = view.shadow.live.iter().filter(|(_, id)| view.shadow.holds[id].debit == debit);
+                let in_order = |id: &HoldId| id == hold || !view.placed_above.contains(id);
+                let own = |(_, id): &&(Timestamp, HoldId)| view.shadow.holds[id].debit == debit;
+                let mut live = view.shadow.live.iter().filter(own).filter(|(_, id)| in_order(id));
                 let (due, next) = live.next().expect("a hold that expires lives");
                 assert_eq!(next, hold, "holds of an account expire in order");
                 assert!(*due <= record.decided_at(), "hold {hold} expires too early");

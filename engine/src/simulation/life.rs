@@ -3,32 +3,30 @@
 //! Owns the scheduler, the simulated clock, and what survives a process. Invariant: at most one thing happens at a
 //! time, and chance chooses it.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use super::{
     Options, Report, STEP,
-    audit::{Auditor, Decided},
+    audit::Auditor,
     clients::{Call, Clients},
-    folder,
+    faults::{Faults, INDEX_STALLS, JOURNAL_STALLS, SEALER_STALLS, aborted},
     random::Random,
-    retained::is_too_old,
     workload::Workload,
     world::{Remains, World},
 };
 use crate::{
     config::{Config, JournalRetention},
     index::IndexOptions,
-    journal::{
-        Head, Journal,
-        faulty::{DurableImage, Fault, FaultyJournal},
-    },
-    model::Timestamp,
-    recovery,
+    journal::faulty::{Fault, FaultyJournal},
+    model::{Position, Timestamp},
 };
 
 /// 618's eve in Shanghai, a minute before midnight.
 const START: Timestamp = Timestamp(1_750_175_940_000_000_000);
-const SECOND: i64 = 1_000_000_000;
+pub(super) const SECOND: i64 = 1_000_000_000;
 const DAY: i64 = 86_400 * SECOND;
 
 pub(super) struct Life {
@@ -42,6 +40,9 @@ pub(super) struct Life {
     pub(super) index_options: IndexOptions,
     /// Chance for the retainer: a journal that is kept for ever must run as if there were none.
     pub(super) retained: Random,
+    pub(super) faults: Faults,
+    /// The last event that a client has read.
+    pub(super) events_read: Position,
     steps: u64,
     /// Records that the workload knows.
     learned: usize,
@@ -54,7 +55,7 @@ struct Pace {
     fault: usize,
     change: usize,
     calls_max: usize,
-    weights: [usize; 13],
+    weights: [usize; 14],
 }
 
 impl Life {
@@ -75,13 +76,14 @@ impl Life {
             segment_records_max: *random.pick(&[4, 20, 60, 300]),
             block_cache_bytes: 1 << 20,
             write_buffer_bytes: 1 << 20,
+            in_memory: options.in_memory,
             ..IndexOptions::default()
         };
-        let mut weights = [0; 13];
+        let mut weights = [0; 14];
         weights.fill_with(|| *random.pick(&[2, 10, 10, 10, 30]));
         let pace = Pace {
-            crash: *random.pick(&[150, 600, 2_500]),
-            fault: *random.pick(&[30, 200]),
+            crash: *random.pick(&[200, 1_000, 4_000]),
+            fault: *random.pick(&[30, 100, 400]),
             change: *random.pick(&[20, 100]),
             calls_max: *random.pick(&[3, 12, 40]),
             weights,
@@ -100,6 +102,8 @@ impl Life {
             report: Report::default(),
             config,
             index_options,
+            faults: Faults::new(&options.without),
+            events_read: Position::ZERO,
             steps: options.steps,
             learned: 0,
             pace,
@@ -109,23 +113,20 @@ impl Life {
     pub(super) fn run(mut self) -> Report {
         let image = FaultyJournal::new().crash();
         let mut world = self.start(Remains { image, failed: None });
-        for opening in self.workload.accounts.clone() {
-            if !self.random.once_in(5) {
-                self.clients.call(Call::Open(opening), &world.front, &mut self.auditor);
-            }
-        }
+        self.open_accounts(&mut world);
         while self.report.steps < self.steps {
             self.report.steps += 1;
             STEP.set(self.report.steps);
             self.auditor.step += 1;
+            self.disturb(&world);
             // A crash in the middle of something is worth more than one at rest.
-            let odds = if world.is_midway() { self.pace.crash / 8 } else { self.pace.crash };
+            let odds = if world.is_midway() { self.pace.crash / 4 } else { self.pace.crash };
             if self.random.once_in(odds) {
                 world = self.crash(world);
-            } else if self.random.once_in(2_000) {
+            } else if self.random.once_in(1_000) {
                 self.settle(&mut world);
                 self.audit_quiet(&world);
-            } else if !self.retain(&mut world) || !self.step(&mut world) {
+            } else if !self.survives_step(&mut world) {
                 world = self.crash(world);
             }
             for entry in &self.auditor.journal[self.learned..] {
@@ -133,11 +134,41 @@ impl Life {
             }
             self.learned = self.auditor.journal.len();
             self.auditor.published(&world.shared.directory);
+            let in_flight = world.shared.counters.in_flight();
+            assert!(in_flight <= self.config.in_flight_commands_max, "{in_flight} commands are in flight");
             if world.is_parked() {
                 self.auditor.coverage.hit("parked");
             }
         }
         self.finish(world)
+    }
+
+    /// One step of the process; `false` if it met an error of its disk and ended.
+    fn survives_step(&mut self, world: &mut World) -> bool {
+        let step = AssertUnwindSafe(|| self.retain(world) && self.step(world));
+        catch_unwind(step).unwrap_or_else(|payload| {
+            aborted(payload);
+            self.met_index_fault();
+            false
+        })
+    }
+
+    /// In most runs all accounts are there before anything else; in the others what names late ones is refused.
+    fn open_accounts(&mut self, world: &mut World) {
+        let late = self.random.once_in(4);
+        let mut openings = self.workload.accounts.clone();
+        while !openings.is_empty() {
+            openings.retain(|it| !self.auditor.names.accounts.contains_key(&it.address));
+            for opening in openings.iter().take(self.config.in_flight_commands_max) {
+                if !late || !self.random.once_in(4) {
+                    self.clients.call(Call::Open(opening.clone()), &world.front, &mut self.auditor);
+                }
+            }
+            if late {
+                return;
+            }
+            self.settle(world);
+        }
     }
 
     /// One step of somebody; `false` if the journal has failed.
@@ -154,19 +185,28 @@ impl Life {
                 5 => world.send(shard),
                 6 => {
                     let faulty = world.can_commit() && self.random.once_in(self.pace.fault);
-                    let fault = faulty.then(|| self.fault());
+                    let fault = if faulty { self.append_fault() } else { None };
                     let most = 1 + self.random.below(4);
-                    match world.commit(most, fault, self.now, &mut self.auditor) {
+                    if self.faults.is_slow(JOURNAL_STALLS) {
+                        continue;
+                    }
+                    match world.commit(most, fault.map(|it| it.0), self.now, &mut self.auditor) {
                         Ok(done) => done,
-                        Err(_) => return false,
+                        Err(_) => {
+                            let (_, kind) = fault.expect("an append fails if it must");
+                            self.auditor.coverage.fault(kind);
+                            return false;
+                        }
                     }
                 }
                 7 => world.notify(),
-                8 => world.follow(),
+                8 => !self.faults.is_slow(INDEX_STALLS) && world.follow(),
+                9 if self.faults.is_slow(SEALER_STALLS) => false,
                 9 => world.seal(auditor) || world.notify_sealed(),
                 10 => world.notify_sealed(),
                 11 => world.tick(shard, self.now, auditor),
-                _ => self.pass_time(),
+                12 => self.pass_time(),
+                _ => self.read_events(world),
             };
             if done {
                 return true;
@@ -174,18 +214,8 @@ impl Life {
         }
     }
 
-    fn fault(&mut self) -> Fault {
-        let faults = [
-            (Fault::Lost, "Lost"),
-            (Fault::Torn { bytes: self.random.below(400) }, "Torn"),
-            (Fault::Unreported, "Unreported"),
-            (Fault::WitnessTorn, "WitnessTorn"),
-            (Fault::UnreportedAfterWitness, "UnreportedAfterWitness"),
-        ];
-        let (fault, name) = *self.random.pick(&faults);
-        self.auditor.coverage.hit(name);
-        self.report.faults += 1;
-        fault
+    pub(super) fn append_fault(&mut self) -> Option<(Fault, &'static str)> {
+        self.faults.of_append(&mut self.random)
     }
 
     fn call(&mut self, world: &World) -> bool {
@@ -219,7 +249,7 @@ impl Life {
 
     pub(super) fn pass_time(&mut self) -> bool {
         let random = &mut self.random;
-        let by = match random.weighted(&[60, 25, 8, 4, 2, 2]) {
+        let by = match random.weighted(&[60, 25, 8, 4, 1, 1]) {
             0 => random.between(1, 1_000_000),
             1 => random.between(1_000_000, SECOND),
             2 => random.between(SECOND, 1_000 * SECOND),
@@ -237,111 +267,6 @@ impl Life {
         };
         self.now = self.now.plus_nanos(by);
         true
-    }
-
-    /// The process ends here and now, and another one starts on what is left.
-    pub(super) fn crash(&mut self, mut world: World) -> World {
-        self.auditor.tell(|| "crash".into());
-        world.note_crash(&mut self.auditor);
-        self.clients.cut(&mut self.auditor);
-        let remains = world.crash();
-        self.start(remains)
-    }
-
-    /// Starts a process; again, if it dies before it takes traffic.
-    fn start(&mut self, mut remains: Remains) -> World {
-        loop {
-            self.report.crashes += 1;
-            self.auditor.step += 1;
-            self.damage(&remains.image);
-            self.refuse_trimmed(&remains.image);
-            self.disturb_index(&remains.image);
-            if self.random.once_in(8) {
-                self.now = self.now.plus_nanos(-self.random.between(1, 3_600 * SECOND));
-            } else if let Some((due, _)) = self.auditor.model.live.first()
-                && self.random.once_in(4)
-            {
-                self.now = self.now.max(due.plus_nanos(self.random.between(0, SECOND)));
-            } else {
-                self.pass_time();
-            }
-            let shards = u16::try_from(1 + self.random.below(4)).unwrap_or(1);
-            if std::mem::replace(&mut self.config.shards, shards) != shards {
-                self.auditor.coverage.hit("shards changed");
-            }
-            let image = remains.image.clone();
-            let opened = recovery::open(&self.config, &self.index_options, |index| {
-                let journal = FaultyJournal::reopen(image, index)?;
-                absorb(&mut self.auditor, &journal, remains.failed.take());
-                Ok(journal)
-            });
-            let (shared, mut assembled) = opened.unwrap_or_else(|error| {
-                let files = folder::file_names(&self.config.data.join("index"));
-                panic!("a sound directory is refused: {error}; the index's folder has {files:?}")
-            });
-            self.auditor.restart(self.config.shards);
-            let expiry = self.auditor.model.live.first().is_some_and(|(due, _)| *due <= self.now);
-            if expiry && self.random.once_in(4) {
-                assembled.committer.journal().fail_next(Fault::Lost);
-            }
-            let settled = recovery::settle_overdue(&shared, &mut assembled, self.now);
-            let crashes = self.random.once_in(10);
-            if settled.is_err() || crashes {
-                self.auditor.coverage.hit(if settled.is_err() {
-                    "crash: in the expiry of a start"
-                } else {
-                    "crash: replayed only"
-                });
-                remains = Remains { image: assembled.committer.into_journal().crash(), failed: None };
-                continue;
-            }
-            absorb(&mut self.auditor, assembled.committer.journal(), None);
-            let segment = self.index_options.segment_records_max;
-            let world = World::new(&self.config, segment, shared, assembled);
-            self.auditor.restart(self.config.shards);
-            self.audit_ids(&world);
-            let overdue = self.auditor.model.live.first().is_some_and(|(due, _)| *due <= self.now);
-            assert!(!overdue, "no command is taken before the holds that ran out have expired");
-            if expiry {
-                self.auditor.coverage.hit("expired at a start");
-            }
-            return world;
-        }
-    }
-
-    /// A damaged copy of what is left must be refused.
-    fn damage(&mut self, image: &DurableImage) {
-        let index = self.watermark();
-        let whole = FaultyJournal::reopen(image.clone(), index).expect("a sound image opens");
-        let known = self.auditor.end();
-        if known.0 == 0 || whole.head().position != known || !self.random.once_in(3) {
-            return;
-        }
-        let random = &mut self.random;
-        // In the store's tables, or still in its log.
-        let mut damaged = if random.once_in(2) { whole.crash() } else { image.clone() };
-        match random.below(3) {
-            0 => damaged.flip(random.below(1 << 20), random.below(1 << 20)),
-            1 => damaged.cut(1 + random.below(3)),
-            _ => damaged.remove(random.below(1 << 20)),
-        }
-        let refused = FaultyJournal::reopen(damaged, index);
-        assert!(refused.is_err(), "a damaged journal is opened at {:?}", refused.map(|it| it.head() as Head));
-        self.report.faults += 1;
-        self.auditor.coverage.hit("damage refused");
-    }
-
-    /// What a trimmed journal would not start with is not done to the index.
-    fn disturb_index(&mut self, image: &DurableImage) {
-        let Self { config, index_options, random, .. } = self;
-        let is_needed = |older: Option<&Path>| match older {
-            None => image.base().is_some(),
-            Some(older) => is_too_old(older, index_options, image),
-        };
-        let hit = folder::disturb_index(&config.data, random, is_needed);
-        if let Some(hit) = hit {
-            self.auditor.coverage.hit(hit);
-        }
     }
 
     /// Everything that was asked gets its answer; then the last audit.
@@ -371,23 +296,9 @@ impl Life {
         self.audit_quiet(&world);
         self.report.submitted = self.clients.submitted;
         self.report.records = self.auditor.end().0;
+        self.report.faults = self.auditor.coverage.faults();
         self.report.coverage = std::mem::take(&mut self.auditor.coverage);
         drop(Arc::clone(&world.front));
         self.report
-    }
-}
-
-/// Audits what the journal has beyond what the auditor knows.
-fn absorb(auditor: &mut Auditor, journal: &FaultyJournal, mut failed: Option<Vec<Decided>>) {
-    let known = auditor.end();
-    assert!(journal.head().position >= known, "an acknowledged record is lost");
-    let mut groups = Vec::new();
-    let read = journal.read(known, &mut |group| {
-        groups.push(group);
-        Ok(())
-    });
-    read.expect("a journal that was opened can be read");
-    for group in groups.iter().filter(|group| group.first > known) {
-        auditor.committed(group, failed.take());
     }
 }

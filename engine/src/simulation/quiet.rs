@@ -16,6 +16,8 @@ impl Life {
     /// Lets everything that is on its way arrive.
     pub(super) fn settle(&mut self, world: &mut World) {
         let mut idle = 0;
+        self.heal();
+        self.hurry(world);
         // Somebody may wait for time to pass: a hold that expires waits for nobody, so two rounds are enough.
         while idle < 2 {
             let mut done = false;

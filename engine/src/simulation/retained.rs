@@ -12,6 +12,7 @@ use super::{
     world::World,
 };
 use crate::{
+    fatal::fatal,
     index::{IndexOptions, watermark_of},
     journal::{
         Checkpoint, JournalError, Record, SnapshotAccount, SnapshotHold, SnapshotMark, SnapshotPart,
@@ -38,12 +39,12 @@ impl World {
     /// The retainer's turn; `false` if there is nothing to do.
     pub(super) fn retain(
         &mut self,
-        fault: Option<Fault>,
+        fault: Option<(Fault, &'static str)>,
         now: Timestamp,
         auditor: &mut Auditor,
     ) -> Result<bool, JournalError> {
         let Some(retention) = &mut self.retention else { return Ok(false) };
-        match retention.due(self.shared.sealed.load()).expect("the index is sound") {
+        match retention.due(self.shared.sealed.load()).unwrap_or_else(|error| fatal(&error)) {
             Due::Nothing => return Ok(false),
             Due::Snapshot => {
                 let batches = &mut self.batches;
@@ -57,13 +58,13 @@ impl World {
                     batches.push_back((batch, decided));
                     true
                 };
-                retention.snapshot(now, send).expect("the index is sound");
+                retention.snapshot(now, send).unwrap_or_else(|error| fatal(&error));
                 auditor.coverage.hit("snapshot");
             }
             Due::Trim(trim) => {
-                if let Some(fault) = fault {
+                if let Some((fault, kind)) = fault {
                     self.committer.journal().fail_next(fault);
-                    auditor.coverage.hit("fault in a trim");
+                    auditor.coverage.fault(kind);
                 }
                 let before = self.committer.journal().durable().base();
                 self.committer.trim(trim, self.shared.sealed.load())?;
@@ -147,34 +148,8 @@ impl Life {
         if world.retention.is_none() || !self.retained.once_in(6) {
             return true;
         }
-        let faults = [Fault::Lost, Fault::Unreported];
-        let fault = self.retained.once_in(4).then(|| *self.retained.pick(&faults));
+        let fault = if self.retained.once_in(10) { self.faults.of_trim(&mut self.retained) } else { None };
         world.retain(fault, self.now, &mut self.auditor).is_ok()
-    }
-
-    /// A trimmed journal is refused without its index, its snapshot or what says where it begins.
-    pub(super) fn refuse_trimmed(&mut self, image: &DurableImage) {
-        let Some(base) = image.base() else { return };
-        let index = self.watermark();
-        assert!(index.position >= base.snapshot.last, "the index has the snapshot");
-        let check = |index: Checkpoint, spoil: fn(&mut DurableImage)| {
-            let mut image = image.clone();
-            spoil(&mut image);
-            FaultyJournal::reopen(image, index)
-                .expect_err("a trimmed journal is opened without what it needs")
-        };
-        let missing = check(Checkpoint::default(), |_| ());
-        assert!(matches!(missing, JournalError::Trimmed { .. }), "{missing}");
-        check(index, |image| image.cut_front(1));
-        check(index, |image| image.replace_base(None));
-        check(index, |image| {
-            let base = image.base().map(|base| crate::journal::Base {
-                snapshot: SnapshotMark { last: base.snapshot.last.next(), ..base.snapshot },
-                ..base
-            });
-            image.replace_base(base);
-        });
-        self.auditor.coverage.hit("trimmed refused");
     }
 
     /// How far the index that lies in the directory is.

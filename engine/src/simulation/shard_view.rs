@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     journal::Record,
-    model::{AccountNo, Position, Timestamp, TransactionId},
+    model::{AccountNo, HoldId, Position, PostedKind, Timestamp, TransactionId},
     shard::ShardNo,
 };
 
@@ -28,6 +28,8 @@ pub(super) struct ShardView {
     awaited: BTreeMap<TransactionId, Record>,
     /// The decision has arrived, but not the sync.
     early: BTreeSet<TransactionId>,
+    /// Holds that a higher shard has placed: others may queue for their account already.
+    pub(super) placed_above: BTreeSet<HoldId>,
 }
 
 /// What one step took in, and how much it sent out.
@@ -89,6 +91,13 @@ impl ShardView {
         match self.awaited.remove(&id) {
             Some(record) => self.publish(&record),
             None => assert!(self.early.insert(id), "a decision is told once"),
+        }
+        if let Record::Posted(posted) = record {
+            for operation in &posted.operations {
+                if let PostedKind::Hold { id, .. } = operation.kind {
+                    self.placed_above.insert(id);
+                }
+            }
         }
         self.part().applied = vec![record.clone()];
     }

@@ -14,7 +14,7 @@ use crate::model::{
     Operation, OperationKind, Patch, PostedKind, RequestedAmount, Transaction, TransactionId,
 };
 
-const CODES: [&str; 3] = ["pay", "transfer", "withdraw"];
+const CODES: [&str; 5] = ["pay", "transfer", "withdraw", "pay.small", "payout"];
 /// Ids that are likely to be named again.
 const RECENT: usize = 24;
 
@@ -25,6 +25,8 @@ pub(super) struct Workload {
     /// What can be reversed.
     moved: Vec<(TransactionId, u8)>,
     next: u128,
+    /// One of so many things that are named is not there.
+    honest: usize,
 }
 
 impl Workload {
@@ -59,7 +61,8 @@ impl Workload {
                 accounts.push(carbon);
             }
         }
-        Self { accounts, sent: Vec::new(), holds: Vec::new(), moved: Vec::new(), next: 1 }
+        let honest = *random.pick(&[8, 60, 400]);
+        Self { accounts, sent: Vec::new(), holds: Vec::new(), moved: Vec::new(), next: 1, honest }
     }
 
     pub(super) fn opening(&self, random: &mut Random) -> AccountOpening {
@@ -71,7 +74,7 @@ impl Workload {
     }
 
     pub(super) fn address(&self, random: &mut Random) -> Address {
-        if random.once_in(60) {
+        if random.once_in(self.honest) {
             return address("nobody:1");
         }
         // A few accounts are hot.
@@ -89,7 +92,7 @@ impl Workload {
             6 => change.ceiling = Patch::Set(random.once_in(2).then(|| random.between(100, 9_000).into())),
             _ => change.floor = Patch::Set(random.once_in(2).then(|| random.between(-400, 200).into())),
         }
-        if random.once_in(8) {
+        if random.once_in(5) {
             change.status = Patch::Set(AccountStatus::Closed);
         }
         (address, change)
@@ -166,20 +169,30 @@ impl Workload {
     }
 
     fn operation(&mut self, own: u128, random: &mut Random) -> Operation {
-        let kind = match random.weighted(&[50, 18, 14, 6, 12]) {
+        let kinds = if random.once_in(self.honest) {
+            [10; 5]
+        } else {
+            // Holds and postings are named once they are there.
+            let (holds, moved) = (usize::from(!self.holds.is_empty()), usize::from(!self.moved.is_empty()));
+            [50, 18, 14 * holds, 6 * holds, 12 * moved]
+        };
+        let kind = match random.weighted(&kinds) {
             0 => {
                 let (debit, credit) = self.pair(random);
-                OperationKind::Transfer { debit, credit, amount: amount(random) }
+                let amount = self.amount_of(&debit, random);
+                OperationKind::Transfer { debit, credit, amount }
             }
             1 => {
                 let (debit, credit) = self.pair(random);
-                let id = if random.once_in(15) { self.hold(random) } else { HoldId(self.fresh(random)) };
-                if random.once_in(4) {
+                let id =
+                    if random.once_in(self.honest) { self.hold(random) } else { HoldId(self.fresh(random)) };
+                if random.once_in(self.honest) {
                     // Perhaps it is named before it is placed.
                     self.holds.push(id);
                 }
-                let expires_in = *random.pick(&[1, 2, 60, 900, 86_400, 2_592_000]);
-                OperationKind::Hold { id, debit, credit, amount: amount(random), expires_in }
+                let expires_in = *random.pick(&[1, 60, 900, 86_400, 864_000, 2_592_000, 2_592_000]);
+                let amount = self.amount_of(&debit, random);
+                OperationKind::Hold { id, debit, credit, amount, expires_in }
             }
             2 => {
                 let amount = random.once_in(2).then(|| amount(random));
@@ -188,9 +201,9 @@ impl Workload {
             3 => OperationKind::Release { hold: self.hold(random) },
             _ => {
                 let (transaction, operation) = match self.moved.len() {
-                    _ if random.once_in(40) => (TransactionId(own), 0),
+                    _ if random.once_in(self.honest) => (TransactionId(own), 0),
                     0 => (TransactionId(own), 0),
-                    _ if random.once_in(12) => {
+                    _ if random.once_in(self.honest) => {
                         (self.recent_or(own, random), if random.once_in(3) { 1 } else { 0 })
                     }
                     count if random.once_in(3) => self.moved[random.below(count)],
@@ -206,10 +219,19 @@ impl Workload {
         Operation { kind, code: if random.once_in(6) { code(random) } else { None } }
     }
 
+    /// Slots and points are whole.
+    fn amount_of(&self, debit: &Address, random: &mut Random) -> RequestedAmount {
+        let whole = |it: &AccountOpening| it.address == *debit && it.asset != "CNY";
+        if !random.once_in(self.honest) && self.accounts.iter().any(whole) {
+            return RequestedAmount::parse(&format!("{}", 1 + random.below(3)));
+        }
+        amount(random)
+    }
+
     fn hold(&self, random: &mut Random) -> HoldId {
         match self.holds.len() {
             0 => HoldId(1),
-            _ if random.once_in(50) => HoldId(1),
+            _ if random.once_in(self.honest) => HoldId(1),
             count if random.once_in(4) => self.holds[random.below(count)],
             count => self.holds[count - 1 - random.below(count.min(RECENT))],
         }
@@ -217,12 +239,16 @@ impl Workload {
 
     /// Mostly money's usual ways: recharge, payment, promotion, refund.
     fn pair(&self, random: &mut Random) -> (Address, Address) {
+        let any = random.once_in(self.honest);
         let of = |prefix: &str, random: &mut Random| {
-            let found: Vec<_> =
-                self.accounts.iter().filter(|it| it.address.as_str().starts_with(prefix)).collect();
+            let fits = |it: &&AccountOpening| {
+                let asset = if prefix == "slots:" { "SLOT" } else { "CNY" };
+                it.address.as_str().starts_with(prefix) && (any || it.asset == asset)
+            };
+            let found: Vec<_> = self.accounts.iter().filter(fits).collect();
             random.pick(&found).address.clone()
         };
-        match random.weighted(&[24, 36, 8, 8, 3, 20, 4]) {
+        match random.weighted(&[40, 36, 8, 8, 6, 20, if any { 20 } else { 0 }]) {
             0 => (of("channels:", random), of("customers:", random)),
             1 => (of("customers:", random), of("merchants:", random)),
             2 => (of("promotions:", random), of("merchants:", random)),
@@ -281,7 +307,7 @@ fn code(random: &mut Random) -> Option<CompactString> {
 }
 
 fn amount(random: &mut Random) -> RequestedAmount {
-    let text = match random.below(120) {
+    let text = match random.below(400) {
         0 => "0".into(),
         1 => "-1".into(),
         2 => "1e3".into(),

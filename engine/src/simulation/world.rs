@@ -13,6 +13,7 @@ use super::audit::{Auditor, Decided};
 use crate::{
     committer::{Committed, Committer},
     config::Config,
+    fatal::fatal,
     front::Front,
     index::{Follower, Frozen, Sealer},
     journal::{
@@ -257,7 +258,7 @@ impl World {
             return false;
         }
         let Some(group) = self.groups.pop_front() else { return false };
-        self.frozen.extend(self.follower.step(Arc::new(group)).expect("the index follows"));
+        self.frozen.extend(self.follower.step(Arc::new(group)).unwrap_or_else(|error| fatal(&error)));
         true
     }
 
@@ -266,7 +267,7 @@ impl World {
             return false;
         }
         let Some(frozen) = self.frozen.pop_front() else { return false };
-        let sealed = self.sealer.seal(frozen).expect("the index seals");
+        let sealed = self.sealer.seal(frozen).unwrap_or_else(|error| fatal(&error));
         forget_sealed(&self.shared.directory, &sealed, &mut self.late);
         self.shared.sealed.store(sealed.checkpoint());
         self.sealed.extend(self.stations.iter().map(|station| (station.no, sealed.checkpoint().position)));

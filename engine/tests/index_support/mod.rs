@@ -53,6 +53,7 @@ pub fn small_options() -> IndexOptions {
         block_cache_bytes: 1 << 20,
         write_buffer_bytes: 1 << 20,
         filter_bytes_max: 8 << 10,
+        ..IndexOptions::default()
     }
 }
 

@@ -20,7 +20,9 @@ pub(super) type Window = (i16, i8, i8);
 
 impl Counted {
     fn counts(&self, code: Option<&CompactString>) -> bool {
-        self.limit.code.is_none() || self.limit.code.as_ref() == code
+        let Some(own) = &self.limit.code else { return true };
+        let under = |code: &CompactString| code.split('.').next() == Some(own.as_str());
+        code.is_some_and(|code| code == own || under(code))
     }
 
     /// A clock that went back counts in the newest window.
