@@ -13,7 +13,11 @@ use std::{
 };
 
 pub use options::{AssetOption, Options};
-use yue_engine::{config::Config, model::Assets};
+use yue_engine::{
+    config::Config,
+    model::{Assets, Transaction},
+    wallet,
+};
 
 use crate::{cli::ServeArguments, secrets};
 
@@ -110,6 +114,8 @@ pub struct Settings {
     pub wallet_secret: PathBuf,
     /// The engine's part.
     pub engine: Config,
+    /// The wallet's part.
+    pub wallet: wallet::Settings,
 }
 
 impl Settings {
@@ -136,6 +142,8 @@ impl Settings {
         engine.assets = assets.unwrap_or_default().into_iter().map(AssetOption::into_asset).collect();
         Assets::new(engine.assets.clone())?;
         options.set_engine_limits(&mut engine);
+        let mut wallet = wallet::Settings::default();
+        options.set_wallet_limits(&mut wallet);
         in_range("storage-reserve-percent", engine.storage_reserve_percent, 0..=50, "0 to 50")?;
         let settings = Self {
             listen: listen_address(listen.as_deref().unwrap_or(Self::LISTEN_DEFAULT))?,
@@ -144,6 +152,7 @@ impl Settings {
             http: options.http_limits(),
             wallet_secret: options.wallet_secret.unwrap_or_else(|| engine.data.join(secrets::FILE)),
             engine,
+            wallet,
         };
         settings.check_bounds()
     }
@@ -162,11 +171,17 @@ impl Settings {
             ("group-records-max", self.engine.group_records_max),
             ("group-bytes-max", self.engine.group_bytes_max),
             ("address-groups-max", self.engine.address_groups_max),
+            ("password-hashes-max", self.wallet.password_hashes_max),
+            ("passwords-waiting-max", self.wallet.passwords_waiting_max),
             ("segment-records", usize::try_from(self.engine.segment_records).unwrap_or(usize::MAX)),
         ];
         for (name, bound) in bounds {
             in_range(name, bound, 1..=usize::MAX, "1 or more")?;
         }
+        in_range("password-attempts-max", self.wallet.password_attempts_max, 1..=u32::MAX, "1 or more")?;
+        // What waits is held, and a hold's seconds are bounded.
+        in_range("channel-wait-s", self.wallet.channel_wait_s, 1..=Transaction::EXPIRES_IN_S_MAX, "1 to 2592000")?;
+        in_range("password-lock-s", self.wallet.password_lock_s, 1..=u64::from(u32::MAX), "1 to 4294967295")?;
         let largest = self.http.batch_bytes_max.max(self.http.body_bytes_max);
         let room = largest..=usize::MAX;
         in_range("body-memory-bytes-max", self.http.body_memory_bytes_max, room, "the largest body or more")?;

@@ -87,7 +87,7 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
     .await??;
     // 2. Recovery starts, and mostly ends here.
     let app = App::new(settings.http);
-    let mut recovery = Recovery(spawn_blocking(move || locked.recover()), secrets);
+    let mut recovery = Recovery(spawn_blocking(move || locked.recover()), settings.wallet.clone(), secrets);
     let mut recovering = true;
     tokio::select! {
         recovered = timeout(QUICK_RECOVERY, recovery.finish(&app)) => {
@@ -125,12 +125,12 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
 }
 
 /// An engine on its way.
-struct Recovery(JoinHandle<Result<Engine, OpenError>>, Secrets);
+struct Recovery(JoinHandle<Result<Engine, OpenError>>, wallet::Settings, Secrets);
 
 impl Recovery {
     async fn finish(&mut self, app: &App) -> Result<(), ServeError> {
         let engine = (&mut self.0).await??;
-        app.ready(Wallet::new(engine, wallet::Settings::default(), self.1.clone()));
+        app.ready(Wallet::new(engine, self.1.clone(), self.2.clone()));
         Ok(())
     }
 }

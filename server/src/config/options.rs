@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use yue_engine::{
     config::{Config, JournalRetention},
     model::Asset,
+    wallet,
 };
 
 use super::{ConfigError, HttpLimits, Settings};
@@ -123,6 +124,24 @@ pub struct Options {
     /// [default: 4096].
     #[arg(long, env = "YUE_ADDRESS_GROUPS_MAX", value_name = "N")]
     pub address_groups_max: Option<usize>,
+    /// Seconds that a payment waits for its channel before what it has set aside is given back [default: 900].
+    #[arg(long, env = "YUE_CHANNEL_WAIT_S", value_name = "S")]
+    pub channel_wait_s: Option<u32>,
+    /// Wrong passwords in a row that lock a wallet [default: 5].
+    #[arg(long, env = "YUE_PASSWORD_ATTEMPTS_MAX", value_name = "N")]
+    pub password_attempts_max: Option<u32>,
+    /// Seconds of such a lock [default: 7200].
+    #[arg(long, env = "YUE_PASSWORD_LOCK_S", value_name = "S")]
+    pub password_lock_s: Option<u64>,
+    /// Passwords that are hashed at the same time, each on a core of its own [default: 1].
+    #[arg(long, env = "YUE_PASSWORD_HASHES_MAX", value_name = "N")]
+    pub password_hashes_max: Option<usize>,
+    /// Passwords that may wait for a hash; more are refused with 503 [default: 256].
+    #[arg(long, env = "YUE_PASSWORDS_WAITING_MAX", value_name = "N")]
+    pub passwords_waiting_max: Option<usize>,
+    /// Most payments a day without a password that an owner may allow [default: 100].
+    #[arg(long, env = "YUE_SMALL_PAYMENT_COUNT_MAX", value_name = "N")]
+    pub small_payment_count_max: Option<u32>,
 }
 
 /// How much of the journal is kept: `forever`, or a number of records.
@@ -234,7 +253,8 @@ impl Options {
             drain_timeout_ms, mailbox_commands_max, recharge_commands_max, batch_commands_max, parked_commands_max, in_flight_commands_max, group_records_max,
             group_bytes_max, index_lag_records_max, segment_records, index_cache_bytes, full_check_bytes_max,
             journal_retention, storage_reserve_percent, expiry_interval_ms, change_wait_ms_max, read_wait_ms_max,
-            address_groups_max, wallet_secret,
+            address_groups_max, wallet_secret, channel_wait_s, password_attempts_max, password_lock_s,
+            password_hashes_max, passwords_waiting_max, small_payment_count_max,
         })
     }
 
@@ -256,9 +276,6 @@ impl Options {
     }
 
     pub(super) fn set_engine_limits(&self, engine: &mut Config) {
-        fn set<T: Copy>(limit: &mut T, option: Option<T>) {
-            *limit = option.unwrap_or(*limit);
-        }
         set(&mut engine.mailbox_commands_max, self.mailbox_commands_max);
         set(&mut engine.recharge_commands_max, self.recharge_commands_max);
         set(&mut engine.batch_commands_max, self.batch_commands_max);
@@ -277,12 +294,25 @@ impl Options {
         set(&mut engine.read_wait_ms_max, self.read_wait_ms_max);
         set(&mut engine.address_groups_max, self.address_groups_max);
     }
+
+    pub(super) fn set_wallet_limits(&self, wallet: &mut wallet::Settings) {
+        set(&mut wallet.channel_wait_s, self.channel_wait_s);
+        set(&mut wallet.password_attempts_max, self.password_attempts_max);
+        set(&mut wallet.password_lock_s, self.password_lock_s);
+        set(&mut wallet.password_hashes_max, self.password_hashes_max);
+        set(&mut wallet.passwords_waiting_max, self.passwords_waiting_max);
+        set(&mut wallet.small_payment_count_max, self.small_payment_count_max);
+    }
+}
+
+fn set<T: Copy>(limit: &mut T, option: Option<T>) {
+    *limit = option.unwrap_or(*limit);
 }
 
 impl From<&Settings> for Options {
     /// All options with the values that are in force.
     fn from(settings: &Settings) -> Self {
-        let Settings { listen, log, http_threads, http, engine, wallet_secret } = settings;
+        let Settings { listen, log, http_threads, http, engine, wallet, wallet_secret } = settings;
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).ok();
         Self {
             data: Some(engine.data.clone()),
@@ -319,6 +349,12 @@ impl From<&Settings> for Options {
             change_wait_ms_max: Some(engine.change_wait_ms_max),
             read_wait_ms_max: Some(engine.read_wait_ms_max),
             address_groups_max: Some(engine.address_groups_max),
+            channel_wait_s: Some(wallet.channel_wait_s),
+            password_attempts_max: Some(wallet.password_attempts_max),
+            password_lock_s: Some(wallet.password_lock_s),
+            password_hashes_max: Some(wallet.password_hashes_max),
+            passwords_waiting_max: Some(wallet.passwords_waiting_max),
+            small_payment_count_max: Some(wallet.small_payment_count_max),
         }
     }
 }
