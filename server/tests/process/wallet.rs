@@ -1,0 +1,6 @@
+//! The wallet at scale, its process killed inside: promotions, payments together with channels, passwords.
+//!
+//! Each test keeps its own record outside: what was sent, and what was answered before the kill.
+
+mod promotion;
+mod shop;
