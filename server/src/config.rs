@@ -180,7 +180,12 @@ impl Settings {
         }
         in_range("password-attempts-max", self.wallet.password_attempts_max, 1..=u32::MAX, "1 or more")?;
         // What waits is held, and a hold's seconds are bounded.
-        in_range("channel-wait-s", self.wallet.channel_wait_s, 1..=Transaction::EXPIRES_IN_S_MAX, "1 to 2592000")?;
+        in_range(
+            "channel-wait-s",
+            self.wallet.channel_wait_s,
+            1..=Transaction::EXPIRES_IN_S_MAX,
+            "1 to 2592000",
+        )?;
         in_range("password-lock-s", self.wallet.password_lock_s, 1..=u64::from(u32::MAX), "1 to 4294967295")?;
         let largest = self.http.batch_bytes_max.max(self.http.body_bytes_max);
         let room = largest..=usize::MAX;

@@ -2,5 +2,8 @@
 //!
 //! Each test keeps its own record outside: what was sent, and what was answered before the kill.
 
+mod combination;
+mod password;
 mod promotion;
+mod sandbox;
 mod shop;

@@ -13,12 +13,12 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::shop::{
-    CLIENTS, PAYERS_OPTIONS, assert_even, balance, each, expect, open_merchant, open_payer, patiently, recharge,
-    yuan,
+    CLIENTS, PAYERS_OPTIONS, assert_even, assert_verifies, balance, each, expect, open_merchant, open_payer,
+    patiently, recharge, yuan,
 };
 use crate::{
     client::{Answer, Client},
-    server::{Server, yue},
+    server::Server,
 };
 
 const SLOTS: usize = 10_000;
@@ -90,8 +90,7 @@ fn process_a_promotion_killed_in_the_rush_grants_its_slots_and_no_more() {
     audit(&server, &books);
     server.terminate();
     assert_eq!(server.wait().code(), Some(0));
-    let verified = yue(&["verify", "--data", data.to_str().unwrap()]).output().unwrap();
-    assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stdout));
+    assert_verifies(&data);
 }
 
 fn start(data: &Path) -> Server {

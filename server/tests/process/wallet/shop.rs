@@ -3,9 +3,10 @@
 use std::{
     io,
     net::SocketAddr,
+    path::Path,
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
@@ -14,7 +15,7 @@ use yue_engine::wallet::sign_notification;
 
 use crate::{
     client::{Answer, Client},
-    server::CHANNEL_KEY,
+    server::{CHANNEL_KEY, PATIENCE, yue},
 };
 
 /// Connections at once.
@@ -50,9 +51,21 @@ pub(super) fn patiently(mut call: impl FnMut() -> io::Result<Answer>) -> io::Res
     }
 }
 
-/// A call that is answered with one of these statuses.
+/// A call until it is answered, also while the server is gone for a while: the same id settles what is unknown.
+pub(super) fn steadily(mut call: impl FnMut() -> io::Result<Answer>) -> Answer {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match patiently(&mut call) {
+            Ok(answer) => return answer,
+            Err(error) => assert!(Instant::now() < deadline, "no answer for {PATIENCE:?}: {error}"),
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// A call that is answered, in the end, with one of these statuses.
 pub(super) fn expect(statuses: &[u16], call: impl FnMut() -> io::Result<Answer>) -> Value {
-    let answer = patiently(call).unwrap();
+    let answer = steadily(call);
     assert!(statuses.contains(&answer.status), "{answer:?}");
     answer.body
 }
@@ -69,7 +82,8 @@ pub(super) fn open_payer(client: &mut Client, user: &str) {
     expect(&[201, 200], || client.post("/v1/wallets", &wallet));
     let password = json!({"password": PASSWORD});
     expect(&[204], || client.put(&format!("/v1/wallets/{user}/password"), &password));
-    let small = json!({"password": PASSWORD, "enabled": true, "limit": "1000.00", "daily_count": DAILY_COUNT});
+    let small =
+        json!({"password": PASSWORD, "enabled": true, "limit": "1000.00", "daily_count": DAILY_COUNT});
     expect(&[200], || client.put(&format!("/v1/wallets/{user}/small-payment"), &small));
 }
 
@@ -114,6 +128,12 @@ pub(super) fn units(amount: &Value) -> i64 {
 
 pub(super) fn yuan(fen: u64) -> String {
     format!("{}.{:02}", fen / 100, fen % 100)
+}
+
+/// The offline check of all that is on disk.
+pub(super) fn assert_verifies(data: &Path) {
+    let verified = yue(&["verify", "--data", data.to_str().unwrap()]).output().unwrap();
+    assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stdout));
 }
 
 /// Debits equal credits in each asset.
