@@ -22,8 +22,8 @@ const WRONG: &str = "739150";
 const TRIES: usize = 5;
 /// Guesses at the same moment.
 const AT_ONCE: usize = 8;
-/// Seconds of a lock that is waited for: more than a start takes.
-const LOCK_S: &str = "20";
+/// A lock that is waited for, of more seconds than a start takes; and all guesses are hashed at the same time.
+const LOCK_OPTIONS: [&str; 4] = ["--password-lock-s", "20", "--password-hashes-max", "8"];
 
 fn open(client: &mut Client, user: &str) {
     expect(&[201], || client.post("/v1/wallets", &json!({"user": user, "class": "III"})));
@@ -48,7 +48,7 @@ fn start(data: &Path, options: &[&str]) -> Server {
 fn process_five_wrong_passwords_at_once_lock_until_the_lock_has_passed() {
     let directory = TempDir::new().unwrap();
     let data = directory.path().join("data");
-    let server = start(&data, &["--password-lock-s", LOCK_S]);
+    let server = start(&data, &LOCK_OPTIONS);
     let mut client = server.client();
     open(&mut client, "alice");
     // Each is looked at, and no more than five.
@@ -64,7 +64,7 @@ fn process_five_wrong_passwords_at_once_lock_until_the_lock_has_passed() {
     let right = guess(&mut client, "alice", PASSWORD).unwrap();
     assert!(is_locked(&right) && right.retry_after.is_some_and(|seconds| seconds <= 20), "{right:?}");
     server.kill();
-    let server = start(&data, &["--password-lock-s", LOCK_S]);
+    let server = start(&data, &LOCK_OPTIONS);
     let mut client = server.client();
     let before = Timestamp::now();
     let right = guess(&mut client, "alice", PASSWORD).unwrap();
