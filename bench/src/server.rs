@@ -73,8 +73,8 @@ impl Server {
 
     /// SIGTERM, and the end of the drain.
     pub(crate) fn stop(mut self) -> io::Result<()> {
-        let pid = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status()?;
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         let deadline = Instant::now() + Self::STOPPED;
         loop {
             match self.child.try_wait()? {

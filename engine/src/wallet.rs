@@ -14,6 +14,7 @@ mod day;
 mod device;
 mod device_key;
 mod document;
+mod hashers;
 mod hashing;
 mod merchant;
 mod names;

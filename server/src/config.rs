@@ -171,13 +171,14 @@ impl Settings {
             ("group-records-max", self.engine.group_records_max),
             ("group-bytes-max", self.engine.group_bytes_max),
             ("address-groups-max", self.engine.address_groups_max),
-            ("password-hashes-max", self.wallet.password_hashes_max),
             ("passwords-waiting-max", self.wallet.passwords_waiting_max),
             ("segment-records", usize::try_from(self.engine.segment_records).unwrap_or(usize::MAX)),
         ];
         for (name, bound) in bounds {
             in_range(name, bound, 1..=usize::MAX, "1 or more")?;
         }
+        let hashes = 1..=wallet::Settings::PASSWORD_HASHES_LIMIT;
+        in_range("password-hashes-max", self.wallet.password_hashes_max, hashes, "1 to 256")?;
         in_range("password-attempts-max", self.wallet.password_attempts_max, 1..=u32::MAX, "1 or more")?;
         // What waits is held, and a hold's seconds are bounded.
         in_range(

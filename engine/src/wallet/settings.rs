@@ -21,7 +21,8 @@ pub struct Settings {
     pub argon2_memory_kib: u32,
     /// Passes of one password hash.
     pub argon2_passes: u32,
-    /// Password hashes at the same time, so that they leave cores to payments.
+    /// Password hashes at the same time, so that they leave cores to payments; each has a thread, at most
+    /// [`Settings::PASSWORD_HASHES_LIMIT`].
     pub password_hashes_max: usize,
     /// Passwords that may wait for a hash; more are refused (`overloaded`).
     pub passwords_waiting_max: usize,
@@ -106,6 +107,8 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Most threads for password hashes.
+    pub const PASSWORD_HASHES_LIMIT: usize = 256;
     /// What the codes of payments and transfers start with: class limits count these.
     pub const SPEND: &str = "spend";
     /// The code of money that becomes shares.

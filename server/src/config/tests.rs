@@ -45,6 +45,7 @@ fn refuses_what_can_not_be() {
     check("data = 'd'\nchannel_wait_s = 2592001", "channel-wait-s is out of its range");
     check("data = 'd'\npassword_attempts_max = 0", "password-attempts-max is out of its range");
     check("data = 'd'\npassword_hashes_max = 0", "password-hashes-max is out of its range");
+    check("data = 'd'\npassword_hashes_max = 257", "password-hashes-max is out of its range");
     check("data = 'd'\nassets = ['CNY=3']", "CNY");
     check("data = 'd'\nassets = ['usd=2']", "usd");
     assert!(toml::from_str::<Options>("dat = 'd'").is_err());
