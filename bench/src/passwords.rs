@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
@@ -142,7 +142,8 @@ fn enrol(address: SocketAddr) -> io::Result<()> {
 fn fetch_token(client: &mut Client, user: &str) -> io::Result<String> {
     let body = json!({"password": PASSWORD, "max_amount": "1.00", "expires_in": TOKEN_S});
     let answer = client.expect("POST", &format!("/v1/wallets/{user}/payment-tokens"), &body)?;
-    Ok(answer["token"].as_str().unwrap_or_default().to_owned())
+    let token = answer.get("token").and_then(Value::as_str);
+    token.map(str::to_owned).ok_or_else(|| io::Error::other(format!("no token: {answer}")))
 }
 
 fn fetch_tokens(address: SocketAddr, count: usize) -> io::Result<Tokens> {

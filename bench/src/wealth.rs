@@ -274,15 +274,15 @@ impl Day {
 /// What an account has, in fen; zero before it is there.
 fn posted(client: &mut Client, account: &str) -> io::Result<u64> {
     match client.call("GET", &format!("/v1/accounts/{account}"), "")? {
-        (200, answer) => fen(&answer["posted"]).ok_or_else(|| io::Error::other(answer.to_string())),
+        (200, answer) => fen(&answer, "posted").ok_or_else(|| io::Error::other(answer.to_string())),
         (404, _) => Ok(0),
         (status, answer) => Err(io::Error::other(format!("{account}: {status} {answer}"))),
     }
 }
 
-/// An amount's text as fen.
-fn fen(amount: &Value) -> Option<u64> {
-    amount.as_str()?.replace('.', "").parse().ok()
+/// An answer's amount as fen.
+fn fen(answer: &Value, field: &str) -> Option<u64> {
+    answer.get(field)?.as_str()?.replace('.', "").parse().ok()
 }
 
 /// Odd shares, some of which earn nothing.

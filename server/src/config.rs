@@ -171,6 +171,8 @@ impl Settings {
             ("group-records-max", self.engine.group_records_max),
             ("group-bytes-max", self.engine.group_bytes_max),
             ("address-groups-max", self.engine.address_groups_max),
+            ("wealth-credits-in-flight", self.wallet.wealth_credits_in_flight),
+            ("wealth-sweeps-in-flight", self.wallet.wealth_sweeps_in_flight),
             ("passwords-waiting-max", self.wallet.passwords_waiting_max),
             ("segment-records", usize::try_from(self.engine.segment_records).unwrap_or(usize::MAX)),
         ];

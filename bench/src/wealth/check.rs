@@ -44,7 +44,8 @@ pub(super) fn check(
         (credited, wallets, swept) = (credited + income, wallets + u64::from(income > 0), swept + bought);
     }
     let funded = day.funded();
-    let told = (fen(&answer["credited"]), fen(&answer["remainder"]), answer["wallets"].as_u64());
+    let told =
+        (fen(answer, "credited"), fen(answer, "remainder"), answer.get("wallets").and_then(Value::as_u64));
     let remainder = u64::try_from(funded - credited)?;
     assert_eq!(told, (Some(u64::try_from(credited)?), Some(remainder), Some(wallets)), "{answer}");
     assert_eq!(posted("reserve:wealth"), i128::try_from(funded)?, "what was funded");

@@ -53,7 +53,8 @@ pub struct Settings {
     pub wealth_credits_per_transaction: usize,
     /// Transactions of a wealth day's income in flight: more would be faster, and noticed at the till.
     pub wealth_credits_in_flight: usize,
-    /// Sweeps of a wealth day in flight. Each is a transaction of its own, so that a group of the journal has a few.
+    /// Sweeps of a wealth day in flight. Each is a transaction of its own, so that a group of the journal has a few; with
+    /// many, they take the cores from those who pay.
     pub wealth_sweeps_in_flight: usize,
     /// Milliseconds for which a step of a wealth day tries again while the engine is overloaded; then the day stops,
     /// and goes on when it is asked for again.
@@ -97,7 +98,7 @@ impl Default for Settings {
             redemption_units_per_day: 10_000_00,
             wealth_credits_per_transaction: 60,
             wealth_credits_in_flight: 4,
-            wealth_sweeps_in_flight: 32,
+            wealth_sweeps_in_flight: 8,
             wealth_patience_ms: 60_000,
             signature_skew_s: 300,
             statement_lines_max: 10_000_000,

@@ -142,6 +142,12 @@ pub struct Options {
     /// Most payments a day without a password that an owner may allow [default: 100].
     #[arg(long, env = "YUE_SMALL_PAYMENT_COUNT_MAX", value_name = "N")]
     pub small_payment_count_max: Option<u32>,
+    /// Transactions of a wealth day's income in flight; more are faster, and noticed at the till [default: 4].
+    #[arg(long, env = "YUE_WEALTH_CREDITS_IN_FLIGHT", value_name = "N")]
+    pub wealth_credits_in_flight: Option<usize>,
+    /// Wallets of a wealth day that are swept at the same time; likewise [default: 8].
+    #[arg(long, env = "YUE_WEALTH_SWEEPS_IN_FLIGHT", value_name = "N")]
+    pub wealth_sweeps_in_flight: Option<usize>,
 }
 
 /// How much of the journal is kept: `forever`, or a number of records.
@@ -254,7 +260,8 @@ impl Options {
             group_bytes_max, index_lag_records_max, segment_records, index_cache_bytes, full_check_bytes_max,
             journal_retention, storage_reserve_percent, expiry_interval_ms, change_wait_ms_max, read_wait_ms_max,
             address_groups_max, wallet_secret, channel_wait_s, password_attempts_max, password_lock_s,
-            password_hashes_max, passwords_waiting_max, small_payment_count_max,
+            password_hashes_max, passwords_waiting_max, small_payment_count_max, wealth_credits_in_flight,
+            wealth_sweeps_in_flight,
         })
     }
 
@@ -302,6 +309,8 @@ impl Options {
         set(&mut wallet.password_hashes_max, self.password_hashes_max);
         set(&mut wallet.passwords_waiting_max, self.passwords_waiting_max);
         set(&mut wallet.small_payment_count_max, self.small_payment_count_max);
+        set(&mut wallet.wealth_credits_in_flight, self.wealth_credits_in_flight);
+        set(&mut wallet.wealth_sweeps_in_flight, self.wealth_sweeps_in_flight);
     }
 }
 
@@ -355,6 +364,8 @@ impl From<&Settings> for Options {
             password_hashes_max: Some(wallet.password_hashes_max),
             passwords_waiting_max: Some(wallet.passwords_waiting_max),
             small_payment_count_max: Some(wallet.small_payment_count_max),
+            wealth_credits_in_flight: Some(wallet.wealth_credits_in_flight),
+            wealth_sweeps_in_flight: Some(wallet.wealth_sweeps_in_flight),
         }
     }
 }

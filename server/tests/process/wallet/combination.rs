@@ -41,7 +41,7 @@ const CHANNELS: [&str; 3] = ["wechat", "alipay", "ecny"];
 /// Where payers' own money comes from.
 const FUNDING: &str = "bank-card";
 /// Fen.
-const DISCOUNT: u64 = 1_00;
+const DISCOUNT: u64 = 100;
 
 /// Seconds that a payment waits for its channel; a late word comes after it.
 const WAIT_S: &str = "15";
@@ -146,17 +146,18 @@ fn prepare(server: &Server, payers: &[usize]) {
 /// A payer's payments, one after the other: each has own money, half of them a promotion's, and the channel pays more.
 fn shop(client: &mut Client, sandbox: &Sandbox, payer: usize, book: &Book) {
     let mut channels = sandbox.client();
-    let (mut combined, mut recharged) = (0, 0);
-    for number in 0.. {
+    let (mut combined, mut recharged) = (0_usize, 0);
+    for number in 0_usize.. {
         if combined == PAYMENTS_EACH {
             break;
         }
-        let fen = 2_00 + number as u64 * 7 % 300;
+        let fen = 200 + number as u64 * 7 % 300;
         recharge(client, &user(payer), FUNDING, fen);
         recharged += fen as i64;
         let (posted, held) = balance(client, &format!("customers:{}", user(payer)));
-        let (promotion, off) = if number % 2 == 0 { (json!("combo"), DISCOUNT) } else { (Value::Null, 0) };
-        let price = (posted - held) as u64 + off + 1_00 + number as u64 * 37 % 900;
+        let (promotion, off) =
+            if number.is_multiple_of(2) { (json!("combo"), DISCOUNT) } else { (Value::Null, 0) };
+        let price = (posted - held) as u64 + off + 100 + number as u64 * 37 % 900;
         let channel = CHANNELS[(payer + number) % CHANNELS.len()];
         let id = Uuid::now_v7().to_string();
         let mut body = json!({
@@ -171,7 +172,7 @@ fn shop(client: &mut Client, sandbox: &Sandbox, payer: usize, book: &Book) {
             combined += 1;
             book.waiting.fetch_add(1, Relaxed);
             sandbox::order(&mut channels, &id, channel, &yuan(leg(&first, channel) as u64));
-            if combined % CANCELLED_EVERY == 0 {
+            if combined.is_multiple_of(CANCELLED_EVERY) {
                 expect(&[200, 422], || client.post(&format!("/v1/payments/{id}/cancel"), &Value::Null));
             }
         }

@@ -33,9 +33,9 @@ const KILLED_AT: [usize; 2] = [SLOTS * 2 / 5, SLOTS - SLOTS / 50];
 const FULL_PRICE_EVERY: usize = 16;
 
 /// Fen.
-const PRICE: u64 = 3_00;
-const DISCOUNT: u64 = 1_00;
-const FUNDS: u64 = 10_000_00;
+const PRICE: u64 = 300;
+const DISCOUNT: u64 = 100;
+const FUNDS: u64 = 1_000_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
@@ -142,8 +142,9 @@ fn pay(rush: &Rush, client: &mut Client, book: &mut Vec<Entry>) {
             return;
         }
         // Half of all payments are the eager ones'.
-        let payer = if number % 2 == 0 { number / 2 % EAGER } else { EAGER + number / 2 % (PAYERS - EAGER) };
-        let exhausted = if number % FULL_PRICE_EVERY == 0 { "full_price" } else { "refuse" };
+        let payer =
+            if number.is_multiple_of(2) { number / 2 % EAGER } else { EAGER + number / 2 % (PAYERS - EAGER) };
+        let exhausted = if number.is_multiple_of(FULL_PRICE_EVERY) { "full_price" } else { "refuse" };
         let body = json!({
             "id": Uuid::now_v7(), "user": user(payer), "merchant": "jd-self", "promotion": "slots",
             "on_promotion_exhausted": exhausted, "auth": {"type": "small"},
