@@ -72,6 +72,11 @@ bench: prerequisites ## the headline figures: engine, history, restart, HTTP (wa
 	@$(CARGO) build --release -p yue-bench -p yue-server -p yue-loadtest --bins $(LOCKED)
 	@scripts/bench.sh
 
+.PHONY: bench-wallet
+bench-wallet: prerequisites ## password checks and a wealth day beside payments, killed inside (ARGS for `yue-bench wealth`)
+	@$(CARGO) build --release -p yue-bench -p yue-server --bins $(LOCKED)
+	@scripts/bench-wallet.sh $(ARGS)
+
 .PHONY: bench-micro
 bench-micro: prerequisites ## the criterion benches of the parts
 	@$(CARGO) bench -p yue-bench $(LOCKED) $(ARGS)

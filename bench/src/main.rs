@@ -3,8 +3,13 @@
 //! Each subcommand checks its work and ends with lines `figure NAME VALUE UNIT`. Every figure holds for records that
 //! are synced to the journal and named by the synced witness before the answer, with ids checked and the index following.
 
+mod client;
 mod history;
+mod passwords;
+mod payers;
 mod restart;
+mod server;
+mod till;
 mod wealth;
 mod workload;
 
@@ -44,8 +49,19 @@ enum Command {
     History,
     /// Restart after kill -9, verification, and refusal of a damaged journal.
     Restart,
-    /// A day of the wealth product over many wallets, beside payments.
+    /// Password checks beside live payments, through a server.
+    Passwords(passwords::Checks),
+    /// A day of the wealth product over many wallets beside live payments, through a server that is killed inside.
     Wealth(wealth::Day),
+    /// Used by `wealth`: opens and funds the wallets.
+    #[command(hide = true)]
+    Wallets {
+        #[command(flatten)]
+        day: wealth::Day,
+        /// The data directory.
+        #[arg(long)]
+        data: PathBuf,
+    },
     /// Used by `restart`: transfers until it is killed.
     #[command(hide = true)]
     Victim {
@@ -67,6 +83,12 @@ impl Arguments {
         }
     }
 
+    /// What a server is started with.
+    fn server_options(&self, more: &[&str]) -> Vec<String> {
+        let shards = self.shards.map(|shards| format!("--shards={shards}"));
+        shards.into_iter().chain(more.iter().map(|&option| option.to_owned())).collect()
+    }
+
     fn data(&self) -> std::io::Result<tempfile::TempDir> {
         std::fs::create_dir_all(&self.out)?;
         tempfile::tempdir_in(&self.out)
@@ -81,7 +103,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Command::Engine => engine(&arguments).await,
             Command::History => history::run(&arguments).await,
             Command::Restart => restart::run(&arguments).await,
-            Command::Wealth(day) => wealth::run(&arguments, *day).await,
+            Command::Passwords(checks) => passwords::run(&arguments, *checks),
+            Command::Wealth(day) => wealth::run(&arguments, *day),
+            Command::Wallets { day, data } => wealth::prepare(&arguments, *day, data).await,
             Command::Victim { data } => restart::victim(&arguments, data).await,
         }
     })
@@ -110,7 +134,7 @@ async fn engine(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>>
         engine.close();
         let bytes = directory_bytes(data.path())?;
         println!("figure engine_bytes_per_transfer_{name}_ids {:.0} B", bytes as f64 / work.transfers as f64);
-        println!("figure engine_memory_peak_{name}_ids {:.0} MiB", memory_peak_mib());
+        println!("figure engine_memory_peak_{name}_ids {:.0} MiB", memory_peak_mib("self"));
     }
     Ok(())
 }
@@ -126,9 +150,9 @@ fn directory_bytes(directory: &Path) -> std::io::Result<u64> {
     Ok(bytes)
 }
 
-/// The process's greatest resident size so far.
-fn memory_peak_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+/// The greatest resident size so far of a process, by its number or `self`.
+fn memory_peak_mib(process: &str) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.and_then(|rest| rest.trim().trim_end_matches("kB").trim().parse::<f64>().ok());
     kib.unwrap_or_default() / 1024.0

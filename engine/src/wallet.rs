@@ -16,6 +16,7 @@ mod device_key;
 mod document;
 #[cfg(test)]
 mod fixture;
+mod hashers;
 mod hashing;
 mod merchant;
 mod names;

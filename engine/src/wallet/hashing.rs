@@ -1,18 +1,15 @@
 //! Password hashing: Argon2id with the pepper as its secret, a few at a time.
 //!
-//! Owns the turns: who may check a password now, and how many may wait for it. Never on a shard's thread or a worker of
-//! the runtime: a hash takes tens of milliseconds of one core. Never knows whose password it is.
+//! Owns the turns: who may check a password now, and how many may wait for it. Never hashes on a shard's thread or a
+//! worker of the runtime: a hash takes tens of milliseconds of one core. Never knows whose password it is.
 
 use std::sync::Arc;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task,
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Settings, Wallet, WalletError};
+use super::{Settings, Wallet, WalletError, hashers::Hashers};
 use crate::view::Unavailable;
 
 /// A password as a caller gives it: six digits.
@@ -97,14 +94,17 @@ fn argon2id(
 pub(super) struct Turns {
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
+    hashers: Hashers,
 }
 
 impl Turns {
     pub(super) fn new(settings: &Settings) -> Self {
         let permits = |most: usize| Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
+        let hashes = settings.password_hashes_max.clamp(1, Settings::PASSWORD_HASHES_LIMIT);
         Self {
-            running: permits(settings.password_hashes_max),
+            running: permits(hashes),
             waiting: permits(settings.passwords_waiting_max),
+            hashers: Hashers::new(hashes),
         }
     }
 
@@ -135,21 +135,23 @@ impl Wallet {
     pub(super) async fn hashed(&self, password: Password) -> Result<Hashed, WalletError> {
         let cost = (self.settings().argon2_memory_kib, self.settings().argon2_passes);
         let wallet = self.clone();
-        blocking(move || Hashed::new(password, &wallet.secrets().pepper, cost)).await
+        self.hash(move || Hashed::new(password, &wallet.secrets().pepper, cost)).await
     }
 
     /// Whether a hash is this password's.
     pub(super) async fn matches(&self, hashed: Hashed, password: Password) -> Result<bool, WalletError> {
         let wallet = self.clone();
-        blocking(move || hashed.is_of(password, &wallet.secrets().pepper)).await
+        self.hash(move || hashed.is_of(password, &wallet.secrets().pepper)).await
     }
-}
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Option<T> + Send + 'static,
-) -> Result<T, WalletError> {
-    let done = task::spawn_blocking(work).await.map_err(|_| WalletError::Unknown)?;
-    done.ok_or_else(|| Unavailable::Overloaded("the memory for password hashes").into())
+    /// Hashes; whoever does so has a turn, and each turn has a thread.
+    async fn hash<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Option<T> + Send + 'static,
+    ) -> Result<T, WalletError> {
+        let hashed = self.turns().hashers.run(work).await.ok_or(WalletError::Unknown)?;
+        hashed.ok_or_else(|| Unavailable::Overloaded("the memory for password hashes").into())
+    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ pub struct Settings {
     pub argon2_memory_kib: u32,
     /// Passes of one password hash.
     pub argon2_passes: u32,
-    /// Password hashes at the same time, so that they leave cores to payments.
+    /// Password hashes at the same time, so that they leave cores to payments; each has a thread, at most
+    /// [`Settings::PASSWORD_HASHES_LIMIT`].
     pub password_hashes_max: usize,
     /// Passwords that may wait for a hash; more are refused (`overloaded`).
     pub passwords_waiting_max: usize,
@@ -52,7 +53,8 @@ pub struct Settings {
     pub wealth_credits_per_transaction: usize,
     /// Transactions of a wealth day's income in flight: more would be faster, and noticed at the till.
     pub wealth_credits_in_flight: usize,
-    /// Sweeps of a wealth day in flight. Each is a transaction of its own, so that a group of the journal has a few.
+    /// Sweeps of a wealth day in flight. Each is a transaction of its own, so that a group of the journal has a few; with
+    /// many, they take the cores from those who pay.
     pub wealth_sweeps_in_flight: usize,
     /// Milliseconds for which a step of a wealth day tries again while the engine is overloaded; then the day stops,
     /// and goes on when it is asked for again.
@@ -96,7 +98,7 @@ impl Default for Settings {
             redemption_units_per_day: 10_000_00,
             wealth_credits_per_transaction: 60,
             wealth_credits_in_flight: 4,
-            wealth_sweeps_in_flight: 32,
+            wealth_sweeps_in_flight: 8,
             wealth_patience_ms: 60_000,
             signature_skew_s: 300,
             statement_lines_max: 10_000_000,
@@ -106,6 +108,8 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Most threads for password hashes.
+    pub const PASSWORD_HASHES_LIMIT: usize = 256;
     /// What the codes of payments and transfers start with: class limits count these.
     pub const SPEND: &str = "spend";
     /// The code of money that becomes shares.

@@ -51,6 +51,8 @@ fn refuses_what_can_not_be() {
     wallet("payment_hold_seconds = 2592001", "wallet.payment_hold_seconds is out of its range");
     wallet("token_seconds_max = 301", "wallet.token_seconds_max is out of its range: 1 to 300");
     wallet("password_attempts_max = 0", "wallet.password_attempts_max");
+    wallet("password_hashes_max = 0", "wallet.password_hashes_max is out of its range: 1 to 256");
+    wallet("password_hashes_max = 257", "wallet.password_hashes_max is out of its range");
     wallet("password_lock_seconds = 0", "wallet.password_lock_seconds");
     wallet("password_hash_memory_kib = 7", "wallet.password_hash_memory_kib");
     wallet("small_payment_max = '0.00'", "wallet.small_payment_max");

@@ -269,7 +269,7 @@ impl WalletOptions {
             password_lock_s: password_lock_seconds in 1..=MONTH_S.into(), "1 to 2592000";
             argon2_memory_kib: password_hash_memory_kib in 8..=1 << 20, "8 to 1048576";
             argon2_passes: password_hash_passes in 1..=100, "1 to 100";
-            password_hashes_max: password_hashes_max in 1..=1_024, "1 to 1024";
+            password_hashes_max: password_hashes_max in 1..=Settings::PASSWORD_HASHES_LIMIT, "1 to 256";
             passwords_waiting_max: passwords_waiting_max in 1..=1 << 20, "1 to 1048576";
             token_s_max: token_seconds_max in 1..=300, "1 to 300";
             devices_max: devices_max in 1..=64, "1 to 64";

@@ -21,6 +21,9 @@ pub(crate) struct Client {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) closes: bool,
+    /// Whether it repeats the first outcome of an id.
+    pub(crate) replayed: bool,
+    pub(crate) retry_after: Option<u64>,
     pub(crate) body: Value,
 }
 
@@ -37,10 +40,25 @@ impl Client {
         self.send("POST", path, &body.to_string())
     }
 
+    pub(crate) fn put(&mut self, path: &str, body: &Value) -> io::Result<Answer> {
+        self.send("PUT", path, &body.to_string())
+    }
+
     /// One request. An error leaves it unknown whether it was taken.
     pub(crate) fn send(&mut self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
+        self.send_with(method, path, "", body)
+    }
+
+    /// One request with more header lines, each with its end.
+    pub(crate) fn send_with(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &str,
+    ) -> io::Result<Answer> {
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: yue\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: yue\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
         let answer = self.connection().and_then(|connection| {
@@ -76,12 +94,18 @@ pub(crate) fn read_answer(connection: &mut BufReader<TcpStream>) -> io::Result<A
     let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name).map(str::trim));
     let invalid = || io::Error::from(io::ErrorKind::InvalidData);
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(invalid)?;
-    let length = header("content-length:").and_then(|length| length.parse().ok()).ok_or_else(invalid)?;
+    // An answer without a body says no length.
+    let length = match (status, header("content-length:")) {
+        (204, None) => 0,
+        (_, length) => length.and_then(|length| length.parse().ok()).ok_or_else(invalid)?,
+    };
     let mut body = vec![0; length];
     connection.read_exact(&mut body)?;
     Ok(Answer {
         status,
         closes: header("connection:") == Some("close"),
+        replayed: header("idempotent-replayed:") == Some("true"),
+        retry_after: header("retry-after:").and_then(|seconds| seconds.parse().ok()),
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
     })
 }

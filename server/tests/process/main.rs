@@ -11,3 +11,4 @@ mod connections;
 mod full;
 mod kill;
 mod lifecycle;
+mod wallet;

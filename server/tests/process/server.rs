@@ -19,18 +19,29 @@ pub(crate) struct Server {
     address: SocketAddr,
 }
 
-/// `yue` with arguments, and an environment without options.
+/// The key of each channel, `YUE_CHANNEL_KEY_…` in the environment.
+pub(crate) const CHANNEL_KEY: &str = "a key of a channel";
+
+/// `yue` with arguments, and an environment without options, with the channels' keys.
 pub(crate) fn yue(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_yue"));
     command.args(arguments).env_clear().stdin(Stdio::null());
+    for channel in ["WECHAT", "ALIPAY", "ECNY", "BANK_CARD"] {
+        command.env(format!("YUE_CHANNEL_KEY_{channel}"), CHANNEL_KEY);
+    }
     command
 }
 
 impl Server {
     /// Starts, and waits until requests are served. Log lines go to a file beside the directory.
     pub(crate) fn start(data: &Path, options: &[&str]) -> Self {
+        Self::start_on("127.0.0.1:0", data, options)
+    }
+
+    /// As above, on an address, for clients that do not hear of another one.
+    pub(crate) fn start_on(listen: &str, data: &Path, options: &[&str]) -> Self {
         let log = File::options().create(true).append(true).open(data.with_extension("log")).unwrap();
-        let mut arguments = vec!["serve", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
+        let mut arguments = vec!["serve", "--listen", listen, "--data", data.to_str().unwrap()];
         arguments.extend(options);
         let mut child = yue(&arguments).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let address = listening(child.stdout.take().unwrap());
@@ -92,7 +103,7 @@ impl Drop for Server {
 }
 
 /// The address in the first line.
-fn listening(stdout: ChildStdout) -> SocketAddr {
+pub(crate) fn listening(stdout: ChildStdout) -> SocketAddr {
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line).unwrap();
     let address = line.strip_prefix("listening on http://").and_then(|rest| rest.strip_suffix('\n'));
