@@ -79,7 +79,7 @@ pub(super) struct Auditor {
     pub(super) shown: BTreeMap<Thing, u64>,
     /// What lower shards had when they passed a command on, by command and shard.
     pub(super) passed: BTreeMap<TransactionId, BTreeMap<ShardNo, Vec<Model>>>,
-    dependencies: Dependencies,
+    pub(super) dependencies: Dependencies,
     /// Ids that this process has decided.
     pub(super) flushed: BTreeSet<TransactionId>,
     pub(super) stated: Stated,

@@ -91,9 +91,11 @@ impl Life {
         }
         // In the store's tables, or still in its log.
         let packed = self.random.once_in(2);
-        // What is to be borne is one fault at a time: a slot that a crash has torn is whole after an opening.
-        let mut damaged = if packed || name.starts_with("borne: ") { whole.crash() } else { image.clone() };
-        damaged.drop_torn();
+        // As an opening leaves it: the witness is whole and names the end.
+        let mut damaged = whole.crash();
+        if !packed {
+            damaged.log_from(image);
+        }
         let mut checkpoint = index;
         if !spoil(&mut self.random, &mut damaged, &mut checkpoint) {
             return;

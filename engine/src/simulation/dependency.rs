@@ -54,6 +54,12 @@ impl Dependencies {
         after
     }
 
+    /// Whether the journal has all that a shard has decided.
+    pub(super) fn is_idle(&self, shard: ShardNo) -> bool {
+        self.decided.get(&shard).copied().unwrap_or_default()
+            == self.committed.get(&shard).copied().unwrap_or_default()
+    }
+
     /// The journal takes a shard's next record.
     pub(super) fn committed(&mut self, by: ShardNo, after: &[Records]) {
         for &(shard, records) in after {

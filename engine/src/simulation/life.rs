@@ -134,6 +134,9 @@ impl Life {
             }
             self.learned = self.auditor.journal.len();
             self.auditor.published(&world.shared.directory);
+            if self.report.steps.is_multiple_of(4) {
+                self.auditor.limits_shown(&world.shared.directory, self.now);
+            }
             let in_flight = world.shared.counters.in_flight();
             assert!(in_flight <= self.config.in_flight_commands_max, "{in_flight} commands are in flight");
             if world.is_parked() {

@@ -4,11 +4,13 @@
 
 use futures_util::FutureExt;
 
+use super::audit::Auditor;
 use super::{life::Life, world::World};
 use crate::{
-    directory::Found,
+    directory::{Directory, Found},
     index::{Direction, Point},
-    model::{AccountNo, HoldEnd, Position},
+    model::{AccountNo, HoldEnd, Position, Timestamp},
+    shard::ShardNo,
     view::HistoryQuery,
 };
 
@@ -167,5 +169,27 @@ impl Life {
         let moved: u128 = self.auditor.rows.values().flatten().map(|row| u128::from(row.amount)).sum();
         let told: u128 = trial.rows.iter().map(|row| row.debits + row.credits).sum();
         assert_eq!(moved, told, "the turnover");
+    }
+}
+
+impl Auditor {
+    /// A shard that has nothing on its way shows what is used of each limit.
+    pub(super) fn limits_shown(&self, directory: &Directory, now: Timestamp) {
+        let idle = |shard: u16| self.dependencies.is_idle(ShardNo(shard));
+        for (_, view) in (0..).zip(&self.views).filter(|(no, view)| view.is_idle(self.end()) && idle(*no)) {
+            for (&no, account) in view.shadow.accounts.iter().filter(|(_, it)| !it.limits.is_empty()) {
+                let (_, rules) = directory.entry(no).read();
+                let found = rules.limits.iter().map(|state| state.used_at(now));
+                let found = found.map(|(amount, count)| (amount as i128, count as i64));
+                let expected = account.limits.iter().map(|limit| limit.used(now));
+                assert!(
+                    found.clone().eq(expected.clone()),
+                    "limits of {} are shown as {:?}, and are {:?}",
+                    self.names.addresses[&no],
+                    found.collect::<Vec<_>>(),
+                    expected.collect::<Vec<_>>()
+                );
+            }
+        }
     }
 }

@@ -102,6 +102,11 @@ impl ShardView {
         self.part().applied = vec![record.clone()];
     }
 
+    /// Whether all that it knows is synced, and all that is synced is known.
+    pub(super) fn is_idle(&self, end: Position) -> bool {
+        self.seen == end && self.log.is_empty() && self.awaited.is_empty() && self.early.is_empty()
+    }
+
     fn publish(&mut self, record: &Record) {
         for (no, by) in record_legs(record) {
             if let Some(balance) = self.published.get_mut(&no) {

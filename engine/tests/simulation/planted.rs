@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Operations after which a bug counts as not found.
-const BUDGET: u64 = 1_000_000;
+const BUDGET: u64 = 3_000_000;
 
 struct Row {
     bug: Bug,

@@ -76,9 +76,9 @@ impl DurableImage {
         true
     }
 
-    /// Drops the end that was never acknowledged because it was torn.
-    pub fn drop_torn(&mut self) {
-        self.replay_log();
+    /// Lets the log begin where another image's does.
+    pub fn log_from(&mut self, other: &Self) {
+        self.packed = other.packed;
     }
 
     /// Flips a bit of a stored group, both counted modulo what there is. Nothing happens to an empty journal.
