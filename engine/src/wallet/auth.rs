@@ -3,7 +3,7 @@
 //! Owns what an authorisation costs: a token's alias, a device's counter, a small payment's count go into the record of
 //! the payment itself, so that none is used twice. Never stores an authorisation.
 
-use super::{Part, Wallet, WalletCode, WalletError, document::Document, names, step::Draft};
+use super::{Part, Wallet, WalletCode, WalletError, document::Document, step::Draft};
 use crate::model::{Address, Amount, CellWrite, TransactionId};
 
 /// What a caller shows to spend.
@@ -29,8 +29,10 @@ pub enum Auth {
 pub(super) struct Demand<'a> {
     /// `payment` or `transfer`.
     pub(super) verb: &'static str,
-    /// The verb's id, as its caller chose it; the verb's first step is `derive(verb, id, 0)`.
+    /// The verb's id, as its caller chose it.
     pub(super) id: TransactionId,
+    /// The transaction that it is for: of a payment this attempt's.
+    pub(super) step: TransactionId,
     pub(super) user: &'a Part,
     /// The merchant, or the user who receives.
     pub(super) counterparty: &'a Part,
@@ -56,8 +58,9 @@ impl Authorised {
 impl Wallet {
     /// Checks an authorisation against what is on disk. If the transaction is overtaken, it is to be checked again.
     ///
-    /// A copy of a request that has just paid finds its own token or counter used up: nothing is asked of it, since its
-    /// first step (`derive(verb, id, 0)`) is answered from the record.
+    /// A copy of a request that has just paid finds its own token or counter used up: nothing is asked of it, since this
+    /// very step is answered from the record. An earlier attempt's record is no leave to pay: its authorisation was not
+    /// used up.
     ///
     /// # Errors
     /// `auth_required` without one, `auth_invalid` if it does not fit; never final.
@@ -77,8 +80,7 @@ impl Wallet {
         if let Some(authorised) = authorised {
             return Ok(authorised);
         }
-        let first_step = names::derive(demand.verb, &demand.id.0.to_be_bytes(), 0);
-        if self.engine().transaction(first_step).await?.is_some() {
+        if self.engine().transaction(demand.step).await?.is_some() {
             return Ok(Authorised::default());
         }
         let code = if auth.is_some() { WalletCode::AuthInvalid } else { WalletCode::AuthRequired };
@@ -104,7 +106,7 @@ mod tests {
     use crate::{
         Config, Engine,
         model::{Attachment, Metadata, Operation, OperationKind, RequestedAmount, Transaction},
-        wallet::{Class, Password, Secrets, Settings, TransferOrder, WalletError},
+        wallet::{Class, Password, Secrets, Settings, TransferOrder, WalletError, names},
     };
 
     /// A copy may look for its id before the first one is on disk, and at its authorisation after.
@@ -140,7 +142,10 @@ mod tests {
         let (id, amount) = (TransactionId(7), Amount(100));
         let order = TransferOrder { id, user: user.clone(), to: to.clone(), amount };
         wallet.transfer(order, Some(&auth)).await.unwrap();
-        let demand = |id| Demand { verb: "transfer", id, user: &user, counterparty: &to, amount };
+        let demand = |id: TransactionId| {
+            let step = names::derive("transfer", &id.0.to_be_bytes(), 0);
+            Demand { verb: "transfer", id, step, user: &user, counterparty: &to, amount }
+        };
         for auth in [None, Some(&auth), Some(&Auth::Small)] {
             let again = wallet.authorise(demand(id), auth).await.unwrap();
             assert!(again.aliases.is_empty() && again.cells.is_empty());

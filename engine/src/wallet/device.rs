@@ -166,7 +166,7 @@ impl Wallet {
 
 /// What a device signs.
 fn signed_text(demand: &Demand<'_>, counter: u64) -> Vec<u8> {
-    let Demand { verb, id, user, counterparty, amount } = demand;
+    let Demand { verb, id, user, counterparty, amount, .. } = demand;
     let amount = format_units(amount.0.into(), Draft::<DevicesWritten>::CNY_SCALE);
     format!("{verb}\n{id}\n{user}\n{counterparty}\n{amount}\n{counter}\n").into_bytes()
 }
@@ -182,6 +182,7 @@ mod tests {
         let demand = Demand {
             verb: "payment",
             id: TransactionId(0x0197_A0B0_0000_7000_8000_0000_0000_00AB),
+            step: TransactionId(0),
             user: &user,
             counterparty: &counterparty,
             amount: Amount(1_205),

@@ -80,7 +80,7 @@ impl Wallet {
             return refused(RejectionCode::AccountNotFound);
         }
         let TransferOrder { id: order_id, user, to, amount } = &order;
-        let demand = Demand { verb: VERB, id: *order_id, user, counterparty: to, amount: *amount };
+        let demand = Demand { verb: VERB, id: *order_id, step: id, user, counterparty: to, amount: *amount };
         for _ in 0..Self::TRIES_MAX {
             let authorised = self.authorise(demand, auth).await?;
             let document = TransferMade { user: user.clone(), to: to.clone(), units: amount.0 };

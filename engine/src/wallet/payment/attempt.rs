@@ -202,7 +202,8 @@ impl Wallet {
         let shares = discounts(items, discounted.as_ref())?;
         let discount: Amount = shares.iter().copied().sum();
         let slot = discounted.is_some_and(|terms| terms.per_user.is_some());
-        let demand = Demand { verb: "payment", id: payment, user, counterparty: merchant, amount: total };
+        let demand =
+            Demand { verb: "payment", id: payment, step, user, counterparty: merchant, amount: total };
         let authorised = self.authorise(demand, auth).await?;
 
         let need = total.checked_sub(discount).unwrap_or_default();
