@@ -16,6 +16,7 @@ mod dependency;
 mod folder;
 mod judge;
 mod life;
+mod machine;
 mod model;
 mod names;
 mod quiet;
@@ -29,6 +30,8 @@ use std::{cell::Cell, path::PathBuf};
 
 pub use coverage::Coverage;
 use life::Life;
+pub use machine::{Death, Machine};
+pub use random::Random;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -83,6 +86,11 @@ std::thread_local! {
 /// If this thread runs a simulation.
 pub(crate) fn fatal(error: &dyn std::fmt::Display) {
     assert!(!RUNS.get(), "the process aborts: {error}");
+}
+
+/// Whether this thread runs a simulation.
+pub(crate) fn is_running() -> bool {
+    RUNS.get()
 }
 
 /// Tells the seed when a run panics.

@@ -148,6 +148,11 @@ impl Wallet {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Option<T> + Send + 'static,
 ) -> Result<T, WalletError> {
+    // Of another thread the moment would be chance, and a simulation's all follows from its seed.
+    #[cfg(feature = "simulation")]
+    if crate::simulation::is_running() {
+        return work().ok_or(WalletError::Unknown);
+    }
     let done = task::spawn_blocking(work).await.map_err(|_| WalletError::Unknown)?;
     done.ok_or_else(|| Unavailable::Overloaded("the memory for password hashes").into())
 }
