@@ -212,7 +212,8 @@ impl Wallet {
             return Ok(Notified::Unchanged(None));
         };
         let held = self.suspended(money.channel, &money.reference).await?;
-        if held.is_some_and(|held| held.money.units == money.units) {
+        // The channel may have used the reference for another order, whose money is not this payment's.
+        if held.is_some_and(|held| held.money.order == money.order && held.money.units == money.units) {
             let original = (suspense::suspense_id(money.channel, &money.reference), 0);
             let document = Returned { payment: waiting.id };
             let mut draft = Draft::new(step_id(waiting.id, step_no::RETURN), document);
