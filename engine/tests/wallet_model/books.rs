@@ -124,14 +124,15 @@ impl Account {
         Ok(())
     }
 
-    fn unspend(&mut self, at: i64, code: &'static str, mut amount: u64, count: u64) {
+    /// Of what was spent at that moment, in sum: which of them it was makes no difference.
+    fn unspend(&mut self, at: i64, code: &'static str, mut amount: u64, mut count: u64) {
         for spent in self.spent.iter_mut().filter(|it| it.at == at && it.code == code) {
             let share = spent.amount.min(amount);
             spent.amount -= share;
             amount -= share;
-            if share > 0 {
-                spent.count -= count.min(spent.count);
-            }
+            let counted = count.min(spent.count);
+            spent.count -= counted;
+            count -= counted;
         }
     }
 

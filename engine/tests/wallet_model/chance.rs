@@ -286,7 +286,7 @@ impl Chance<'_> {
         let amount = if self.random.once_in(12) { amount.saturating_sub(1).max(1) } else { amount };
         let number = if self.random.once_in(5) { self.random.below(3) } else { 0 };
         // Now and then a channel gives two orders the same reference.
-        let of = if self.random.once_in(60) { 7 } else { order };
+        let of = if self.random.once_in(12) { 7 } else { order };
         Verb::Notify {
             channel,
             order,

@@ -105,10 +105,10 @@ impl Verb {
         }
     }
 
-    /// Whether it happens in one moment. A wealth day has its cut in one and its sweep in another; a password's try is on
-    /// record before it is looked at.
+    /// Whether it happens in one moment. A wealth day has its cut in one and its sweep in another; a wallet has its accounts
+    /// before its profile; a password's try is on record before it is looked at.
     pub(crate) fn is_one_step(&self) -> bool {
-        !self.tries_password() && !matches!(self, Self::WealthDay { .. })
+        !self.tries_password() && !matches!(self, Self::Open { .. } | Self::WealthDay { .. })
     }
 
     /// Whether it looks at a password: its copies are no copies, but so many tries.

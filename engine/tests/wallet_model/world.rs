@@ -153,7 +153,7 @@ impl World {
     fn ask(&mut self) {
         let verb = Chance { random: &mut self.random, model: &self.model, next_id: &mut self.next_id }.verb();
         self.tell(format!("{} {} {verb:?}", self.step, Timestamp(self.model.now)));
-        if self.random.once_in(12) {
+        if self.random.once_in(16) {
             self.with_death(&verb);
         } else if !verb.tries_password() && self.random.once_in(10) {
             self.copies(&verb);
