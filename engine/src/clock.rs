@@ -12,7 +12,8 @@ use crate::model::Timestamp;
 
 /// Wall time that does not jump: it runs with the monotonic clock, and [`Clock::adjust`] brings it to the wall clock.
 pub(crate) struct Clock {
-    started: Instant,
+    /// `None` stands still: a simulation sets it.
+    started: Option<Instant>,
     /// Wall clock − monotonic clock, in nanoseconds.
     offset: AtomicI64,
     /// Adjustments in a row that saw a jump.
@@ -46,9 +47,23 @@ impl Clock {
         if !is_sane(wall) {
             return None;
         }
-        let clock = Self { started: Instant::now(), offset: AtomicI64::new(0), jumps: AtomicU64::new(0) };
+        let clock =
+            Self { started: Some(Instant::now()), offset: AtomicI64::new(0), jumps: AtomicU64::new(0) };
         clock.offset.store(wall.0 - clock.elapsed(), Ordering::Relaxed);
         Some(clock)
+    }
+
+    /// Stands still at a time.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn stopped(at: Timestamp) -> Self {
+        Self { started: None, offset: AtomicI64::new(at.0), jumps: AtomicU64::new(0) }
+    }
+
+    /// Puts a clock that stands still to another time.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn set(&self, at: Timestamp) {
+        assert!(self.started.is_none(), "a clock that runs is not set");
+        self.offset.store(at.0, Ordering::Relaxed);
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -82,7 +97,7 @@ impl Clock {
     }
 
     fn elapsed(&self) -> i64 {
-        i64::try_from(self.started.elapsed().as_nanos()).unwrap_or(i64::MAX)
+        self.started.map_or(0, |started| i64::try_from(started.elapsed().as_nanos()).unwrap_or(i64::MAX))
     }
 }
 

@@ -140,6 +140,18 @@ impl Locked {
 }
 
 impl Engine {
+    /// An engine without threads: what is asked of it waits until somebody steps its state machines.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn stepped(
+        front: Front,
+        clock: Arc<Clock>,
+        questions: crossbeam::channel::Sender<oneshot::Sender<index::TrialBalance>>,
+        lock: File,
+    ) -> Self {
+        let threads = crossbeam::atomic::AtomicCell::new(None);
+        Self(Arc::new(Inner { front, clock, questions, threads, _lock: Lock(lock) }))
+    }
+
     /// Locks a data directory (it is made if it is missing), and leaves recovery to [`Locked::recover`].
     ///
     /// # Errors

@@ -19,6 +19,7 @@ mod faults;
 mod folder;
 mod judge;
 mod life;
+mod machine;
 mod model;
 mod names;
 mod quiet;
@@ -33,6 +34,8 @@ use std::{cell::Cell, collections::BTreeSet, path::PathBuf};
 
 pub use coverage::Coverage;
 use life::Life;
+pub use machine::{Death, Machine};
+pub use random::Random;
 
 /// What to run.
 #[derive(Clone, Debug)]
@@ -104,6 +107,11 @@ pub(crate) fn fatal(error: &dyn std::fmt::Display) {
 #[must_use]
 pub fn progress() -> (u64, u64) {
     (STEP.get(), OPERATIONS.get())
+}
+
+/// Whether this thread runs a simulation.
+pub(crate) fn is_running() -> bool {
+    RUNS.get()
 }
 
 /// Runs one seed.

@@ -44,7 +44,17 @@ impl Wallet {
             self.follow_class(user).await?;
         }
         match change.status {
-            Some(AccountStatus::Closed) => self.close_customer(user).await?,
+            Some(AccountStatus::Closed) => {
+                let closed = self.close_customer(user).await;
+                let code = WalletCode::Ledger(RejectionCode::AccountClosed);
+                match closed {
+                    // A copy was quicker: what is left to do is done by both.
+                    Err(WalletError::Refused(refusal)) if refusal.code == code => {
+                        self.close_customer(user).await?;
+                    }
+                    other => other?,
+                }
+            }
             Some(status) => {
                 self.set_status(&names::customer(user), status).await?;
                 self.follow_status(user).await?;
@@ -111,12 +121,20 @@ impl Wallet {
         Err(Self::overtaken())
     }
 
-    /// Closes a wallet without money. It is frozen first, so that no money can come while one account after the other
-    /// closes; points that are left are no money, and stay behind on a frozen account.
+    /// Closes a wallet without money. One with money is refused as it is: a crash must not leave it frozen, nor a copy of
+    /// the call take the other's freeze for what was before. Then it is frozen, so that no money can come while one
+    /// account after the other closes; points that are left are no money, and stay behind on a frozen account.
     async fn close_customer(&self, user: &Part) -> Result<(), WalletError> {
         let (own, wealth, carbon) = (names::customer(user), names::wealth(user), names::carbon(user));
         let before = self.status_of(&own)?;
         if before != AccountStatus::Closed {
+            let has_money = |address| {
+                let account = self.engine().account(address);
+                account.is_some_and(|account| account.posted != 0 || account.held != 0)
+            };
+            if has_money(&own) || has_money(&wealth) {
+                return Err(WalletError::refused(WalletCode::AccountNotEmpty));
+            }
             self.set_status(&own, AccountStatus::Frozen).await?;
             self.set_status(&wealth, AccountStatus::Frozen).await?;
             let shares = self.engine().account(&wealth);

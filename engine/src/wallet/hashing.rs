@@ -149,6 +149,11 @@ impl Wallet {
         &self,
         work: impl FnOnce() -> Option<T> + Send + 'static,
     ) -> Result<T, WalletError> {
+        // Of another thread the moment would be chance, and a simulation's all follows from its seed.
+        #[cfg(feature = "simulation")]
+        if crate::simulation::is_running() {
+            return work().ok_or(WalletError::Unknown);
+        }
         let hashed = self.turns().hashers.run(work).await.ok_or(WalletError::Unknown)?;
         hashed.ok_or_else(|| Unavailable::Overloaded("the memory for password hashes").into())
     }

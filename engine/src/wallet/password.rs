@@ -105,7 +105,7 @@ impl Wallet {
             let before: Held<PasswordCell> = self.cell(address.clone());
             if before.exists() {
                 self.attempt(user, old.unwrap_or(new)).await?;
-                if old.is_none() {
+                if old.is_none_or(|old| old == new) {
                     return Ok(());
                 }
             }

@@ -86,6 +86,12 @@ impl PromotionTerms {
         self.kind == kind && self.starts_at <= now && now < self.ends_at && over
     }
 
+    /// What it adds to a recharge that was ordered while it ran; `None` if that is nothing.
+    pub(super) fn bonus(&self, amount: Amount) -> Option<Bonus> {
+        let bonus = Bonus { amount: self.rule.on(amount), slot: self.per_user.is_some() };
+        (bonus.amount > Amount::ZERO).then_some(bonus)
+    }
+
     /// Whether an item of this category gets it.
     pub(super) fn is_for(&self, category: &CompactString) -> bool {
         self.categories.is_empty() || self.categories.contains(category)
@@ -241,10 +247,7 @@ impl Wallet {
         let terms = self
             .promotion_terms(promotion)
             .filter(|terms| terms.runs(PromotionKind::RechargeBonus, Some(channel), now));
-        let bonus = terms
-            .map(|terms| Bonus { amount: terms.rule.on(amount), slot: terms.per_user.is_some() })
-            .filter(|bonus| bonus.amount > Amount::ZERO);
-        bonus.ok_or_else(Self::not_applicable)
+        terms.and_then(|terms| terms.bonus(amount)).ok_or_else(Self::not_applicable)
     }
 
     /// Opens the account that counts a payer's grants of a promotion with a cap: a grant debits it by one, against

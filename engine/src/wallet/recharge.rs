@@ -321,12 +321,13 @@ impl Wallet {
         self.submit(draft).await.map(|_| ())
     }
 
-    /// What an order's promotion adds, by the rules of the moment of the order: a channel that is late takes nothing from
-    /// the user.
+    /// What an order's promotion adds. It was taken for the order when that was accepted, and its terms never change: a
+    /// channel that is late takes nothing from the user, nor does the time that the order's record takes.
     async fn given(&self, order: &Settled<RechargeOrdered>) -> Result<Option<Given>, WalletError> {
-        let RechargeOrdered { user, channel, promotion, .. } = &order.document;
+        let RechargeOrdered { user, promotion, .. } = &order.document;
         let Some(promotion) = promotion else { return Ok(None) };
-        let Ok(bonus) = self.bonus_for(order.document.amount(), promotion, *channel, order.at) else {
+        let terms = self.promotion_terms(promotion);
+        let Some(bonus) = terms.and_then(|terms| terms.bonus(order.document.amount())) else {
             return Ok(None);
         };
         if bonus.slot {

@@ -225,7 +225,9 @@ impl Wallet {
             fee: terms.fee(total),
             points: need.units().checked_div(per_point).unwrap_or_default(),
         };
-        let last = !further || (combine_with.is_none() && redeemed == Amount::ZERO);
+        // Of a balance that was enough somebody else was quicker on a part: another attempt may find shares instead.
+        let is_short = need > funds.balance;
+        let last = !further || (combine_with.is_none() && redeemed == Amount::ZERO && is_short);
         let wait_s = self.settings().channel_wait_s;
         let placed = Placed { request: request.clone(), plan, means, last, wait_s };
         self.ensure_accounts(&placed).await?;

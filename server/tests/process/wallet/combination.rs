@@ -122,8 +122,14 @@ fn process_combinations_over_a_flaky_channel_end_paid_or_released() {
 }
 
 fn start(listen: &str, data: &Path) -> Server {
-    let options =
-        PAYERS_OPTIONS.into_iter().chain(["--shards", "4", "--log", "error", "--wallet-payment-hold-seconds", WAIT_S]);
+    let options = PAYERS_OPTIONS.into_iter().chain([
+        "--shards",
+        "4",
+        "--log",
+        "error",
+        "--wallet-payment-hold-seconds",
+        WAIT_S,
+    ]);
     Server::start_on(listen, data, &options.collect::<Vec<_>>())
 }
 
