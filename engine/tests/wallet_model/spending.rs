@@ -60,8 +60,11 @@ impl Chance<'_> {
         refused && !self.random.once_in(5)
     }
 
-    pub(crate) fn right_password(&mut self, user: usize) -> usize {
-        self.model.users[&user].password.unwrap_or(1)
+    pub(crate) fn likely_password(&mut self, user: usize) -> usize {
+        let right = self.model.users[&user].password.unwrap_or(1);
+        // Some forget theirs altogether.
+        let forgotten = self.model.users[&user].tried.last() > Some(&0) && self.random.once_in(2);
+        if forgotten { 1 + right % 3 } else { right }
     }
 
     pub(crate) fn pay(&mut self) -> Verb {
@@ -85,7 +88,7 @@ impl Chance<'_> {
         if self.needs_token(payer, &auth) {
             return Verb::Token {
                 user: payer,
-                password: self.right_password(payer),
+                password: self.likely_password(payer),
                 most: 500_00,
                 seconds: 300,
             };
@@ -144,7 +147,7 @@ impl Chance<'_> {
         let (user, to, amount) = first.unwrap_or(fresh);
         let auth = self.shown(user);
         if self.needs_token(user, &auth) {
-            return Verb::Token { user, password: self.right_password(user), most: 500_00, seconds: 300 };
+            return Verb::Token { user, password: self.likely_password(user), most: 500_00, seconds: 300 };
         }
         Verb::Transfer { id, user, to, amount, auth }
     }

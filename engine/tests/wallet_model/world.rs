@@ -23,6 +23,8 @@ pub(crate) const SECOND_NS: i64 = 1_000_000_000;
 const DAY_NS: i64 = 86_400 * SECOND_NS;
 /// 2025-12-31T23:50:00 in Shanghai: ten minutes before a day, a month and a year end.
 const START: i64 = 1_767_196_200 * SECOND_NS;
+/// Each record moves the stamps that follow it in the same instant by a nanosecond, also across a restart.
+const JUST_BEFORE_NS: i64 = 2_000;
 /// Steps between two comparisons of everything.
 const WHOLE_EVERY: u64 = 250;
 
@@ -341,7 +343,7 @@ impl World {
             0 => self.random.between(2_000, SECOND_NS),
             1 => self.random.between(SECOND_NS, 60 * SECOND_NS),
             2 => self.random.between(60 * SECOND_NS, 2 * 3_600 * SECOND_NS),
-            3 => DAY_NS - in_day - *self.random.pick(&[2_000, 0]),
+            3 => DAY_NS - in_day - *self.random.pick(&[JUST_BEFORE_NS, 0]),
             4 => self.until_an_end(now),
             5 => self.random.between(1, 20) * DAY_NS,
             _ => self.random.between(30, 200) * DAY_NS,
@@ -360,10 +362,13 @@ impl World {
         let promotions = model.promotions.values().flat_map(|it| [it.starts_at.0, it.ends_at.0]);
         let window = i64::from(model.rules.refund_days) * DAY_NS;
         let refunds = model.payments.values().rev().take(40).filter_map(|it| Some(it.paid_at()? + window));
-        let refunds = refunds.flat_map(|at| [at + 2_000, at - 2_000]);
+        let refunds = refunds.flat_map(|at| [at + JUST_BEFORE_NS, at - JUST_BEFORE_NS]);
         let ends = payments.chain(locks).chain(tokens).chain(promotions);
-        let ends: Vec<i64> =
-            ends.flat_map(|at| [at, at - 1]).chain(refunds).filter(|at| *at > now + 2_000).collect();
+        let ends: Vec<i64> = ends
+            .flat_map(|at| [at, at - JUST_BEFORE_NS])
+            .chain(refunds)
+            .filter(|at| *at > now + 2_000)
+            .collect();
         if ends.is_empty() { 0 } else { *self.random.pick(&ends) - now }
     }
 }
