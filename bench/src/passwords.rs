@@ -36,14 +36,12 @@ pub(crate) struct Checks {
     #[arg(long, default_value_t = NonZero::<u32>::MIN.saturating_add(9))]
     windows: NonZero<u32>,
     /// Payments a second.
-    #[arg(long, default_value_t = NonZero::<u32>::MIN.saturating_add(99))]
+    #[arg(long, default_value_t = NonZero::<u32>::MIN.saturating_add(74))]
     payments_per_second: NonZero<u32>,
-    /// Seconds of a window without checks; one with checks lasts as long as they do.
+    /// Seconds of payments in a window; fewer if its checks end before. More need more tokens, which must all be spent
+    /// in the five minutes that a token is good for.
     #[arg(long, default_value_t = 3)]
     window_seconds: u64,
-    /// Tokens that are fetched: enough for all payments, and not more than are fetched and spent before they expire.
-    #[arg(long, default_value_t = 7_000)]
-    tokens: usize,
 }
 
 /// Payers, a connection of the till each.
@@ -52,6 +50,8 @@ const PAYERS: usize = 32;
 const GUESSERS: usize = 32;
 /// Seconds that a token is good for; the most that there are.
 const TOKEN_S: u32 = 300;
+/// For connections and caches.
+const WARM_UP: Duration = Duration::from_secs(1);
 const FUNDS: &str = "10000.00";
 
 type Tokens = Vec<Mutex<Vec<String>>>;
@@ -65,7 +65,7 @@ pub(crate) fn run(arguments: &Arguments, checks: Checks) -> Result<(), Box<dyn s
         &arguments.server_options(&["--wallet-password-hashes-max", &cores.to_string()]),
     )?;
     enrol(server.address)?;
-    let tokens = fetch_tokens(server.address, checks.tokens)?;
+    let tokens = fetch_tokens(server.address, checks.tokens())?;
     server.stop()?;
 
     let server = Server::start(data.path(), &arguments.server_options(&[]))?;
@@ -75,13 +75,13 @@ pub(crate) fn run(arguments: &Arguments, checks: Checks) -> Result<(), Box<dyn s
     };
     let per_second = checks.payments_per_second.get();
     let till = Till { address: server.address, per_second, connections: PAYERS, payment: &payment };
-    till.run_for(Duration::from_secs(1)); // Connections, caches.
+    till.run_for(WARM_UP);
     let (mut alone, mut beside, mut hashing) = (Window::default(), Window::default(), Duration::ZERO);
     for window in 0..checks.windows.get() {
-        alone.add(till.run_for(Duration::from_secs(checks.window_seconds)));
+        alone.add(till.run_for(checks.window()));
         let share = (window + 1) * checks.checks.get() / checks.windows
             - window * checks.checks.get() / checks.windows;
-        let (paid, took) = checked(&till, share)?;
+        let (paid, took) = checked(&till, checks.window(), share)?;
         beside.add(paid);
         hashing += took;
     }
@@ -89,7 +89,7 @@ pub(crate) fn run(arguments: &Arguments, checks: Checks) -> Result<(), Box<dyn s
         return Err("a payment was not answered".into());
     }
     if tokens.iter().any(|left| left.lock().is_ok_and(|left| left.is_empty())) {
-        return Err("tokens ran out: fetch more, or pay less often".into());
+        return Err("tokens ran out".into());
     }
     println!("figure passwords_checked {} checks", checks.checks);
     println!(
@@ -101,6 +101,19 @@ pub(crate) fn run(arguments: &Arguments, checks: Checks) -> Result<(), Box<dyn s
     println!("figure passwords_memory_peak {:.0} MiB", server.memory_peak_mib());
     server.stop()?;
     Ok(())
+}
+
+impl Checks {
+    fn window(self) -> Duration {
+        Duration::from_secs(self.window_seconds)
+    }
+
+    /// As many as payments, and as payers do not all pay equally often, a few more.
+    fn tokens(self) -> usize {
+        let seconds = WARM_UP.as_secs() + 2 * u64::from(self.windows.get()) * self.window_seconds;
+        let payments = seconds * u64::from(self.payments_per_second.get());
+        usize::try_from(payments + payments / 8).unwrap_or(usize::MAX)
+    }
 }
 
 fn payer(number: usize) -> String {
@@ -150,12 +163,15 @@ fn fetch_tokens(address: SocketAddr, count: usize) -> io::Result<Tokens> {
     let started = Instant::now();
     let tokens: Tokens = (0..PAYERS).map(|_| Mutex::default()).collect();
     each(PAYERS, |number| {
-        let mut client = Client::new(address);
+        let (mut client, mut mine) = (Client::new(address), Vec::new());
         for _ in 0..count.div_ceil(PAYERS) {
             let token = fetch_token(&mut client, &payer(number))?;
-            if let Some(Ok(mut tokens)) = tokens.get(number).map(Mutex::lock) {
-                tokens.push(token);
-            }
+            mine.push(token);
+        }
+        // The oldest is spent first.
+        mine.reverse();
+        if let Some(Ok(mut tokens)) = tokens.get(number).map(Mutex::lock) {
+            *tokens = mine;
         }
         Ok(())
     })?;
@@ -163,8 +179,8 @@ fn fetch_tokens(address: SocketAddr, count: usize) -> io::Result<Tokens> {
     Ok(tokens)
 }
 
-/// Payments while so many passwords are checked, and how long these took.
-fn checked(till: &Till<'_>, checks: u32) -> io::Result<(Window, Duration)> {
+/// Payments while so many passwords are checked, for a time at the most, and how long the checks took.
+fn checked(till: &Till<'_>, most: Duration, checks: u32) -> io::Result<(Window, Duration)> {
     let (next, done) = (AtomicU32::new(0), AtomicBool::new(false));
     let check = |number: usize| {
         let mut client = Client::new(till.address);
@@ -180,7 +196,8 @@ fn checked(till: &Till<'_>, checks: u32) -> io::Result<(Window, Duration)> {
             done.store(true, Relaxed);
             checked.map(|()| started.elapsed())
         });
-        let window = till.run(&|| !done.load(Relaxed));
+        let end = Instant::now() + most;
+        let window = till.run(&|| !done.load(Relaxed) && Instant::now() < end);
         Ok((window, checking.join().expect("no panic")?))
     })
 }
