@@ -20,6 +20,7 @@ use crate::{
         names,
         promotion::PromotionTerms,
         step::{Draft, Settled},
+        suspense::order_id,
         wealth_settings::WealthSettings,
     },
 };
@@ -235,6 +236,9 @@ impl Wallet {
             None => pay_at_once(&mut draft),
         }
         authorised.apply(&mut draft);
+        if combine_with.is_some() {
+            draft.alias(order_id(payment));
+        }
         Ok(draft)
     }
 
