@@ -126,7 +126,7 @@ impl Wallet {
         let fits = result.amount == waiting.placed.plan.sum(Source::Channel);
         let from_suspense = match self.suspended(result.channel, &result.reference).await? {
             // The channel was quicker than the payment.
-            Some(early) if early.reason.is_only_early() && fits && early.money == money => true,
+            Some(early) if fits && early.is_early(&money) => true,
             Some(other) => return Ok(Some(Notified::Suspended(other.reason))),
             None => false,
         };

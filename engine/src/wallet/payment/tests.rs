@@ -173,3 +173,21 @@ async fn a_payment_is_expired_when_its_holds_are() {
         assert_eq!((seen.status, fixture.available("customers:alice")), (PaymentStatus::Expired, own));
     }
 }
+
+/// A channel that repeats itself need not say the same of when.
+#[tokio::test]
+async fn money_that_came_early_is_taken_whatever_its_time() {
+    let fixture = Fixture::new(settings()).await;
+    fixture.fund("alice", 100).await;
+    let word = fixture.word(ID, true, 50);
+    let told = fixture.wallet.notified(&word).await.unwrap();
+    assert_eq!(told, Notified::Suspended(SuspenseReason::UnknownOrder));
+    let token = fixture.token("alice").await;
+    let request = PaymentRequest { combine_with: Some(Channel::Wechat), ..purchase("alice", 150) };
+    fixture.wallet.pay(ID, &request, Some(&token)).await.unwrap();
+    let again = ChannelResult { paid_at: word.paid_at.plus_seconds(1), ..word };
+    assert_eq!(fixture.wallet.notified(&again).await.unwrap(), Notified::Settled);
+    for (account, units) in [("channels:wechat", 50), ("suspense:wechat", 0), ("merchants:shop", 150)] {
+        assert_eq!(fixture.available(account), units, "{account}");
+    }
+}
