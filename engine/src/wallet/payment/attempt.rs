@@ -187,6 +187,7 @@ impl Wallet {
         if !self.profile_exists(user) {
             return Err(WalletError::field(WalletCode::NotFound, "/user"));
         }
+        self.takes_part(user)?;
         let total = request
             .total()
             .ok_or_else(|| WalletError::field(WalletCode::Ledger(RejectionCode::AmountInvalid), "/items"))?;

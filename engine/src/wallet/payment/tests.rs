@@ -1,8 +1,9 @@
 //! Payments that were cut off between two of their steps.
 
 use super::*;
+use crate::model::{AccountStatus, RejectionCode};
 use crate::wallet::{
-    Notified, PromotionRule, Refusal, Settings, SuspenseReason,
+    CustomerChange, Notified, PromotionRule, Refusal, RefundRequest, Settings, SuspenseReason,
     fixture::{Fixture, part, purchase, settings},
 };
 
@@ -190,4 +191,42 @@ async fn money_that_came_early_is_taken_whatever_its_time() {
     for (account, units) in [("channels:wechat", 50), ("suspense:wechat", 0), ("merchants:shop", 150)] {
         assert_eq!(fixture.available(account), units, "{account}");
     }
+}
+
+async fn set_status(fixture: &Fixture, status: AccountStatus) {
+    let change = CustomerChange { status: Some(status), class: None };
+    fixture.wallet.change_customer(&part("alice"), change).await.unwrap();
+}
+
+/// Though nothing of it is the wallet's own money.
+#[tokio::test]
+async fn a_wallet_that_takes_no_part_starts_no_payment() {
+    use RejectionCode::{AccountClosed, AccountFrozen};
+    let fixture = Fixture::new(settings()).await;
+    let token = fixture.token("alice").await;
+    let request = PaymentRequest { combine_with: Some(Channel::Wechat), ..purchase("alice", 150) };
+    for (status, refused) in [(AccountStatus::Frozen, AccountFrozen), (AccountStatus::Closed, AccountClosed)] {
+        set_status(&fixture, status).await;
+        let outcome = fixture.wallet.pay(ID, &request, Some(&token)).await;
+        assert_eq!(code(outcome), (WalletCode::Ledger(refused), false));
+    }
+}
+
+/// The points go with the capture, and with the refund of the channel's part to a wallet that is closed.
+#[tokio::test]
+async fn a_freeze_stops_no_capture_and_a_closing_no_refund() {
+    let (fixture, word) = combined().await;
+    set_status(&fixture, AccountStatus::Frozen).await;
+    assert_eq!(fixture.wallet.notified(&word).await.unwrap(), Notified::Settled);
+    assert_eq!((fixture.available("merchants:shop"), fixture.available("customers:alice:carbon")), (150, 1));
+    set_status(&fixture, AccountStatus::Active).await;
+    let token = fixture.token("alice").await;
+    let (second, request) =
+        (TransactionId(8), PaymentRequest { combine_with: Some(Channel::Wechat), ..purchase("alice", 200) });
+    fixture.wallet.pay(second, &request, Some(&token)).await.unwrap();
+    assert_eq!(fixture.wallet.notified(&fixture.word(second, true, 200)).await.unwrap(), Notified::Settled);
+    set_status(&fixture, AccountStatus::Closed).await;
+    let refund = RefundRequest { payment: second, amount: Amount(200), item: None, reason: None };
+    fixture.wallet.refund(TransactionId(9), &refund).await.unwrap();
+    assert_eq!((fixture.available("merchants:shop"), fixture.available("customers:alice:carbon")), (150, 1));
 }
