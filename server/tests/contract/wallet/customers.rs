@@ -84,7 +84,16 @@ async fn a_class_brings_its_limits_and_keeps_what_is_used() {
         assert_eq!(limits(&changed)[0]["limit"], "200000.00");
     }
     alice.transfer("3", &bob, "200.00", &alice.token("200.00").await).await.expect(201);
-    assert_eq!(limits(&alice.get().await)[0]["used"], "200.00");
+    // What was used before counts, also after the classes between.
+    let used = json!([{"window": "year", "limit": "200000.00", "used": "1100.00"}]);
+    assert_eq!(limits(&alice.get().await), used);
+    alice.patch(&json!({"class": "I"})).await.expect(200);
+    let of_life = json!([{"window": "lifetime", "limit": "1000.00", "used": "1100.00"}]);
+    assert_eq!(limits(&alice.get().await), of_life);
+    let over = alice.transfer("4", &bob, "1.00", &alice.token("1.00").await).await;
+    over.expect_problem(422, "limit_exceeded");
+    alice.patch(&json!({"class": "III"})).await.expect(200);
+    assert_eq!(limits(&alice.get().await), used);
     // Nothing is asked for: nothing is written.
     let position = ledger.position().await;
     alice.patch(&json!({})).await.expect(200);
