@@ -179,3 +179,40 @@ async fn the_same_change_again_finishes_what_a_crash_left() {
         assert_eq!(ledger.get(&format!("/v1/accounts/{account}")).await.body["status"], "frozen");
     }
 }
+
+#[tokio::test]
+async fn the_ledger_changes_no_rules_of_a_wallets_accounts() {
+    let ledger = Ledger::new();
+    let alice = User::open(&ledger, "alice", "I").await;
+    for account in ["customers:alice", "customers:alice:wealth"] {
+        let path = format!("/v1/accounts/{account}");
+        for change in [
+            json!({"floor": null}),
+            json!({"ceiling": "1.00"}),
+            json!({"limits": []}),
+            json!({"status": "closed"}),
+            json!({"status": "frozen", "floor": null}),
+        ] {
+            ledger.patch(&path, &change).await.expect_problem(403, "wallet_account");
+        }
+        ledger.patch(&path, &json!({})).await.expect(200);
+        ledger.patch(&path, &json!({"status": "frozen"})).await.expect(200);
+    }
+    assert_eq!(alice.get().await.body["status"], "frozen");
+    ledger.patch("/v1/accounts/customers:alice", &json!({"status": "active"})).await.expect(200);
+    assert_eq!(alice.get().await.body["status"], "active");
+}
+
+#[tokio::test]
+async fn an_account_of_a_ledger_caller_is_no_users() {
+    let ledger = Ledger::new();
+    for account in ["customers:bob:wealth", "customers:carol:carbon"] {
+        let asset = if account.ends_with("carbon") { "CARBON" } else { "CNY" };
+        ledger.post("/v1/accounts", &json!({"address": account, "asset": asset})).await.expect(201);
+    }
+    for user in ["bob", "carol"] {
+        let taken = ledger.post("/v1/wallets", &json!({"user": user, "class": "I"})).await;
+        taken.expect_problem(409, "account_exists");
+        ledger.get(&format!("/v1/wallets/{user}")).await.expect_problem(404, "not_found");
+    }
+}
