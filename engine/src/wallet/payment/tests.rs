@@ -1,7 +1,7 @@
 //! Payments that were cut off between two of their steps.
 
 use super::*;
-use crate::model::{AccountStatus, RejectionCode};
+use crate::model::{AccountChange, AccountStatus, Patch, RejectionCode};
 use crate::wallet::{
     CustomerChange, Notified, PromotionRule, Refusal, RefundRequest, Settings, SuspenseReason,
     fixture::{Fixture, part, purchase, settings},
@@ -229,4 +229,21 @@ async fn a_freeze_stops_no_capture_and_a_closing_no_refund() {
     let refund = RefundRequest { payment: second, amount: Amount(200), item: None, reason: None };
     fixture.wallet.refund(TransactionId(9), &refund).await.unwrap();
     assert_eq!((fixture.available("merchants:shop"), fixture.available("customers:alice:carbon")), (150, 1));
+}
+
+#[tokio::test]
+async fn a_merchants_ceiling_is_not_the_promotions() {
+    for on_exhausted in [OnExhausted::Refuse, OnExhausted::FullPrice] {
+        let fixture = Fixture::new(settings()).await;
+        fixture.fund("alice", 100).await;
+        fixture.promotion("eight", PromotionRule::AmountOff(Amount(8)), 100).await;
+        let full = AccountChange { ceiling: Patch::Set(Some(5)), ..AccountChange::default() };
+        let shop = crate::wallet::names::merchant(&part("shop"));
+        fixture.wallet.engine().change_account(&shop, full).await.unwrap();
+        let token = fixture.token("alice").await;
+        let request =
+            PaymentRequest { promotion: Some(part("eight")), on_exhausted, ..purchase("alice", 20) };
+        let refused = code(fixture.wallet.pay(ID, &request, Some(&token)).await);
+        assert_eq!(refused, (WalletCode::Ledger(RejectionCode::CeilingExceeded), false), "{on_exhausted:?}");
+    }
 }
