@@ -1,7 +1,7 @@
 //! `POST` and `GET /v1/accounts`, `GET` and `PATCH /v1/accounts/{address}`
 
 use axum::{extract::Request, http::StatusCode, response::Response};
-use yue_engine::model::{AccountChange, Address};
+use yue_engine::model::{AccountChange, AccountStatus, Address, Patch};
 
 use super::{json, path_parameter};
 use crate::{
