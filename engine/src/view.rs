@@ -133,6 +133,8 @@ pub struct AccountView {
     pub opened_at: Timestamp,
     /// The client's own data.
     pub metadata: Metadata,
+    /// Whether wallet verbs alone move it.
+    pub managed: bool,
 }
 
 /// Several accounts of one shard at one moment.

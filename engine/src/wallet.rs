@@ -118,7 +118,8 @@ impl Wallet {
     }
 
     /// Opens an account that wallet verbs alone move, unless it is there. One that a ledger caller has opened before
-    /// is taken as it is, if it holds the asset on the side that the wallet needs.
+    /// is taken as it is, if it holds the asset on the side that the wallet needs; under a user's name none is: what it
+    /// holds would not be the wallet's, and its rules not those that guard it.
     async fn ensure(&self, address: Address, kind: AccountKind) -> Result<(), WalletError> {
         self.ensure_with(address, kind, Vec::new()).await
     }
@@ -132,7 +133,8 @@ impl Wallet {
         if let Some(account) = self.engine().account(&address) {
             let fits = account.asset.code == kind.asset && account.normal == kind.normal;
             let usable = account.status != AccountStatus::Closed;
-            return if fits && usable {
+            let ours = account.managed || !account.address.as_str().starts_with(names::CUSTOMERS);
+            return if fits && usable && ours {
                 Ok(())
             } else {
                 Err(WalletError::refused(WalletCode::AccountExists))

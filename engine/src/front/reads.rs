@@ -104,6 +104,7 @@ impl Front {
             position: balance.position,
             opened_at: entry.opened_at().1,
             metadata: entry.opening.metadata.clone(),
+            managed: entry.opening.managed,
         }
     }
 
@@ -348,6 +349,7 @@ impl Front {
             position,
             opened_at: at,
             metadata: opening.metadata,
+            managed: opening.managed,
         }
     }
 
@@ -378,6 +380,7 @@ impl Front {
             position,
             opened_at: entry.opened_at().1,
             metadata: entry.opening.metadata.clone(),
+            managed: entry.opening.managed,
         }
     }
 

@@ -7,7 +7,7 @@ use super::{Part, Wallet, WalletCode, WalletError, document::Document, step::Dra
 use crate::model::{Address, Amount, CellWrite, TransactionId};
 
 /// What a caller shows to spend.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Auth {
     /// A payment token.
     Token(String),
@@ -100,9 +100,33 @@ impl Authorised {
     }
 }
 
+/// Of which kind: what it shows could be shown again.
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Token(_) => "Token(…)",
+            Self::Device { .. } => "Device(…)",
+            Self::Small => "Small",
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_could_be_shown_again_is_logged() {
+        let token = Auth::Token("secret".into());
+        let device = Auth::Device { device: "secret".into(), counter: 9, signature: b"secret".into() };
+        let [token, device] = [token, device].map(|auth| format!("{auth:?}"));
+        assert_eq!((token.as_str(), device.as_str()), ("Token(…)", "Device(…)"));
+        let given =
+            crate::wallet::PaymentToken { token: "secret".into(), expires_at: crate::model::Timestamp::ZERO };
+        assert!(!format!("{given:?}").contains("secret"));
+        let hashed = format!("{:?}", crate::wallet::hashing::Hashed::default());
+        assert_eq!(hashed, "Hashed(…)");
+    }
     use crate::wallet::{
         fixture::{Fixture, part, settings, transfer},
         names,

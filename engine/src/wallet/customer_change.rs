@@ -107,13 +107,13 @@ impl Wallet {
         Err(Self::overtaken())
     }
 
-    /// Gives the user's other accounts the status of the balance's, whoever set that last.
+    /// Gives the user's shares the status of the balance, whoever set that last. The points' account stays active: they
+    /// are no money, and a capture or a refund moves them together with that of others.
     async fn follow_status(&self, user: &Part) -> Result<(), WalletError> {
         let own = names::customer(user);
         for _ in 0..Self::TRIES_MAX {
             let status = self.status_of(&own)?;
             self.set_status(&names::wealth(user), status).await?;
-            self.set_status(&names::carbon(user), status).await?;
             if self.status_of(&own)? == status {
                 return Ok(());
             }
@@ -123,9 +123,9 @@ impl Wallet {
 
     /// Closes a wallet without money. One with money is refused as it is: a crash must not leave it frozen, nor a copy of
     /// the call take the other's freeze for what was before. Then it is frozen, so that no money can come while one
-    /// account after the other closes; points that are left are no money, and stay behind on a frozen account.
+    /// account after the other closes; points that are left are no money, and stay behind.
     async fn close_customer(&self, user: &Part) -> Result<(), WalletError> {
-        let (own, wealth, carbon) = (names::customer(user), names::wealth(user), names::carbon(user));
+        let (own, wealth) = (names::customer(user), names::wealth(user));
         let before = self.status_of(&own)?;
         if before != AccountStatus::Closed {
             let has_money = |address| {
@@ -149,13 +149,17 @@ impl Wallet {
                 return Err(error);
             }
         }
-        self.set_status(&wealth, AccountStatus::Closed).await?;
-        match self.set_status(&carbon, AccountStatus::Closed).await {
-            Err(WalletError::Refused(refusal)) if refusal.code == WalletCode::AccountNotEmpty => {
-                self.set_status(&carbon, AccountStatus::Frozen).await
-            }
-            other => other,
-        }
+        self.set_status(&wealth, AccountStatus::Closed).await
+    }
+
+    /// Refuses what a wallet that is frozen or closed would start; the ledger looks at the accounts that move alone.
+    pub(super) fn takes_part(&self, user: &Part) -> Result<(), WalletError> {
+        let code = match self.status_of(&names::customer(user))? {
+            AccountStatus::Active => return Ok(()),
+            AccountStatus::Frozen => RejectionCode::AccountFrozen,
+            AccountStatus::Closed => RejectionCode::AccountClosed,
+        };
+        Err(WalletError::refused(WalletCode::Ledger(code)))
     }
 
     fn status_of(&self, address: &Address) -> Result<AccountStatus, WalletError> {

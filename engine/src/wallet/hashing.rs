@@ -52,12 +52,18 @@ impl std::fmt::Debug for Password {
 }
 
 /// What is kept of a password. Its own cost stays with it, so that the settings can change.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(super) struct Hashed {
     salt: [u8; 16],
     hash: [u8; 32],
     memory_kib: u32,
     passes: u32,
+}
+
+impl std::fmt::Debug for Hashed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hashed(…)")
+    }
 }
 
 impl Hashed {

@@ -26,8 +26,10 @@ pub(super) struct PasswordCell {
     pub(super) hashed: Hashed,
     /// How often it was set; what was given out for an earlier one is void.
     pub(super) epoch: u64,
-    /// Attempts that were not right, or are being looked at.
-    tried: u32,
+    /// Attempts at this password.
+    made: u64,
+    /// Those up to this one count no more: it was right, or their lock has passed.
+    forgiven: u64,
     /// In nanoseconds; set with the last attempt that is allowed.
     locked_until: Option<i64>,
 }
@@ -37,6 +39,20 @@ impl CellContent for PasswordCell {
 }
 
 impl PasswordCell {
+    /// Attempts that were not right, or are being looked at.
+    fn tried(&self) -> u32 {
+        u32::try_from(self.made.saturating_sub(self.forgiven)).unwrap_or(u32::MAX)
+    }
+
+    /// Attempt `no` was right: it and those before it count no more; later ones do. Of several right ones in flight the
+    /// last one counts, and none twice.
+    fn forgive(&mut self, no: u64, attempts_max: u32) {
+        self.forgiven = self.forgiven.max(no);
+        if self.tried() < attempts_max {
+            self.locked_until = None;
+        }
+    }
+
     /// When the lock ends, if there is one.
     pub(super) fn locked_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.locked_until.map(Timestamp).filter(|&until| now < until)
@@ -120,7 +136,7 @@ impl Wallet {
                     break;
                 }
                 let epoch = cell.content.epoch.saturating_add(1);
-                cell.content = PasswordCell { hashed: hashed.clone(), epoch, tried: 0, locked_until: None };
+                cell.content = PasswordCell { hashed: hashed.clone(), epoch, ..PasswordCell::default() };
                 if self.write_password(user, &cell, What::Set).await? {
                     return Ok(());
                 }
@@ -149,13 +165,15 @@ impl Wallet {
 
     /// Counts an attempt, and then looks at it.
     async fn attempt(&self, user: &Part, password: Password) -> Result<u64, WalletError> {
-        let PasswordCell { hashed, epoch, tried, .. } = self.count_attempt(user).await?;
+        let counted = self.count_attempt(user).await?;
+        let tried = counted.tried();
+        let PasswordCell { hashed, epoch, made, .. } = counted;
         if !self.matches(hashed, password).await? {
             let attempts_left = Some(self.settings().password_attempts_max.saturating_sub(tried));
             let refusal = Refusal { attempts_left, ..Refusal::new(WalletCode::PasswordWrong) };
             return Err(WalletError::Refused(Box::new(refusal)));
         }
-        self.forget_attempts(user, epoch, tried).await?;
+        self.forget_attempts(user, epoch, made).await?;
         Ok(epoch)
     }
 
@@ -172,10 +190,10 @@ impl Wallet {
             let now = self.engine().now();
             cell.content.refuse_locked(now)?;
             if cell.content.locked_until.take().is_some() {
-                cell.content.tried = 0;
+                cell.content.forgiven = cell.content.made;
             }
-            cell.content.tried = cell.content.tried.saturating_add(1);
-            if cell.content.tried >= self.settings().password_attempts_max {
+            cell.content.made = cell.content.made.saturating_add(1);
+            if cell.content.tried() >= self.settings().password_attempts_max {
                 let seconds = u32::try_from(self.settings().password_lock_s).unwrap_or(u32::MAX);
                 cell.content.locked_until = Some(now.plus_seconds(seconds).0);
             }
@@ -186,17 +204,14 @@ impl Wallet {
         Err(Self::overtaken())
     }
 
-    /// The attempt of number `tried` was right: it and those before it count no more; later ones do.
-    async fn forget_attempts(&self, user: &Part, epoch: u64, tried: u32) -> Result<(), WalletError> {
+    /// The attempt of number `no` was right.
+    async fn forget_attempts(&self, user: &Part, epoch: u64, no: u64) -> Result<(), WalletError> {
         for _ in 0..Self::TRIES_MAX {
             let mut cell: Held<PasswordCell> = self.cell(names::customer(user));
             if cell.content.epoch != epoch {
                 return Ok(());
             }
-            cell.content.tried = cell.content.tried.saturating_sub(tried);
-            if cell.content.tried < self.settings().password_attempts_max {
-                cell.content.locked_until = None;
-            }
+            cell.content.forgive(no, self.settings().password_attempts_max);
             if self.write_password(user, &cell, What::Right).await? {
                 return Ok(());
             }
@@ -226,10 +241,34 @@ pub(super) fn forms() -> Vec<Form> {
     let cell = PasswordCell {
         hashed: Hashed::default(),
         epoch: 1,
-        tried: 5,
+        made: 7,
+        forgiven: 2,
         locked_until: Some(1_750_176_000_000_000_001),
     };
     let mut forms: Vec<Form> = [What::Set, What::Attempt, What::Right].map(written).into();
     forms.push(Form::cell(&cell));
     forms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Five attempts in flight; the right ones come back in any order, and perhaps after a lock has passed.
+    #[test]
+    fn right_passwords_in_flight_forgive_what_was_before_them_once() {
+        let check = |right: &[u64], tried: u32, locked: bool| {
+            let mut cell = PasswordCell { made: 5, locked_until: Some(1), ..PasswordCell::default() };
+            for &no in right {
+                cell.forgive(no, 5);
+            }
+            assert_eq!((cell.tried(), cell.locked_until.is_some()), (tried, locked), "{right:?}");
+        };
+        check(&[], 5, true);
+        check(&[1], 4, false);
+        check(&[1, 2], 3, false);
+        check(&[2, 1], 3, false);
+        check(&[2, 2], 3, false);
+        check(&[3, 5, 4], 0, false);
+    }
 }

@@ -185,6 +185,13 @@ impl Wallet {
             let step = step_id(id, step_no::attempt(next.no));
             let settled: Settled<Placed> = match self.find(step).await? {
                 Some(found) => found,
+                // The payment may have come to disk just now.
+                None if request.combine_with.is_some() && self.order_taken(id).await? => {
+                    match self.find(step).await? {
+                        Some(found) => found,
+                        None => return Err(WalletError::IdReused { field: "/id".to_owned() }),
+                    }
+                }
                 None => {
                     let draft = self.compose_attempt(id, step, next, request, auth).await?;
                     // Overtaken: composed again, under the same id.

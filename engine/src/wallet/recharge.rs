@@ -4,6 +4,9 @@
 //! was refused, step 2 credits without it. Invariant: what a channel has paid for an order is credited once, or is in
 //! suspense.
 
+#[cfg(test)]
+mod tests;
+
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +19,7 @@ use super::{
     document::Document,
     names,
     step::{Draft, Settled},
-    suspense::{Money, SuspenseReason},
+    suspense::{Money, SuspenseReason, order_id},
 };
 use crate::model::{Amount, Lane, RejectionCode, Timestamp, TransactionId};
 
@@ -172,6 +175,11 @@ impl Wallet {
         for _ in 0..Self::TRIES_MAX {
             let settled = match self.find::<RechargeOrdered>(id).await? {
                 Some(settled) => settled,
+                // The order may have come to disk just now.
+                None if self.order_taken(request.id).await? => match self.find(id).await? {
+                    Some(settled) => settled,
+                    None => return Err(WalletError::IdReused { field: "/id".to_owned() }),
+                },
                 None => {
                     self.profile(&request.user)?;
                     if let Some(promotion) = &request.promotion {
@@ -185,7 +193,9 @@ impl Wallet {
                         units: request.amount.units(),
                         promotion: request.promotion.clone(),
                     };
-                    let Some(settled) = self.submit(Draft::new(id, document)).await? else { continue };
+                    let mut draft = Draft::new(id, document);
+                    draft.alias(order_id(request.id));
+                    let Some(settled) = self.submit(draft).await? else { continue };
                     settled
                 }
             };
@@ -264,7 +274,7 @@ impl Wallet {
         };
         let code = match first.verdict {
             Ok(()) => return Ok(Decision::Credited { money, bonus }),
-            Err(rejection) if rejection.operation == 0 => rejection.code,
+            Err(rejection) if rejection.operation < money_operations(from_suspense) => rejection.code,
             // One of the bonus's operations, which come after the money's.
             Err(_) => {
                 let second = Self::recharge_step(order, Self::WITHOUT_BONUS);
@@ -302,12 +312,14 @@ impl Wallet {
         } else {
             (self.given(order).await?, Self::DECIDED)
         };
-        let source =
-            if from_suspense { names::suspense(money.channel) } else { names::channel(money.channel) };
         let (user, amount, alias) = (&order.document.user, money.amount(), money.alias());
+        let (channel, in_suspense) = (names::channel(money.channel), money.in_suspense());
         let document = RechargeDecided::Credited { money, bonus: bonus.clone(), from_suspense };
         let mut draft = Draft::new(Self::recharge_step(id, step), document);
-        draft.transfer(&source, &names::customer(user), amount, "recharge");
+        if from_suspense {
+            draft.reverse(in_suspense, (amount, Draft::<RechargeDecided>::CNY_SCALE), Self::SUSPENSE);
+        }
+        draft.transfer(&channel, &names::customer(user), amount, "recharge");
         if let Some(Given { promotion, units, slot }) = bonus {
             draft.transfer(&names::promotion(&promotion), &names::customer(user), Amount(units), "bonus");
             if slot {
@@ -340,6 +352,11 @@ impl Wallet {
         }
         Ok(Some(Given { promotion: promotion.clone(), units: bonus.amount.units(), slot: bonus.slot }))
     }
+}
+
+/// The operations of a credit that move the money; those of the bonus come after them.
+fn money_operations(from_suspense: bool) -> u8 {
+    if from_suspense { 2 } else { 1 }
 }
 
 fn pending(request: RechargeRequest, settled: &Settled<RechargeOrdered>) -> RechargeView {

@@ -197,7 +197,13 @@ impl Wallet {
             }
         }
         if let Some(operation) = plan.points_operation() {
-            reverse(&mut draft, (transaction, operation), (back(plan.points), 0), "carbon");
+            // Cut of what is kept, not of what is back: a payment that is refunded but for a fen earns no point.
+            let [before, after] = totals.map(|part| {
+                let left = plan.total().checked_sub(part).unwrap_or_default();
+                split::pro_rata(plan.points, left, plan.total())
+            });
+            let points = Amount(before.saturating_sub(after));
+            reverse(&mut draft, (transaction, operation), (points, 0), "carbon");
         }
         draft.alias(number(request.payment, no));
         Ok(draft)

@@ -117,16 +117,25 @@ impl Settings {
     /// The code of shares that become money.
     pub const WEALTH_REDEEM: &str = "wealth.redeem";
 
-    /// The limits of a wallet's balance by class, and the meter of what it has bought of the wealth product.
+    /// The limits of a wallet's balance by class, and the meters of what the other classes limit and of what it has
+    /// bought of the wealth product: a change of class finds what is used so far.
     #[must_use]
     pub fn limits_of(&self, class: Class) -> Vec<Limit> {
         let [one, two, three] = &self.class_limits;
-        let limits = match class {
+        let mut limits = match class {
             Class::I => one,
             Class::II => two,
             Class::III => three,
-        };
-        limits.iter().cloned().chain([meter(Some(Self::WEALTH_BUY))]).collect()
+        }
+        .clone();
+        for other in self.class_limits.iter().flatten() {
+            let counted = |limit: &Limit| limit.window == other.window && limit.code == other.code;
+            if !limits.iter().any(counted) {
+                limits.push(Limit { amount: Some(u64::MAX), count: None, ..other.clone() });
+            }
+        }
+        limits.push(meter(Some(Self::WEALTH_BUY)));
+        limits
     }
 
     /// The limits of a wallet's shares: fast redemption, also within payments, and the meter of all that left.

@@ -62,12 +62,14 @@ impl SmallCell {
 
     /// Counts a payment, if it is allowed. A clock that shows an earlier day than the counted one is taken to be in
     /// the counted one.
-    fn take(&mut self, amount: Amount, now: Timestamp) -> bool {
+    fn take(&mut self, amount: Amount, most: SmallPayments, now: Timestamp) -> bool {
         let WindowStart(day) = WindowStart::of(LimitWindow::Day, now);
         if day > self.day {
             (self.day, self.used) = (day, 0);
         }
-        let allowed = self.enabled && amount.0 <= self.limit && self.used < self.daily_count;
+        let own = self.allowed();
+        let (limit, daily_count) = (own.limit.min(most.limit), own.daily_count.min(most.daily_count));
+        let allowed = own.enabled && most.enabled && amount <= limit && self.used < daily_count;
         self.used = self.used.saturating_add(1);
         allowed
     }
@@ -122,7 +124,11 @@ impl Wallet {
     /// The write that counts a small payment, if the owner allows it.
     pub(super) fn small_write(&self, demand: &Demand<'_>) -> Option<CellWrite<Address>> {
         let mut cell: Held<SmallCell> = self.cell(names::customer(demand.user));
-        cell.content.take(demand.amount, self.engine().now()).then(|| cell.write())
+        // What the owner has set may be older than what the platform allows.
+        let (limit, daily_count) =
+            (Amount(self.settings().small_payment_units_max), self.settings().small_payment_count_max);
+        let most = SmallPayments { enabled: true, limit, daily_count };
+        cell.content.take(demand.amount, most, self.engine().now()).then(|| cell.write())
     }
 }
 
@@ -137,6 +143,9 @@ pub(super) fn forms() -> Vec<Form> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ALL: SmallPayments =
+        SmallPayments { enabled: true, limit: Amount(u64::MAX), daily_count: u32::MAX };
 
     fn cell_of(allowed: SmallPayments) -> SmallCell {
         let mut cell = SmallCell::default();
@@ -153,7 +162,7 @@ mod tests {
         let after = before.plus_seconds(1);
         let mut take = |units, now| {
             let mut taken = cell.clone();
-            let allowed = taken.take(Amount(units), now);
+            let allowed = taken.take(Amount(units), ALL, now);
             if allowed {
                 cell = taken;
             }
@@ -172,8 +181,24 @@ mod tests {
 
     #[test]
     fn nothing_is_allowed_that_was_not_switched_on() {
-        assert!(!SmallCell::default().take(Amount(1), Timestamp::ZERO));
+        assert!(!SmallCell::default().take(Amount(1), ALL, Timestamp::ZERO));
         let allowed = SmallPayments { enabled: false, limit: Amount(500), daily_count: 2 };
-        assert!(!cell_of(allowed).take(Amount(1), Timestamp::ZERO));
+        assert!(!cell_of(allowed).take(Amount(1), ALL, Timestamp::ZERO));
+    }
+
+    /// Also if the owner was allowed more before.
+    #[test]
+    fn the_platforms_most_is_the_most() {
+        let allowed = SmallPayments { enabled: true, limit: Amount(500), daily_count: 2 };
+        let check = |most, amounts: &[(u64, bool)]| {
+            let mut cell = cell_of(allowed);
+            for &(units, expected) in amounts {
+                assert_eq!(cell.take(Amount(units), most, Timestamp::ZERO), expected, "{units} of {most:?}");
+            }
+        };
+        check(ALL, &[(500, true), (500, true), (1, false)]);
+        check(SmallPayments { limit: Amount(499), ..ALL }, &[(499, true)]);
+        check(SmallPayments { limit: Amount(499), ..ALL }, &[(500, false)]);
+        check(SmallPayments { daily_count: 1, ..ALL }, &[(1, true), (1, false)]);
     }
 }

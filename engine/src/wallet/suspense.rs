@@ -96,6 +96,12 @@ impl Money {
         Timestamp(self.paid_at)
     }
 
+    /// The record that brought it to suspense, whose first operation whoever takes it from there reverses: the ledger's
+    /// cap on reversals sees to it that it is taken once.
+    pub(super) fn in_suspense(&self) -> (TransactionId, u8) {
+        (suspense_id(self.channel, &self.reference), 0)
+    }
+
     /// The alias that the first transaction with this money takes.
     pub(super) fn alias(&self) -> TransactionId {
         money_alias(self.channel, &self.order, &self.reference)
@@ -111,6 +117,12 @@ pub(super) fn money_alias(channel: Channel, order: &str, reference: &str) -> Tra
 /// An order's id as channels write it.
 pub(super) fn order_text(order: TransactionId) -> CompactString {
     format_compact!("{}", uuid::Uuid::from_u128(order.0).hyphenated())
+}
+
+/// The alias of an order's id, which a recharge and a payment with a channel's part take: a channel's word names the id
+/// alone, so that it may be one of the two only.
+pub(super) fn order_id(order: TransactionId) -> TransactionId {
+    names::derive("order", &order.0.to_be_bytes(), 0)
 }
 
 /// The record of money that went to suspense; of late money, that it went back from there as well.
@@ -187,6 +199,11 @@ impl Wallet {
             }
         }
         Err(Self::overtaken())
+    }
+
+    /// Whether an order's id is that of an order of the other kind, or of one that is just being placed.
+    pub(super) async fn order_taken(&self, order: TransactionId) -> Result<bool, WalletError> {
+        Ok(self.engine().transaction(order_id(order)).await?.is_some())
     }
 
     /// Opens a channel's two accounts, unless they are there.

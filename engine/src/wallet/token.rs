@@ -19,12 +19,18 @@ use crate::{
 };
 
 /// A token and its end.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PaymentToken {
     /// What the payment carries.
     pub token: String,
     /// It pays before this.
     pub expires_at: Timestamp,
+}
+
+impl std::fmt::Debug for PaymentToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PaymentToken").field("expires_at", &self.expires_at).finish_non_exhaustive()
+    }
 }
 
 const VERSION: u8 = 1;

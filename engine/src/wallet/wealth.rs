@@ -91,16 +91,18 @@ impl Wallet {
 
 /// Fen that a wallet's shares have earned in all: of its balance and its shares at one moment.
 pub(super) fn income_total(balance: &AccountView, wealth: &AccountView) -> i128 {
-    let metered = |account: &AccountView| {
-        let meters = account.limits.iter().filter(|limit| is_meter(&limit.limit));
-        meters.map(|limit| i128::try_from(limit.used_amount).unwrap_or(i128::MAX)).sum::<i128>()
+    let metered = |account: &AccountView, code: Option<&str>| {
+        let of_life = |limit: &Limit| limit.window == LimitWindow::Lifetime && limit.code.as_deref() == code;
+        let mut meters =
+            account.limits.iter().filter(|limit| is_meter(&limit.limit) && of_life(&limit.limit));
+        meters.next().map_or(0, |limit| i128::try_from(limit.used_amount).unwrap_or(i128::MAX))
     };
-    wealth.posted + metered(wealth) - metered(balance)
+    wealth.posted + metered(wealth, None) - metered(balance, Some(Settings::WEALTH_BUY))
 }
 
 /// Whether a limit is there to sum up, and not to refuse.
 pub(super) fn is_meter(limit: &Limit) -> bool {
-    limit.window == LimitWindow::Lifetime && limit.amount == Some(u64::MAX)
+    limit.amount == Some(u64::MAX)
 }
 
 /// For the snapshots of forms.

@@ -276,7 +276,7 @@ impl WalletOptions {
             small_payment_units_max: small_payment_max in 1..=u64::MAX, "0.01 or more";
             small_payment_count_max: small_payments_per_day in 1..=u32::MAX, "1 or more";
             channel_wait_s: payment_hold_seconds in 1..=MONTH_S, "1 to 2592000";
-            payment_attempts_max: payment_attempts_max in 1..=64, "1 to 64";
+            payment_attempts_max: payment_attempts_max in 2..=64, "2 to 64";
             refund_days: refund_days in 1..=36_500, "1 to 36500";
             refunds_max: refunds_max in 1..=1_000, "1 to 1000";
             carbon_units_per_point: carbon_point_price in 0..=u64::MAX, "0.00 or more";

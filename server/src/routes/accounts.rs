@@ -1,7 +1,7 @@
 //! `POST` and `GET /v1/accounts`, `GET` and `PATCH /v1/accounts/{address}`
 
 use axum::{extract::Request, http::StatusCode, response::Response};
-use yue_engine::model::{AccountChange, Address};
+use yue_engine::model::{AccountChange, AccountStatus, Address, Patch};
 
 use super::{json, path_parameter};
 use crate::{
@@ -108,13 +108,16 @@ pub(crate) async fn list(app: App, request: Request) -> Result<Response, Problem
 
 /// Change an account
 ///
-/// What is not mentioned stays as it is.
+/// What is not mentioned stays as it is. An account that the wallet has opened can be frozen and made active again here;
+/// nothing else of it can be changed, and it can't be closed.
 #[utoipa::path(
     patch, path = "/v1/accounts/{address}", tag = "accounts", operation_id = "change_account",
     params(("address" = String, Path, example = "customers:42")),
     request_body(content = ChangeIn, example = json!({"status": "active", "ceiling": "10000.00"})),
     responses(
         (status = 200, description = "The account after the change.", body = AccountOut),
+        (status = 403, description = "`wallet_account`: the rules of this account are the wallet's.",
+            body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "`not_found`", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`amount_invalid`, `account_closed`, `account_not_empty`, `insufficient_funds` \
             (the balance is below the new floor) or `ceiling_exceeded` (it is above the new ceiling).",
@@ -130,6 +133,9 @@ pub(crate) async fn change(app: App, mut request: Request) -> Result<Response, P
     let Object(change) = parse::<Object<ChangeIn>>(&bytes)?;
     let account = engine.account(&address).ok_or_else(|| Problem::not_found("account"))?;
     let change = change.into_change(account.asset.scale)?;
+    if account.managed && !is_freeze(&change) {
+        return Err(Problem::new(Code::WalletAccount, "the rules of this account are the wallet's"));
+    }
     // A change that mentions nothing is none, and leaves no record.
     let view = if change == AccountChange::default() {
         account
@@ -137,4 +143,13 @@ pub(crate) async fn change(app: App, mut request: Request) -> Result<Response, P
         engine.change_account(&address, change).await?
     };
     Ok(json(StatusCode::OK, &AccountOut::new(&view)))
+}
+
+/// Whether a change does no more than to freeze an account, or to end that.
+fn is_freeze(change: &AccountChange) -> bool {
+    let status = match change.status {
+        Patch::Keep => true,
+        Patch::Set(status) => status != AccountStatus::Closed,
+    };
+    status && *change == AccountChange { status: change.status, ..AccountChange::default() }
 }

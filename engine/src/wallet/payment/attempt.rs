@@ -20,6 +20,7 @@ use crate::{
         names,
         promotion::PromotionTerms,
         step::{Draft, Settled},
+        suspense::order_id,
         wealth_settings::WealthSettings,
     },
 };
@@ -83,8 +84,8 @@ impl Placed {
     pub(super) fn after(&self, no: u32, verdict: &Result<(), Rejection>) -> Option<Next> {
         let Err(Rejection { code, operation }) = *verdict else { return None };
         let means = match self.plan.role(operation) {
-            Role::Slot | Role::Piece(Source::Promotion)
-                if is_spent(code) && self.request.on_exhausted == super::OnExhausted::FullPrice =>
+            role @ (Role::Slot | Role::Piece(Source::Promotion))
+                if is_spent(role, code) && self.request.on_exhausted == super::OnExhausted::FullPrice =>
             {
                 Means { promotion: false, ..self.means }
             }
@@ -100,9 +101,7 @@ impl Placed {
     /// The answer to the payment whose last attempt this is.
     pub(super) fn answer(&self, id: TransactionId, settled: &Settled<Self>) -> Result<Payment, WalletError> {
         if let Err(Rejection { code, operation }) = settled.verdict {
-            let of_promotion =
-                matches!(self.plan.role(operation), Role::Slot | Role::Piece(Source::Promotion));
-            let own = if of_promotion && is_spent(code) {
+            let own = if is_spent(self.plan.role(operation), code) {
                 WalletCode::PromotionExhausted
             } else {
                 WalletCode::Ledger(code)
@@ -164,12 +163,19 @@ impl Placed {
     }
 }
 
-/// Whether a refusal says that there is no more of something.
-fn is_spent(code: RejectionCode) -> bool {
-    matches!(
-        code,
-        RejectionCode::InsufficientFunds | RejectionCode::CeilingExceeded | RejectionCode::LimitExceeded
-    )
+/// Whether a refusal says that there is no more of the promotion: of the payer's grants, which a ceiling counts, or of its
+/// budget. A ceiling that the budget's piece meets is the merchant's.
+fn is_spent(role: Role, code: RejectionCode) -> bool {
+    match role {
+        Role::Slot => matches!(
+            code,
+            RejectionCode::InsufficientFunds | RejectionCode::CeilingExceeded | RejectionCode::LimitExceeded
+        ),
+        Role::Piece(Source::Promotion) => {
+            matches!(code, RejectionCode::InsufficientFunds | RejectionCode::LimitExceeded)
+        }
+        Role::Redemption | Role::Piece(Source::Balance | Source::Channel) | Role::Other => false,
+    }
 }
 
 impl Wallet {
@@ -186,6 +192,7 @@ impl Wallet {
         if !self.profile_exists(user) {
             return Err(WalletError::field(WalletCode::NotFound, "/user"));
         }
+        self.takes_part(user)?;
         let total = request
             .total()
             .ok_or_else(|| WalletError::field(WalletCode::Ledger(RejectionCode::AmountInvalid), "/items"))?;
@@ -237,6 +244,9 @@ impl Wallet {
             None => pay_at_once(&mut draft),
         }
         authorised.apply(&mut draft);
+        if combine_with.is_some() {
+            draft.alias(order_id(payment));
+        }
         Ok(draft)
     }
 

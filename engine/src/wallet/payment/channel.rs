@@ -22,7 +22,7 @@ use crate::{
         document::{Document, peek},
         names,
         step::{Draft, Settled},
-        suspense::{Money, Suspended, suspense_id},
+        suspense::{Money, Suspended},
     },
 };
 
@@ -126,7 +126,7 @@ impl Wallet {
         let fits = result.amount == waiting.placed.plan.sum(Source::Channel);
         let from_suspense = match self.suspended(result.channel, &result.reference).await? {
             // The channel was quicker than the payment.
-            Some(early) if early.reason.is_only_early() && fits && early.money == money => true,
+            Some(early) if fits && early.is_early(&money) => true,
             Some(other) => return Ok(Some(Notified::Suspended(other.reason))),
             None => false,
         };
@@ -137,8 +137,8 @@ impl Wallet {
         let mut draft = Draft::new(step, Ended { payment: waiting.id, end: End::Captured(money.clone()) });
         capture(&mut draft, waiting);
         if from_suspense {
-            let (suspense, channel) = (names::suspense(money.channel), names::channel(money.channel));
-            draft.transfer(&suspense, &channel, money.amount(), code::SUSPENSE);
+            // Last, so that the pieces stand where the plan has them.
+            draft.reverse(money.in_suspense(), (money.amount(), Draft::<Ended>::CNY_SCALE), code::SUSPENSE);
         } else {
             draft.alias(money.alias());
         }
@@ -306,15 +306,16 @@ pub(in crate::wallet) fn captured_money(attachment: Option<&Attachment<Address>>
 /// Late money's way through suspense and back; money that came `early` is in suspense already.
 fn returned(step: TransactionId, money: Money, early: bool) -> Draft<Suspended> {
     let (channel, suspense) = (names::channel(money.channel), names::suspense(money.channel));
-    let (alias, in_suspense) = (money.alias(), suspense_id(money.channel, &money.reference));
+    let (alias, in_suspense) = (money.alias(), money.in_suspense());
     let amount = money.amount();
     let mut draft = Draft::new(step, Suspended { money, reason: SuspenseReason::PaidLate, statement: None });
     if early {
-        draft.reverse((in_suspense, 0), (amount, Draft::<Suspended>::CNY_SCALE), code::SUSPENSE);
+        draft.reverse(in_suspense, (amount, Draft::<Suspended>::CNY_SCALE), code::SUSPENSE);
     } else {
         draft.transfer(&channel, &suspense, amount, code::SUSPENSE);
         draft.transfer(&suspense, &channel, amount, code::SUSPENSE);
-        draft.alias(alias).alias(in_suspense);
+        let (record, _) = in_suspense;
+        draft.alias(alias).alias(record);
     }
     draft
 }

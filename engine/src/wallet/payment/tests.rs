@@ -1,8 +1,9 @@
 //! Payments that were cut off between two of their steps.
 
 use super::*;
+use crate::model::{AccountChange, AccountStatus, Patch, RejectionCode};
 use crate::wallet::{
-    Notified, PromotionRule, Refusal, Settings, SuspenseReason,
+    CustomerChange, Notified, PromotionRule, RefundRequest, Refusal, Settings, SuspenseReason,
     fixture::{Fixture, part, purchase, settings},
 };
 
@@ -171,5 +172,79 @@ async fn a_payment_is_expired_when_its_holds_are() {
         let seen = fixture.wallet.payment(ID).await.unwrap();
         let own = i128::from(own);
         assert_eq!((seen.status, fixture.available("customers:alice")), (PaymentStatus::Expired, own));
+    }
+}
+
+/// A channel that repeats itself need not say the same of when.
+#[tokio::test]
+async fn money_that_came_early_is_taken_whatever_its_time() {
+    let fixture = Fixture::new(settings()).await;
+    fixture.fund("alice", 100).await;
+    let word = fixture.word(ID, true, 50);
+    let told = fixture.wallet.notified(&word).await.unwrap();
+    assert_eq!(told, Notified::Suspended(SuspenseReason::UnknownOrder));
+    let token = fixture.token("alice").await;
+    let request = PaymentRequest { combine_with: Some(Channel::Wechat), ..purchase("alice", 150) };
+    fixture.wallet.pay(ID, &request, Some(&token)).await.unwrap();
+    let again = ChannelResult { paid_at: word.paid_at.plus_seconds(1), ..word };
+    assert_eq!(fixture.wallet.notified(&again).await.unwrap(), Notified::Settled);
+    for (account, units) in [("channels:wechat", 50), ("suspense:wechat", 0), ("merchants:shop", 150)] {
+        assert_eq!(fixture.available(account), units, "{account}");
+    }
+}
+
+async fn set_status(fixture: &Fixture, status: AccountStatus) {
+    let change = CustomerChange { status: Some(status), class: None };
+    fixture.wallet.change_customer(&part("alice"), change).await.unwrap();
+}
+
+/// Though nothing of it is the wallet's own money.
+#[tokio::test]
+async fn a_wallet_that_takes_no_part_starts_no_payment() {
+    use RejectionCode::{AccountClosed, AccountFrozen};
+    let fixture = Fixture::new(settings()).await;
+    let token = fixture.token("alice").await;
+    let request = PaymentRequest { combine_with: Some(Channel::Wechat), ..purchase("alice", 150) };
+    for (status, refused) in [(AccountStatus::Frozen, AccountFrozen), (AccountStatus::Closed, AccountClosed)]
+    {
+        set_status(&fixture, status).await;
+        let outcome = fixture.wallet.pay(ID, &request, Some(&token)).await;
+        assert_eq!(code(outcome), (WalletCode::Ledger(refused), false));
+    }
+}
+
+/// The points go with the capture, and with the refund of the channel's part to a wallet that is closed.
+#[tokio::test]
+async fn a_freeze_stops_no_capture_and_a_closing_no_refund() {
+    let (fixture, word) = combined().await;
+    set_status(&fixture, AccountStatus::Frozen).await;
+    assert_eq!(fixture.wallet.notified(&word).await.unwrap(), Notified::Settled);
+    assert_eq!((fixture.available("merchants:shop"), fixture.available("customers:alice:carbon")), (150, 1));
+    set_status(&fixture, AccountStatus::Active).await;
+    let token = fixture.token("alice").await;
+    let (second, request) =
+        (TransactionId(8), PaymentRequest { combine_with: Some(Channel::Wechat), ..purchase("alice", 200) });
+    fixture.wallet.pay(second, &request, Some(&token)).await.unwrap();
+    assert_eq!(fixture.wallet.notified(&fixture.word(second, true, 200)).await.unwrap(), Notified::Settled);
+    set_status(&fixture, AccountStatus::Closed).await;
+    let refund = RefundRequest { payment: second, amount: Amount(200), item: None, reason: None };
+    fixture.wallet.refund(TransactionId(9), &refund).await.unwrap();
+    assert_eq!((fixture.available("merchants:shop"), fixture.available("customers:alice:carbon")), (150, 1));
+}
+
+#[tokio::test]
+async fn a_merchants_ceiling_is_not_the_promotions() {
+    for on_exhausted in [OnExhausted::Refuse, OnExhausted::FullPrice] {
+        let fixture = Fixture::new(settings()).await;
+        fixture.fund("alice", 100).await;
+        fixture.promotion("eight", PromotionRule::AmountOff(Amount(8)), 100).await;
+        let full = AccountChange { ceiling: Patch::Set(Some(5)), ..AccountChange::default() };
+        let shop = crate::wallet::names::merchant(&part("shop"));
+        fixture.wallet.engine().change_account(&shop, full).await.unwrap();
+        let token = fixture.token("alice").await;
+        let request =
+            PaymentRequest { promotion: Some(part("eight")), on_exhausted, ..purchase("alice", 20) };
+        let refused = code(fixture.wallet.pay(ID, &request, Some(&token)).await);
+        assert_eq!(refused, (WalletCode::Ledger(RejectionCode::CeilingExceeded), false), "{on_exhausted:?}");
     }
 }

@@ -40,3 +40,31 @@ async fn copies_of_a_refund_have_its_outcome() {
     }
     assert_eq!(fixture.available("customers:alice"), 100_000);
 }
+
+/// What is left of the points is what the rest of the price would earn.
+#[tokio::test]
+async fn points_are_kept_for_what_is_kept() {
+    let fixture = Fixture::new(settings()).await;
+    fixture.fund("alice", 100_000).await;
+    let mut id = 0;
+    for (price, refunds) in [
+        (100, vec![(99, 0), (1, 0)]),
+        (100, vec![(1, 0)]),
+        (250, vec![(50, 1), (100, 0), (100, 0)]),
+        (1_000, vec![(1, 9), (99, 9), (1, 8), (899, 0)]),
+    ] {
+        id += 1;
+        let payment = TransactionId(id);
+        let token = fixture.token("alice").await;
+        let before = fixture.available("customers:alice:carbon");
+        fixture.wallet.pay(payment, &purchase("alice", price), Some(&token)).await.unwrap();
+        for (amount, kept) in refunds {
+            id += 1;
+            let request = RefundRequest { payment, amount: Amount(amount), item: None, reason: None };
+            fixture.wallet.refund(TransactionId(id), &request).await.unwrap();
+            let points = fixture.available("customers:alice:carbon") - before;
+            assert_eq!(points, kept, "{amount} of {price} refunded");
+        }
+        assert!(fixture.available("customers:alice:carbon") >= before);
+    }
+}

@@ -4,7 +4,7 @@
 
 use compact_str::{CompactString, format_compact};
 
-use super::{DifferenceBooked, Reconciliation, StatementLine};
+use super::{DifferenceBooked, DifferenceUndone, Reconciliation, StatementLine};
 use crate::{
     model::{Amount, Position, PostedKind, Timestamp, TransactionId},
     view::{PostedOperationView, TransactionView},
@@ -64,7 +64,8 @@ impl Reconciliation {
     /// book is no order of the wallet's, and bookings of statements are in none.
     pub(super) fn booked_by(&self, view: &TransactionView) -> Option<Booked> {
         let attachment = view.request.attachment.as_deref()?;
-        if document_of::<DifferenceBooked>(view).is_some() {
+        if document_of::<DifferenceBooked>(view).is_some() || document_of::<DifferenceUndone>(view).is_some()
+        {
             return None;
         }
         let operations = view.verdict.as_ref().ok()?;
@@ -100,10 +101,10 @@ impl Reconciliation {
     fn turnover(&self, operations: &[PostedOperationView]) -> [u128; 2] {
         let account = names::channel(self.channel);
         let units = |operation: &PostedOperationView| match operation.kind {
-            PostedKind::Transfer { amount, .. } | PostedKind::Capture { amount, .. } => {
-                u128::from(amount.units())
-            }
-            PostedKind::Hold { .. } | PostedKind::Release { .. } | PostedKind::Reverse { .. } => 0,
+            PostedKind::Transfer { amount, .. }
+            | PostedKind::Capture { amount, .. }
+            | PostedKind::Reverse { amount, .. } => u128::from(amount.units()),
+            PostedKind::Hold { .. } | PostedKind::Release { .. } => 0,
         };
         let debits = operations.iter().filter(|operation| operation.debit == account).map(units).sum();
         let credits = operations.iter().filter(|operation| operation.credit == account).map(units).sum();

@@ -84,7 +84,16 @@ async fn a_class_brings_its_limits_and_keeps_what_is_used() {
         assert_eq!(limits(&changed)[0]["limit"], "200000.00");
     }
     alice.transfer("3", &bob, "200.00", &alice.token("200.00").await).await.expect(201);
-    assert_eq!(limits(&alice.get().await)[0]["used"], "200.00");
+    // What was used before counts, also after the classes between.
+    let used = json!([{"window": "year", "limit": "200000.00", "used": "1100.00"}]);
+    assert_eq!(limits(&alice.get().await), used);
+    alice.patch(&json!({"class": "I"})).await.expect(200);
+    let of_life = json!([{"window": "lifetime", "limit": "1000.00", "used": "1100.00"}]);
+    assert_eq!(limits(&alice.get().await), of_life);
+    let over = alice.transfer("4", &bob, "1.00", &alice.token("1.00").await).await;
+    over.expect_problem(422, "limit_exceeded");
+    alice.patch(&json!({"class": "III"})).await.expect(200);
+    assert_eq!(limits(&alice.get().await), used);
     // Nothing is asked for: nothing is written.
     let position = ledger.position().await;
     alice.patch(&json!({})).await.expect(200);
@@ -112,7 +121,7 @@ async fn of_many_changes_at_once_all_parts_follow_one() {
         _ => "200000.00",
     };
     assert_eq!(wallet["limits"][0]["limit"], limit, "{wallet}");
-    for account in ["customers:alice", "customers:alice:wealth", "customers:alice:carbon"] {
+    for account in ["customers:alice", "customers:alice:wealth"] {
         let account = ledger.get(&format!("/v1/accounts/{account}")).await.body;
         assert_eq!(account["status"], wallet["status"], "{account}");
     }
@@ -139,7 +148,7 @@ async fn a_frozen_wallet_neither_pays_nor_receives_and_a_closed_one_stays_closed
         let closed = alice.patch(&json!({"status": "closed"})).await.expect(200);
         assert_eq!(closed.body["status"], "closed");
     }
-    for account in ["customers:alice", "customers:alice:wealth", "customers:alice:carbon"] {
+    for account in ["customers:alice", "customers:alice:wealth"] {
         assert_eq!(ledger.get(&format!("/v1/accounts/{account}")).await.body["status"], "closed");
     }
     for change in [json!({"status": "active"}), json!({"class": "III"}), json!({"status": "frozen"})] {
@@ -161,14 +170,49 @@ async fn the_same_change_again_finishes_what_a_crash_left() {
     };
     let limits = Patch::Set(before.into_iter().map(|view| view.limit).collect());
     undo("customers:alice", AccountChange { limits, ..AccountChange::default() }).await;
-    for account in ["customers:alice:wealth", "customers:alice:carbon"] {
-        let status = Patch::Set(AccountStatus::Active);
-        undo(account, AccountChange { status, ..AccountChange::default() }).await;
-    }
+    let status = Patch::Set(AccountStatus::Active);
+    undo("customers:alice:wealth", AccountChange { status, ..AccountChange::default() }).await;
     assert_eq!(alice.get().await.body["limits"][0]["limit"], "1000.00");
     let finished = alice.patch(&json!({"class": "III", "status": "frozen"})).await.expect(200);
     assert_eq!(finished.body["limits"][0]["limit"], "200000.00");
-    for account in ["customers:alice", "customers:alice:wealth", "customers:alice:carbon"] {
+    for account in ["customers:alice", "customers:alice:wealth"] {
         assert_eq!(ledger.get(&format!("/v1/accounts/{account}")).await.body["status"], "frozen");
+    }
+}
+
+#[tokio::test]
+async fn the_ledger_changes_no_rules_of_a_wallets_accounts() {
+    let ledger = Ledger::new();
+    let alice = User::open(&ledger, "alice", "I").await;
+    for account in ["customers:alice", "customers:alice:wealth"] {
+        let path = format!("/v1/accounts/{account}");
+        for change in [
+            json!({"floor": null}),
+            json!({"ceiling": "1.00"}),
+            json!({"limits": []}),
+            json!({"status": "closed"}),
+            json!({"status": "frozen", "floor": null}),
+        ] {
+            ledger.patch(&path, &change).await.expect_problem(403, "wallet_account");
+        }
+        ledger.patch(&path, &json!({})).await.expect(200);
+        ledger.patch(&path, &json!({"status": "frozen"})).await.expect(200);
+    }
+    assert_eq!(alice.get().await.body["status"], "frozen");
+    ledger.patch("/v1/accounts/customers:alice", &json!({"status": "active"})).await.expect(200);
+    assert_eq!(alice.get().await.body["status"], "active");
+}
+
+#[tokio::test]
+async fn an_account_of_a_ledger_caller_is_no_users() {
+    let ledger = Ledger::new();
+    for account in ["customers:bob:wealth", "customers:carol:carbon"] {
+        let asset = if account.ends_with("carbon") { "CARBON" } else { "CNY" };
+        ledger.post("/v1/accounts", &json!({"address": account, "asset": asset})).await.expect(201);
+    }
+    for user in ["bob", "carol"] {
+        let taken = ledger.post("/v1/wallets", &json!({"user": user, "class": "I"})).await;
+        taken.expect_problem(409, "account_exists");
+        ledger.get(&format!("/v1/wallets/{user}")).await.expect_problem(404, "not_found");
     }
 }
