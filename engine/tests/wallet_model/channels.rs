@@ -50,6 +50,12 @@ pub(crate) fn suspense(channel: Channel) -> String {
     format!("suspense:{}", channel.as_str())
 }
 
+/// Takes money out of suspense again.
+pub(crate) fn from_suspense(money: &Money) -> Op {
+    let (from, to) = (suspense(money.channel), receivable(money.channel));
+    Op::Back { from, to, amount: money.amount, code: "suspense", at: 0 }
+}
+
 impl Naive {
     pub(crate) fn recharge(&mut self, id: u128, order: (usize, Channel, u64, Option<String>)) -> Expected {
         let (user, channel, amount, promotion) = order;
@@ -152,16 +158,16 @@ impl Naive {
 
     fn recharge_paid(&mut self, money: Money, order: &Recharge) -> String {
         let fits = money.amount == order.amount;
-        let from_suspense = match self.waits_in_suspense(&money) {
+        let early = match self.waits_in_suspense(&money) {
             Some((true, _)) if fits => true,
             Some((_, reason)) => return format!("suspended {reason}"),
             None if fits => false,
             None => return self.suspend(money, "amount_differs"),
         };
-        let debit = if from_suspense { suspense(money.channel) } else { receivable(money.channel) };
-        let credit = own(order.user);
-        let credited = Op::Move { debit, credit, amount: money.amount, code: "recharge" };
-        let mut ops = vec![credited.clone()];
+        let (debit, credit) = (receivable(money.channel), own(order.user));
+        let mut credited: Vec<Op> = early.then(|| from_suspense(&money)).into_iter().collect();
+        credited.push(Op::Move { debit, credit, amount: money.amount, code: "recharge" });
+        let mut ops = credited.clone();
         if let (Some(id), Some(bonus)) = (&order.promotion, order.bonus) {
             let (debit, credit) = (budget(id), own(order.user));
             ops.push(Op::Move { debit, credit, amount: bonus, code: "bonus" });
@@ -172,7 +178,9 @@ impl Naive {
         let first = self.books.post(&ops, self.now);
         // Without its bonus, if that alone was refused.
         let (outcome, bonus) = match first {
-            Err((_, operation)) if operation > 0 => (self.books.post(&[credited], self.now), None),
+            Err((_, operation)) if operation >= credited.len() => {
+                (self.books.post(&credited, self.now), None)
+            }
             other => (other, order.bonus),
         };
         let id = money.order;

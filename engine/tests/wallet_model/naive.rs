@@ -116,6 +116,11 @@ pub(crate) fn wealth(user: usize) -> String {
     format!("customers:{}:wealth", USERS[user])
 }
 
+/// Income of days on which the wallet took no part.
+pub(crate) fn owed(user: usize) -> String {
+    format!("suspense:wealth:{}", USERS[user])
+}
+
 pub(crate) fn carbon(user: usize) -> String {
     format!("customers:{}:carbon", USERS[user])
 }
@@ -129,10 +134,13 @@ impl Naive {
         let mut books = Books::default();
         let platform = ["promotion", "carbon"].map(|name| (format!("platform:{name}"), true));
         let more = ["fees", "rounding", "tickets"].map(|name| (format!("platform:{name}"), false));
-        let day = [("reserve:wealth", true), ("wealth:clearing", false), ("suspense:wealth", false)];
+        let day = [("reserve:wealth", true), ("wealth:clearing", false)];
         let day = day.map(|(name, debit)| (name.to_owned(), debit));
         for (address, debit) in platform.into_iter().chain(more).chain(day) {
             books.open(&address, Account::new(debit, None, None));
+        }
+        for user in 0..USERS.len() {
+            books.open(&owed(user), Account::new(false, None, None));
         }
         for channel in Channel::ALL {
             books.open(&format!("channels:{}", channel.as_str()), Account::new(true, None, None));
@@ -253,7 +261,15 @@ impl Naive {
             Class::II => two,
             Class::III => three,
         };
-        limits.iter().cloned().chain([limit(LimitWindow::Lifetime, Some("wealth.buy"), u64::MAX)]).collect()
+        let mut limits = limits.clone();
+        // What the other classes look at is counted all the same.
+        for other in self.rules.class_limits.iter().flatten() {
+            if !limits.iter().any(|it| it.window == other.window && it.code == other.code) {
+                limits.push(limit(other.window, other.code.as_deref(), u64::MAX));
+            }
+        }
+        limits.push(limit(LimitWindow::Lifetime, Some("wealth.buy"), u64::MAX));
+        limits
     }
 
     pub(crate) fn status(&self, user: usize) -> AccountStatus {
@@ -283,19 +299,15 @@ impl Naive {
         match status {
             None => {}
             Some(status @ (Active | Frozen)) => {
-                [own(user), wealth(user), carbon(user)]
-                    .iter()
-                    .for_each(|it| self.books.set_status(it, status));
+                [own(user), wealth(user)].iter().for_each(|it| self.books.set_status(it, status));
             }
             Some(Closed) => {
                 let money = [own(user), wealth(user)].map(|it| self.books.account(&it).clone());
                 if money.iter().any(|account| account.posted != 0 || account.held != 0) {
                     return Err("account_not_empty");
                 }
-                let points = self.books.account(&carbon(user)).posted;
                 self.books.set_status(&own(user), Closed);
                 self.books.set_status(&wealth(user), Closed);
-                self.books.set_status(&carbon(user), if points == 0 { Closed } else { Frozen });
             }
         }
         Ok(())

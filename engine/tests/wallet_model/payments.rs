@@ -2,7 +2,10 @@
 
 use std::cmp::Reverse;
 
-use yue_engine::wallet::{Channel, PaymentRequest, PaymentStatus, PromotionKind, PromotionTerms};
+use yue_engine::{
+    model::AccountStatus,
+    wallet::{Channel, PaymentRequest, PaymentStatus, PromotionKind, PromotionTerms},
+};
 
 use super::{
     books::{Op, Refused},
@@ -45,8 +48,8 @@ pub(crate) struct Pay {
     pub(crate) at: i64,
     pub(crate) paid_at: Option<i64>,
     pub(crate) end: Option<(End, Result<(), &'static str>)>,
-    /// The reference of money that came too late, and whether it went back.
-    pub(crate) late: Option<(String, bool)>,
+    /// The reference of money that came too late, and went back.
+    pub(crate) late: Option<String>,
     pub(crate) refunds: Vec<(u128, u64)>,
 }
 
@@ -101,11 +104,7 @@ impl Pay {
             None | Some((_, Err("hold_expired"))) => PaymentStatus::Expired,
             Some(_) => PaymentStatus::Cancelled,
         };
-        match &self.late {
-            None => without_money,
-            Some((_, false)) => PaymentStatus::Returning,
-            Some((_, true)) => PaymentStatus::Returned,
-        }
+        if self.late.is_some() { PaymentStatus::Returned } else { without_money }
     }
 
     fn legs(&self, status: PaymentStatus, refunded: bool) -> Vec<String> {
@@ -113,7 +112,6 @@ impl Pay {
             (PaymentStatus::Paid, _) => "Paid",
             (PaymentStatus::AwaitingChannel, From::Channel) => "Awaiting",
             (PaymentStatus::AwaitingChannel, _) => "Held",
-            (PaymentStatus::Returning, From::Channel) => "Returning",
             (PaymentStatus::Returned, From::Channel) => "Returned",
             (_, From::Channel) => "Cancelled",
             (_, From::Balance | From::Promotion) => "Released",
@@ -148,6 +146,11 @@ impl Naive {
         if !self.users.contains_key(&user) {
             return says("not_found /user", None);
         }
+        match self.status(user) {
+            AccountStatus::Active => {}
+            AccountStatus::Frozen => return says("account_frozen", None),
+            AccountStatus::Closed => return says("account_closed", None),
+        }
         let (mut with_promotion, mut with_wealth) = (true, true);
         loop {
             let composed = match self.compose(user, request, shown, with_promotion, with_wealth) {
@@ -166,7 +169,8 @@ impl Naive {
             let piece = operation.checked_sub(lead).and_then(|index| composed.pieces.get(index));
             let of_slot = operation >= redemptions && operation < lead;
             let of_promotion = of_slot || piece.is_some_and(|piece| piece.from == From::Promotion);
-            let spent = ["insufficient_funds", "ceiling_exceeded", "limit_exceeded"].contains(&code);
+            let spent = ["insufficient_funds", "limit_exceeded"].contains(&code)
+                || (of_slot && code == "ceiling_exceeded");
             if of_promotion && spent && full_price(request) {
                 with_promotion = false;
             } else if operation < redemptions {

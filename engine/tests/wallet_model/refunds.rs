@@ -72,7 +72,13 @@ impl Naive {
             push(credit, debit, *share, code);
         }
         let user = USERS.iter().position(|name| *name == before.request.user.as_str()).unwrap();
-        push(carbon(user), "platform:carbon".into(), back(before.points), "carbon");
+        // Of points those of what is kept are left, whole ones.
+        let kept = |payment: &Pay| {
+            let left: u128 =
+                payment.pieces.iter().map(|piece| u128::from(piece.amount - piece.refunded)).sum();
+            u64::try_from(u128::from(before.points) * left / total).unwrap()
+        };
+        push(carbon(user), "platform:carbon".into(), kept(before) - kept(after), "carbon");
         ops
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     books::Op,
-    channels::{Money, receivable, suspense},
+    channels::{Money, Suspended, from_suspense, receivable, suspense},
     naive::{Expected, Naive, says},
     payments::{End, From, moved},
 };
@@ -39,11 +39,7 @@ impl Naive {
         let payment = self.payments[&id].clone();
         let fits = payment.sum(From::Channel) == money.amount;
         let early = match self.waits_in_suspense(&money) {
-            Some((true, _))
-                if fits && self.suspense[&(money.channel, money.reference.clone())].money == money =>
-            {
-                true
-            }
+            Some((true, _)) if fits => true,
             Some((_, reason)) => return format!("suspended {reason}"),
             None if !fits => return self.suspend(money, "amount_differs"),
             None => false,
@@ -64,8 +60,7 @@ impl Naive {
             ops.extend(payment.holds.iter().map(|it| Op::Release { key: key(it) }));
         }
         if early {
-            let (debit, credit) = (suspense(money.channel), receivable(money.channel));
-            ops.push(Op::Move { debit, credit, amount: money.amount, code: "suspense" });
+            ops.push(from_suspense(&money));
         }
         let outcome = self.books.post(&ops, self.now).map_err(|(code, _)| code);
         let changed = self.payments.get_mut(&id).unwrap();
@@ -85,25 +80,29 @@ impl Naive {
 
     /// Money that nobody waits for goes back to its channel.
     pub(crate) fn send_back(&mut self, money: Money) -> String {
-        let payment = self.payments.get_mut(&money.order).unwrap();
+        let payment = &self.payments[&money.order];
         if payment.sum(From::Channel) != money.amount {
             return self.suspend(money, "amount_differs");
         }
-        let (reference, returned) = payment.late.get_or_insert((money.reference.clone(), false)).clone();
-        if reference != money.reference {
-            return self.suspend(money, "paid_again");
+        if let Some(reference) = &payment.late {
+            let same = *reference == money.reference;
+            return if same { "suspended paid_late".into() } else { self.suspend(money, "paid_again") };
         }
-        let (order, amount, channel) = (money.order, money.amount, money.channel);
-        let key = (channel, money.reference.clone());
-        let said = self.suspend(money, "paid_late");
-        // Its own money, and no other that has the same reference.
-        let there = &self.suspense[&key].money;
-        if !returned && there.order == order && there.amount == amount {
-            let (from, to) = (suspense(channel), receivable(channel));
-            self.books.post(&[Op::Back { from, to, amount, code: "suspense", at: 0 }], self.now).unwrap();
-            self.payments.get_mut(&order).unwrap().late = Some((reference, true));
+        let mut ops = vec![from_suspense(&money)];
+        match self.waits_in_suspense(&money) {
+            Some((true, _)) => {}
+            // Other money that has the same reference.
+            Some((false, reason)) => return format!("suspended {reason}"),
+            None => {
+                let (debit, credit) = (receivable(money.channel), suspense(money.channel));
+                ops.insert(0, Op::Move { debit, credit, amount: money.amount, code: "suspense" });
+                let key = (money.channel, money.reference.clone());
+                self.suspense.insert(key, Suspended { money: money.clone(), reason: "paid_late" });
+            }
         }
-        said
+        self.books.post(&ops, self.now).unwrap();
+        self.payments.get_mut(&money.order).unwrap().late = Some(money.reference);
+        "suspended paid_late".into()
     }
 
     /// Gives back what it waits with, unless its wait has ended.

@@ -7,7 +7,7 @@ use yue_engine::{
 
 use super::{
     books::Op,
-    naive::{Expected, Naive, again, own, says, wealth},
+    naive::{Expected, Naive, again, owed, own, says, wealth},
     verbs::RATES,
 };
 
@@ -56,9 +56,16 @@ impl Naive {
                 continue;
             }
             (credited, wallets) = (credited + earned, wallets + 1);
-            let to = if active { wealth(user) } else { "suspense:wealth".into() };
+            let to = if active { wealth(user) } else { owed(user) };
             self.flow("wealth:clearing", &to, earned, "wealth.income");
             self.users.get_mut(&user).unwrap().income += if active { earned } else { 0 };
+        }
+        for &user in &users {
+            let waits = u64::try_from(self.books.account(&owed(user)).posted).unwrap();
+            if self.books.account(&wealth(user)).status == AccountStatus::Active {
+                self.flow(&owed(user), &wealth(user), waits, "wealth.income");
+                self.users.get_mut(&user).unwrap().income += waits;
+            }
         }
         for &user in &users {
             let known = &self.users[&user];
