@@ -77,8 +77,13 @@ impl Fixture {
 
     /// As after the end of the process and a start.
     pub(super) fn restart(self) -> Self {
+        let settings = self.wallet.settings().clone();
+        self.restart_with(settings)
+    }
+
+    /// As after a start with other settings.
+    pub(super) fn restart_with(self, settings: Settings) -> Self {
         let Self { wallet, data } = self;
-        let settings = wallet.settings().clone();
         drop(wallet);
         Self { wallet: open(config(data.path()), settings), data }
     }
@@ -88,10 +93,14 @@ impl Fixture {
     }
 
     pub(super) async fn fund(&self, user: &str, units: u64) {
+        self.fund_account(&names::customer(&part(user)), units).await;
+    }
+
+    pub(super) async fn fund_account(&self, account: &crate::model::Address, units: u64) {
         let bank = names::platform("bank");
         self.wallet.ensure(bank.clone(), AccountKind::OPEN_DEBIT).await.unwrap();
         let mut draft = Draft::new(TransactionId(uuid::Uuid::now_v7().as_u128()), Funded);
-        draft.transfer(&bank, &names::customer(&part(user)), Amount(units), "fund");
+        draft.transfer(&bank, account, Amount(units), "fund");
         let settled = self.wallet.submit(draft).await.unwrap().unwrap();
         assert_eq!(settled.verdict, Ok(()));
     }

@@ -87,6 +87,8 @@ struct DifferenceBooked {
     order: CompactString,
     reference: CompactString,
     reason: SuspenseReason,
+    /// Fen that the statement has.
+    listed: u64,
 }
 
 impl Document for DifferenceBooked {
@@ -94,7 +96,7 @@ impl Document for DifferenceBooked {
     const LANE: Lane = Lane::Batch;
 }
 
-/// The record that a shortage was none: a statement has the money after all.
+/// The record that a difference was none: a later statement says otherwise.
 #[derive(Serialize, Deserialize)]
 struct DifferenceUndone {
     channel: Channel,
@@ -278,6 +280,7 @@ pub(super) fn forms() -> Vec<Form> {
             order: order.clone(),
             reference: reference.clone(),
             reason,
+            listed: 300,
         }),
         Form::document(&DifferenceUndone { channel, date, order, reference }),
         Form::document(&ListedOnDate { date }),

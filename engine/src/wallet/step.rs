@@ -176,6 +176,22 @@ impl Wallet {
         Ok(self.engine().transaction(id).await?.map(settled))
     }
 
+    /// The attempt at a step that was posted; or else the next attempt's number. A refused attempt is a record, too: one
+    /// of the step's accounts took no part then.
+    pub(super) async fn posted_attempt<D: Document>(
+        &self,
+        id: impl Fn(u32) -> TransactionId + Send,
+    ) -> Result<(Option<Settled<D>>, u32), WalletError> {
+        let mut attempt = 0;
+        while let Some(settled) = self.find::<D>(id(attempt)).await? {
+            if settled.verdict.is_ok() {
+                return Ok((Some(settled), attempt));
+            }
+            attempt += 1;
+        }
+        Ok((None, attempt))
+    }
+
     /// Submits a draft; `None` if something that it was made from has changed meanwhile: make it anew.
     pub(super) async fn submit<D: Document>(
         &self,

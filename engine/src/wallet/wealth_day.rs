@@ -1,7 +1,7 @@
 //! A day of the wealth product: its income to every wallet with shares, then the sweep of idle balances.
 //!
-//! In steps, each once for ever: 1. the day's record fixes the rate, and by its position the shares that count; 2. the
-//! income of all shares together is funded; 3. wallets are credited, many in a transaction, in the order of their
+//! In steps, each once for ever: 1. the day's record fixes the rate, by its position the shares that count, and how many
+//! wallets a transaction credits; 2. the income of all shares together is funded; 3. wallets are credited, many in a transaction, in the order of their
 //! addresses; one that takes no part is owed its income, and is paid it on the first day on which it takes part again;
 //! 4. idle balance above what its owner keeps becomes shares; 5. what cutting to the fen left over goes to
 //! the platform's rounding, with the sums that answer the day from then on. A run that ended anywhere is taken up at its
@@ -15,6 +15,8 @@ mod income;
 mod owed;
 mod step;
 mod sweep;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -28,8 +30,7 @@ pub use income::IncomeRate;
 use super::document::Form;
 use super::{AccountKind, Date, Wallet, WalletCode, WalletError, document::Document, names};
 use crate::{
-    fatal::fatal,
-    model::{Amount, Lane, Position, RejectionCode, TransactionId},
+    model::{Amount, Lane, Position, RejectionCode, Transaction, TransactionId},
     view::Unavailable,
 };
 
@@ -53,6 +54,8 @@ pub struct WealthDay {
 struct Began {
     date: Date,
     rate: IncomeRate,
+    /// Wallets that one of the day's transactions credits: a setting may change before the day ends.
+    wallets_per_transaction: u32,
 }
 
 impl Document for Began {
@@ -158,7 +161,7 @@ impl Wallet {
             same_rate(ended.rate, rate)?;
             return Ok(ended.answer(date, true));
         }
-        let position = self.begin(date, rate).await?;
+        let (position, began) = self.begin(date, rate).await?;
         for (address, kind) in [
             (names::wealth_reserve(), AccountKind::OPEN_DEBIT),
             (names::wealth_clearing(), AccountKind::OPEN_CREDIT),
@@ -168,15 +171,16 @@ impl Wallet {
         }
         let funded = self.fund(date, rate, position).await?;
         tracing::info!(%date, %position, shares = funded.shares, funded = funded.units, "a wealth day is funded");
-        let paid = self.credit_all(date, rate, position).await?;
+        let paid = self.credit_all(&began, position).await?;
         tracing::info!(%date, wallets = paid.wallets, credited = paid.units, "a wealth day's income is paid");
         let owed = self.pay_owed(date).await?;
         tracing::info!(%date, owed, "wallets that take part again have what they were owed");
         let swept = self.sweep_all(date).await?;
         tracing::info!(%date, swept, "a wealth day's idle balances are swept");
-        let remainder = funded.units.checked_sub(paid.units);
-        let remainder =
-            remainder.unwrap_or_else(|| fatal(&format_args!("{date} has paid more than was funded")));
+        let Some(remainder) = funded.units.checked_sub(paid.units) else {
+            tracing::error!(%date, paid = paid.units, funded = funded.units, "a wealth day has paid more than was funded");
+            return Err(WalletError::refused(WalletCode::Ledger(RejectionCode::Overflow)));
+        };
         let ended = Ended { rate, credited: paid.units, remainder, wallets: paid.wallets };
         let step = self.settle("wealth.day.end", date, &ended, |draft| {
             let rounding = names::platform("rounding");
@@ -185,11 +189,14 @@ impl Wallet {
         Ok(step.await?.document.answer(date, false))
     }
 
-    /// Step 1: where the day's shares are counted.
-    async fn begin(&self, date: Date, rate: IncomeRate) -> Result<Position, WalletError> {
-        let began = self.settle("wealth.day", date, &Began { date, rate }, |_| {}).await?;
+    /// Step 1: where the day's shares are counted, and in which portions they are paid.
+    async fn begin(&self, date: Date, rate: IncomeRate) -> Result<(Position, Began), WalletError> {
+        let most = self.settings().wealth_credits_per_transaction.clamp(1, Transaction::OPERATIONS_MAX);
+        let wallets_per_transaction = u32::try_from(most).unwrap_or(1);
+        let began = Began { date, rate, wallets_per_transaction };
+        let began = self.settle("wealth.day", date, &began, |_| {}).await?;
         same_rate(began.document.rate, rate)?;
-        Ok(began.position)
+        Ok((began.position, began.document))
     }
 
     /// Step 2: what all shares together earn.
@@ -249,7 +256,7 @@ pub(super) fn forms() -> Vec<Form> {
     let date = Date::parse("2026-06-18").unwrap();
     let rate = IncomeRate::parse("1.5").unwrap();
     let mut forms = vec![
-        Form::document(&Began { date, rate }),
+        Form::document(&Began { date, rate, wallets_per_transaction: 60 }),
         Form::document(&Funded { shares: u128::from(u64::MAX) + 1, units: 300 }),
         Form::document(&Ended { rate, credited: 300, remainder: 1, wallets: 2 }),
     ];

@@ -1,18 +1,18 @@
 //! A day's income, wallet by wallet.
 //!
-//! Which wallets a transaction credits, and with how much, follows from the balances at the day's position and from where
-//! the transaction before it ended, which its document says: a run that is taken up goes through the same ones.
+//! Which wallets a transaction credits, and with how much, follows from the day's record, from the balances at its position
+//! and from where the transaction before it ended, which its document says: a run that is taken up goes through the same ones.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use serde::{Deserialize, Serialize};
 
-use super::{Date, INCOME, IncomeRate, step_id};
+use super::{Began, Date, INCOME, step_id};
 #[cfg(test)]
 use crate::wallet::{document::Form, fixture::part};
 use crate::{
-    model::{AccountStatus, Address, Amount, Lane, Position, RejectionCode, Transaction},
+    model::{AccountStatus, Address, Amount, Lane, Position, RejectionCode},
     wallet::{
         AccountKind, Part, Wallet, WalletCode, WalletError,
         document::Document,
@@ -26,7 +26,7 @@ const PROGRESS_EVERY: u32 = 1_000;
 
 /// The record of a few wallets' income.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Credited {
+pub(super) struct Credited {
     /// The last wallet: the next transaction begins behind it.
     through: Part,
     /// Fen.
@@ -108,14 +108,18 @@ impl Walk {
     }
 
     /// The next wallets that get something; none at the end.
-    async fn chunk(&mut self, wallet: &Wallet, rate: IncomeRate) -> Result<Vec<(Shares, u64)>, WalletError> {
-        let most = wallet.settings().wealth_credits_per_transaction.clamp(1, Transaction::OPERATIONS_MAX);
+    pub(super) async fn chunk(
+        &mut self,
+        wallet: &Wallet,
+        began: &Began,
+    ) -> Result<Vec<(Shares, u64)>, WalletError> {
+        let most = usize::try_from(began.wallets_per_transaction).unwrap_or(1);
         let mut chunk = Vec::with_capacity(most);
         while chunk.len() < most
             && let Some(shares) = self.next(wallet).await?
         {
             // The income of all shares together fits, so does that of some.
-            match rate.of(shares.shares) {
+            match began.rate.of(shares.shares) {
                 Some(units) if units > 0 => chunk.push((shares, units)),
                 Some(_) | None => {}
             }
@@ -126,12 +130,8 @@ impl Walk {
 
 impl Wallet {
     /// Step 3: every wallet's income.
-    pub(super) async fn credit_all(
-        &self,
-        date: Date,
-        rate: IncomeRate,
-        position: Position,
-    ) -> Result<Paid, WalletError> {
+    pub(super) async fn credit_all(&self, began: &Began, position: Position) -> Result<Paid, WalletError> {
+        let date = began.date;
         let most = self.settings().wealth_credits_in_flight.max(1);
         let mut walk = Walk::new(position);
         let mut paid = Paid::default();
@@ -144,7 +144,7 @@ impl Wallet {
                 paid.add(&document)?;
                 continue;
             }
-            let chunk = walk.chunk(self, rate).await?;
+            let chunk = walk.chunk(self, began).await?;
             if chunk.is_empty() {
                 break;
             }
@@ -165,7 +165,7 @@ impl Wallet {
     }
 
     /// Credits a few wallets in one transaction. One that takes no part can't be credited: it is owed its income.
-    async fn credit(
+    pub(super) async fn credit(
         &self,
         date: Date,
         no: u32,

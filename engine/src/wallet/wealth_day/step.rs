@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use super::{Date, step_id};
 use crate::{
-    model::TransactionId,
     view::Unavailable,
     wallet::{
         Wallet, WalletError,
@@ -17,22 +16,6 @@ use crate::{
 const RETRY_MS: u64 = 20;
 
 impl Wallet {
-    /// The attempt at a step that was posted; or else the next attempt's number. A refused attempt is a record, too: one
-    /// of the step's accounts took no part then.
-    pub(super) async fn posted_attempt<D: Document>(
-        &self,
-        id: impl Fn(u32) -> TransactionId,
-    ) -> Result<(Option<Settled<D>>, u32), WalletError> {
-        let mut attempt = 0;
-        while let Some(settled) = self.find::<D>(id(attempt)).await? {
-            if settled.verdict.is_ok() {
-                return Ok((Some(settled), attempt));
-            }
-            attempt += 1;
-        }
-        Ok((None, attempt))
-    }
-
     /// Decides a step of the day that always has the same content; `fill` adds what it moves.
     pub(super) async fn settle<D: Document + Clone + Sync>(
         &self,

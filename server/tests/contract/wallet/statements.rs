@@ -171,6 +171,35 @@ async fn a_shortage_is_undone_when_a_statement_has_the_money() {
     }
 }
 
+#[tokio::test]
+async fn the_last_of_several_statements_of_a_day_counts() {
+    let ledger = Ledger::new();
+    paid(&ledger, &["b1", "b2"]).await;
+    let today = day(&ledger, 0);
+    // What the statement has of `b1`, the counts, and what is in suspense.
+    for (listed, expected, suspense) in [
+        (Some("120.00"), [1, 0, 0, 1], "20.00"),
+        (Some("120.00"), [1, 0, 0, 1], "20.00"),
+        (Some("70.00"), [1, 0, 0, 1], "-30.00"),
+        (Some("100.00"), [2, 0, 0, 0], "0.00"),
+        (None, [1, 1, 0, 0], "-100.00"),
+        (Some("100.00"), [2, 0, 0, 0], "0.00"),
+        (None, [1, 1, 0, 0], "-100.00"),
+        (Some("120.00"), [1, 0, 0, 1], "20.00"),
+        (None, [1, 1, 0, 0], "-100.00"),
+        (None, [1, 1, 0, 0], "-100.00"),
+    ] {
+        let mut statement = [HEADER, &line("b2", "r-b2", "100.00")].concat();
+        if let Some(amount) = listed {
+            statement.push_str(&line("b1", "r-b1", amount));
+        }
+        let answer = send(&ledger, "wechat", &today, statement).await.expect(200).body;
+        assert_eq!(counts(&answer), expected, "{listed:?}: {answer}");
+        assert_eq!(ledger.balance("suspense:wechat").await.0, suspense, "{listed:?}");
+    }
+    assert_eq!(balances(&ledger).await, ["200.00", "100.00", "-100.00"]);
+}
+
 /// Two payments of 9 yuan by WeChat alone, each refunded in part: `f1` 5, `f2` 2 yuan.
 async fn refunded(ledger: &Ledger) -> String {
     open_shops(ledger).await;
