@@ -146,10 +146,20 @@ impl Naive {
         if !self.users.contains_key(&user) {
             return says("not_found /user", None);
         }
-        match self.status(user) {
-            AccountStatus::Active => {}
-            AccountStatus::Frozen => return says("account_frozen", None),
-            AccountStatus::Closed => return says("account_closed", None),
+        let takes_no_part = match self.status(user) {
+            AccountStatus::Active => None,
+            AccountStatus::Frozen => Some("account_frozen"),
+            AccountStatus::Closed => Some("account_closed"),
+        };
+        if let Some(code) = takes_no_part {
+            // A freeze that came while it was composed is the ledger's refusal, which is final.
+            let is_final = actual.said == code && actual.replayed == Some(false);
+            if is_final {
+                let mut refused = blank(request);
+                refused.outcome = Err(code.into());
+                self.payments.insert(id, refused);
+            }
+            return says(code, is_final.then_some(false));
         }
         let (mut with_promotion, mut with_wealth) = (true, true);
         loop {

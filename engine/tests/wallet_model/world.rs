@@ -175,7 +175,9 @@ impl World {
         };
         let other = loop {
             let other = next(self);
-            if other.is_one_step() {
+            // Which of two terms came last shows only when somebody pays.
+            let both_terms = matches!((one, &other), (Verb::Merchant { .. }, Verb::Merchant { .. }));
+            if other.is_one_step() && !both_terms {
                 break other;
             }
         };
