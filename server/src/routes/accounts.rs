@@ -151,5 +151,5 @@ fn is_freeze(change: &AccountChange) -> bool {
         Patch::Keep => true,
         Patch::Set(status) => status != AccountStatus::Closed,
     };
-    status && *change == AccountChange { status: change.status, ..AccountChange::default() }
+    status && *change == AccountChange { status: change.status.clone(), ..AccountChange::default() }
 }

@@ -89,9 +89,9 @@ async fn fees_and_points_go_back_in_proportion() {
     pay(&alice, &order("e1", &alice, "tp", &[("home", "7.00")])).await.expect(201);
     assert_eq!(posted(&ledger, "platform:fees").await, "0.04");
     for (digits, amount, fees, points) in [
-        ("f1", "1.74", "0.04", "6"),
-        ("f2", "0.01", "0.03", "6"),
-        ("f3", "3.00", "0.02", "3"),
+        ("f1", "1.74", "0.04", "5"),
+        ("f2", "0.01", "0.03", "5"),
+        ("f3", "3.00", "0.02", "2"),
         ("f4", "2.25", "0.00", "0"),
     ] {
         refund(&ledger, "e1", digits, json!({"amount": amount})).await.expect(201);
