@@ -200,7 +200,10 @@ impl Model {
         }
         let shift =
             |(no, by)| self.accounts.get_mut(&no).and_then(|account: &mut Account| account.shift(by).err());
-        if let Some(code) = legs(&kind).map(shift).into_iter().flatten().min() {
+        // A state that can't be (a hold as its shard had it, an account as it is after the hold's end) allows nothing.
+        let found = legs(&kind).map(shift);
+        let impossible = found.contains(&Some(Code::Overflow)).then_some(Code::Overflow);
+        if let Some(code) = impossible.or(found.into_iter().flatten().min()) {
             return Err(code);
         }
         self.aside(&kind, code, now);
@@ -326,7 +329,8 @@ impl Model {
     pub(super) fn apply(&mut self, record: &Record) {
         for (no, by) in record_legs(record) {
             // What was decided is taken over; whether it was right is another question.
-            let _ = self.accounts.get_mut(&no).map(|account| account.shift(by));
+            let found = self.accounts.get_mut(&no).map(|account| account.shift(by));
+            assert_ne!(found, Some(Err(Code::Overflow)), "more is given back than was held");
         }
         match record {
             Record::AccountOpened { no, opening, .. } => {

@@ -47,13 +47,16 @@ impl Account {
         self.posted() + self.held[usize::from(self.normal == NormalSide::Credit)]
     }
 
-    /// Adds to net and holds; tells what the rules say of it.
+    /// Adds to net and holds; tells what the rules say of it. `overflow`, which nothing else leads to: more is given back than
+    /// was held, so that this state can't be.
     pub(super) fn shift(&mut self, [net, out, into]: [i128; 3]) -> Result<(), Code> {
         let before = (self.available(), self.filled());
         self.net += net;
         self.held[0] += out;
         self.held[1] += into;
-        assert!(self.held[0] >= 0 && self.held[1] >= 0, "more is given back than was held");
+        if self.held[0] < 0 || self.held[1] < 0 {
+            return Err(Code::Overflow);
+        }
         if self.available() < before.0 && self.floor.is_some_and(|floor| self.available() < floor) {
             return Err(Code::InsufficientFunds);
         }
