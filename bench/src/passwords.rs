@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::{
     Arguments,
     client::Client,
-    payers::{PASSWORD, each, open_wallet, recharge},
+    payers::{PASSWORD, allow_small, each, open_wallet, recharge},
     server::Server,
     till::{Till, Window, print_ratio},
 };
@@ -38,6 +38,10 @@ pub(crate) struct Checks {
     /// Payments a second.
     #[arg(long, default_value_t = NonZero::<u32>::MIN.saturating_add(74))]
     payments_per_second: NonZero<u32>,
+    /// Payments a second without a password, all the time and not measured: as in a festival, the journal always has
+    /// something to sync. 0 for none.
+    #[arg(long, default_value_t = 400)]
+    others_per_second: u32,
     /// Seconds of payments in a window; fewer if its checks end before. More need more tokens, which must all be spent
     /// in the five minutes that a token is good for.
     #[arg(long, default_value_t = 3)]
@@ -46,6 +50,8 @@ pub(crate) struct Checks {
 
 /// Payers, a connection of the till each.
 const PAYERS: usize = 32;
+/// Who pays without a password.
+const OTHERS: usize = 32;
 /// Who asks for checks, again and again.
 const GUESSERS: usize = 32;
 /// Seconds that a token is good for; the most that there are.
@@ -54,37 +60,31 @@ const TOKEN_S: u32 = 300;
 const WARM_UP: Duration = Duration::from_secs(1);
 const FUNDS: &str = "10000.00";
 
+/// Options of a server whose users pay without a password as often as they like.
+const ANY_COUNT: [&str; 2] = ["--small-payment-count-max", "4294967295"];
+
+/// What came of the windows.
+struct Measured {
+    alone: Window,
+    beside: Window,
+    /// How long all checks took.
+    hashing: Duration,
+}
+
 type Tokens = Vec<Mutex<Vec<String>>>;
 
 pub(crate) fn run(arguments: &Arguments, checks: Checks) -> Result<(), Box<dyn std::error::Error>> {
     let data = arguments.data()?;
     // All cores hash while tokens are fetched; then the default is measured.
     let cores = thread::available_parallelism()?;
-    let server = Server::start(
-        data.path(),
-        &arguments.server_options(&["--wallet-password-hashes-max", &cores.to_string()]),
-    )?;
+    let all_cores = ["--wallet-password-hashes-max", &cores.to_string()];
+    let server = Server::start(data.path(), &arguments.server_options(&[all_cores, ANY_COUNT].concat()))?;
     enrol(server.address)?;
     let tokens = fetch_tokens(server.address, checks.tokens())?;
     server.stop()?;
 
-    let server = Server::start(data.path(), &arguments.server_options(&[]))?;
-    let payment = |connection: usize| {
-        let token = tokens.get(connection)?.lock().ok()?.pop()?;
-        Some(payment(connection, &token))
-    };
-    let per_second = checks.payments_per_second.get();
-    let till = Till { address: server.address, per_second, connections: PAYERS, payment: &payment };
-    till.run_for(WARM_UP);
-    let (mut alone, mut beside, mut hashing) = (Window::default(), Window::default(), Duration::ZERO);
-    for window in 0..checks.windows.get() {
-        alone.add(till.run_for(checks.window()));
-        let share = (window + 1) * checks.checks.get() / checks.windows
-            - window * checks.checks.get() / checks.windows;
-        let (paid, took) = checked(&till, checks.window(), share)?;
-        beside.add(paid);
-        hashing += took;
-    }
+    let server = Server::start(data.path(), &arguments.server_options(&ANY_COUNT))?;
+    let Measured { alone, beside, hashing } = checks.measure(server.address, &tokens)?;
     if !alone.cut.is_empty() || !beside.cut.is_empty() {
         return Err("a payment was not answered".into());
     }
@@ -96,7 +96,8 @@ pub(crate) fn run(arguments: &Arguments, checks: Checks) -> Result<(), Box<dyn s
         "figure passwords_per_second {:.1} checks/s",
         f64::from(checks.checks.get()) / hashing.as_secs_f64()
     );
-    println!("figure passwords_payments_per_second {per_second} payments/s");
+    println!("figure passwords_payments_per_second {} payments/s", checks.payments_per_second);
+    println!("figure passwords_other_payments_per_second {} payments/s", checks.others_per_second);
     print_ratio("passwords", &alone, &beside);
     println!("figure passwords_memory_peak {:.0} MiB", server.memory_peak_mib());
     server.stop()?;
@@ -104,6 +105,40 @@ pub(crate) fn run(arguments: &Arguments, checks: Checks) -> Result<(), Box<dyn s
 }
 
 impl Checks {
+    /// Windows without and with checks in turns, others paying all the time.
+    fn measure(self, address: SocketAddr, tokens: &Tokens) -> io::Result<Measured> {
+        let payment = |connection: usize| {
+            let token = tokens.get(connection)?.lock().ok()?.pop()?;
+            Some(payment(&payer(connection), &json!({"type": "token", "token": token})))
+        };
+        let per_second = self.payments_per_second.get();
+        let till = Till { address, per_second, connections: PAYERS, payment: &payment };
+        let small = |connection: usize| Some(self::payment(&other(connection), &json!({"type": "small"})));
+        let others_per_second = self.others_per_second.max(1);
+        let others = Till { address, per_second: others_per_second, connections: OTHERS, payment: &small };
+        let over = AtomicBool::new(self.others_per_second == 0);
+        thread::scope(|scope| {
+            let paying = scope.spawn(|| others.run(&|| !over.load(Relaxed)));
+            let measured = self.take_turns(&till);
+            over.store(true, Relaxed);
+            paying.join().expect("no panic").tell("others");
+            measured
+        })
+    }
+
+    fn take_turns(self, till: &Till<'_>) -> io::Result<Measured> {
+        let (mut alone, mut beside, mut hashing) = (Window::default(), Window::default(), Duration::ZERO);
+        till.run_for(WARM_UP);
+        for window in 0..self.windows.get() {
+            alone.add(till.run_for(self.window()));
+            let until = |window: u32| window * self.checks.get() / self.windows;
+            let (paid, took) = checked(till, self.window(), until(window + 1) - until(window))?;
+            beside.add(paid);
+            hashing += took;
+        }
+        Ok(Measured { alone, beside, hashing })
+    }
+
     fn window(self) -> Duration {
         Duration::from_secs(self.window_seconds)
     }
@@ -124,10 +159,13 @@ fn guesser(number: usize) -> String {
     format!("g{number}")
 }
 
-fn payment(payer_no: usize, token: &str) -> String {
+fn other(number: usize) -> String {
+    format!("s{number}")
+}
+
+fn payment(user: &str, auth: &Value) -> String {
     let payment = json!({
-        "id": Uuid::now_v7(), "user": payer(payer_no), "merchant": "jd-self",
-        "auth": {"type": "token", "token": token},
+        "id": Uuid::now_v7(), "user": user, "merchant": "jd-self", "auth": auth,
         "items": [{"name": "a thing", "kind": "goods", "category": "home", "amount": "0.01"}],
     });
     payment.to_string()
@@ -139,16 +177,18 @@ fn enrol(address: SocketAddr) -> io::Result<()> {
         "/v1/merchants/jd-self",
         &json!({"enabled": true, "kind": "self_operated"}),
     )?;
-    each(PAYERS + GUESSERS, |number| {
+    each(PAYERS, |number| {
         let mut client = Client::new(address);
-        match number.checked_sub(PAYERS) {
-            Some(number) => open_wallet(&mut client, &guesser(number)),
-            None => {
-                open_wallet(&mut client, &payer(number))?;
-                recharge(&mut client, &payer(number), FUNDS)
-            }
-        }
-    })
+        open_wallet(&mut client, &payer(number))?;
+        recharge(&mut client, &payer(number), FUNDS)
+    })?;
+    each(OTHERS, |number| {
+        let mut client = Client::new(address);
+        open_wallet(&mut client, &other(number))?;
+        allow_small(&mut client, &other(number), u32::MAX)?;
+        recharge(&mut client, &other(number), FUNDS)
+    })?;
+    each(GUESSERS, |number| open_wallet(&mut Client::new(address), &guesser(number)))
 }
 
 /// A token, for which a password is checked.
