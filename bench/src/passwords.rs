@@ -61,7 +61,7 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const FUNDS: &str = "10000.00";
 
 /// Options of a server whose users pay without a password as often as they like.
-const ANY_COUNT: [&str; 2] = ["--small-payment-count-max", "4294967295"];
+const ANY_COUNT: [&str; 2] = ["--wallet-small-payments-per-day", "4294967295"];
 
 /// What came of the windows.
 struct Measured {
