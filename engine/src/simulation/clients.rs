@@ -258,7 +258,7 @@ impl Clients {
                 shows(&entry.record, outcome, front);
                 let things: Vec<Thing> = match &entry.record {
                     Record::Posted(_) => {
-                        let placed = super::names::Names::things(body).into_iter();
+                        let placed = body.operations.iter().flat_map(|it| super::names::things(&it.kind));
                         let own = |it: &Thing| matches!(it, Thing::Hold(id) if auditor.names.holds.get(id).is_some_and(|it| it.2 == body.id));
                         placed.filter(own).chain([Thing::Original(body.id)]).collect()
                     }

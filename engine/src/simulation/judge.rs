@@ -10,12 +10,12 @@ use compact_str::CompactString;
 use super::{
     audit::{Auditor, id_of},
     model::Wanted,
-    names::{Names, Pass, Thing},
+    names::{Pass, Thing, things},
     shard_view::ShardView,
 };
 use crate::{
     journal::Record,
-    model::{HoldId, PostedKind, Rejection, RejectionCode as Code, Timestamp, Transaction},
+    model::{HoldId, OperationKind, PostedKind, Rejection, RejectionCode as Code, Timestamp, Transaction},
     shard::ShardNo,
 };
 
@@ -128,18 +128,31 @@ impl Auditor {
     }
 
     /// What is in the journal may not have been visible when the command was prepared, if nobody was told of it.
+    ///
+    /// Only what the refused operation names can have gone either way: the operations before it passed, so they saw all
+    /// that they ask for, and none of the holds that they place.
     fn judge_first_pass(&self, body: &Transaction, rejection: Rejection) {
         let began =
             self.ids.get(&body.id).and_then(|id| id.pending.iter().min().copied()).unwrap_or_default();
-        let things = Names::things(body).into_iter().filter(|thing| self.names.is_known(thing));
-        let doubtful: Vec<Thing> = things
-            .filter(|thing| self.shown.get(thing).is_none_or(|&shown| shown >= began))
-            .take(8)
+        let is_doubtful = |thing: &Thing| {
+            self.names.is_known(thing) && self.shown.get(thing).is_none_or(|&shown| shown >= began)
+        };
+        let (passed, refused) = body.operations.split_at(usize::from(rejection.operation));
+        let refused = refused.first().expect("a refusal names an operation of the body");
+        let doubtful: Vec<Thing> = things(&refused.kind).into_iter().filter(is_doubtful).collect();
+        let unseen: Vec<Thing> = passed
+            .iter()
+            .filter_map(|operation| match operation.kind {
+                OperationKind::Hold { id, .. } => Some(Thing::Hold(id)),
+                _ => None,
+            })
+            .filter(|hold| is_doubtful(hold) && !doubtful.contains(hold))
             .collect();
         let refusal = (rejection.code, rejection.operation);
         let fits = (0..1_usize << doubtful.len()).any(|mask| {
             let hidden = doubtful.iter().enumerate().filter(|(bit, _)| mask & (1 << bit) != 0);
-            let hidden: Vec<Thing> = hidden.map(|(_, thing)| thing.clone()).collect();
+            let hidden: Vec<Thing> =
+                hidden.map(|(_, thing)| thing.clone()).chain(unseen.iter().cloned()).collect();
             self.pass(body, &hidden).err() == Some(refusal)
         });
         let seen = self.pass(body, &[]);

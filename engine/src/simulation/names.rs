@@ -88,15 +88,6 @@ impl Names {
         }
     }
 
-    /// What a request names.
-    pub(super) fn things(transaction: &Transaction) -> Vec<Thing> {
-        let mut things: Vec<_> =
-            transaction.operations.iter().flat_map(|operation| things(&operation.kind)).collect();
-        things.sort();
-        things.dedup();
-        things
-    }
-
     pub(super) fn is_known(&self, thing: &Thing) -> bool {
         match thing {
             Thing::Account(address) => self.accounts.contains_key(address),
@@ -106,7 +97,8 @@ impl Names {
     }
 }
 
-fn things(kind: &OperationKind) -> Vec<Thing> {
+/// What an operation of a request names.
+pub(super) fn things(kind: &OperationKind) -> Vec<Thing> {
     match kind {
         OperationKind::Transfer { debit, credit, .. } => {
             vec![Thing::Account(debit.clone()), Thing::Account(credit.clone())]
