@@ -20,13 +20,13 @@ use crate::{
     clock::Clock,
     config::Config,
     fatal::fatal,
-    front::Front,
+    front::{Front, callers},
     index::{self, IndexError},
     journal::JournalError,
     metrics::Snapshot,
     model::{
-        AccountChange, AccountOpening, Address, AssetError, Assets, Cell, CellKind, HoldId, Lane, Position,
-        Timestamp, Transaction, TransactionId,
+        AccountChange, AccountOpening, Address, AssetError, Assets, Caller, Cell, CellKind, HoldId, Lane,
+        Position, Timestamp, Transaction, TransactionId,
     },
     recovery,
     threads::Threads,
@@ -39,7 +39,10 @@ use crate::{
 
 /// A running ledger on a data directory. Cheap to clone: all clones are one engine.
 #[derive(Clone)]
-pub struct Engine(Arc<Inner>);
+pub struct Engine {
+    inner: Arc<Inner>,
+    caller: Caller,
+}
 
 struct Inner {
     front: Front,
@@ -135,11 +138,28 @@ impl Locked {
         let recovery::Recovered { front, clock, threads } = recovery::recover(&self.config)?;
         let questions = threads.questions.clone();
         let threads = crossbeam::atomic::AtomicCell::new(Some(Box::new(threads)));
-        Ok(Engine(Arc::new(Inner { front, clock, questions, threads, _lock: self.lock })))
+        Ok(Engine::of(Inner { front, clock, questions, threads, _lock: self.lock }))
     }
 }
 
 impl Engine {
+    fn of(inner: Inner) -> Self {
+        Self { inner: Arc::new(inner), caller: Caller::TRUSTED }
+    }
+
+    /// The same engine, as a caller may use it: what he may not know is not there, and what he may not do is refused. A
+    /// route checks its scope for reads; all else about a caller is checked here, where names are resolved.
+    #[must_use]
+    pub fn for_caller(&self, caller: Caller) -> Self {
+        Self { inner: Arc::clone(&self.inner), caller }
+    }
+
+    /// Who uses this handle.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// An engine without threads: what is asked of it waits until somebody steps its state machines.
     #[cfg(feature = "simulation")]
     pub(crate) fn stepped(
@@ -149,7 +169,7 @@ impl Engine {
         lock: File,
     ) -> Self {
         let threads = crossbeam::atomic::AtomicCell::new(None);
-        Self(Arc::new(Inner { front, clock, questions, threads, _lock: Lock(lock) }))
+        Self::of(Inner { front, clock, questions, threads, _lock: Lock(lock) })
     }
 
     /// Locks a data directory (it is made if it is missing), and leaves recovery to [`Locked::recover`].
@@ -172,13 +192,13 @@ impl Engine {
     /// Stops taking commands, waits until those in flight have landed, and ends the threads. Blocks. Reads that clones
     /// make afterwards are answered as of the end.
     pub fn close(self) {
-        self.0.stop();
+        self.inner.stop();
     }
 
     /// The assets that accounts can hold.
     #[must_use]
     pub fn assets(&self) -> &Assets {
-        &self.0.front.assets
+        &self.inner.front.assets
     }
 
     /// Opens an account; `true` if this call opened it, `false` if it was open with the same body.
@@ -186,8 +206,9 @@ impl Engine {
     /// # Errors
     /// Another body for the address, an unknown asset, or overload.
     pub async fn open_account(&self, opening: AccountOpening) -> Result<(AccountView, bool), AccountError> {
-        let (no, opened) = self.0.front.open_account(opening).await?;
-        Ok((self.0.front.account_view(no, self.0.clock.now()), opened))
+        callers::may_open(&self.caller, &opening)?;
+        let (no, opened) = self.inner.front.open_account(opening).await?;
+        Ok((self.inner.front.account_view(no, self.inner.clock.now()), opened))
     }
 
     /// Changes an account's rules, once everything in flight on it has landed.
@@ -199,21 +220,25 @@ impl Engine {
         address: &Address,
         change: AccountChange,
     ) -> Result<AccountView, AccountError> {
-        let no = self.0.front.change_account(address, change).await?;
-        Ok(self.0.front.account_view(no, self.0.clock.now()))
+        callers::may_change(&self.caller, address, &change)?;
+        let no = self.inner.front.change_account(address, change).await?;
+        Ok(self.inner.front.account_view(no, self.inner.clock.now()))
     }
 
     /// An account as of its last synced change. Neither waits nor touches the disk.
     #[must_use]
     pub fn account(&self, address: &Address) -> Option<AccountView> {
-        self.0.front.account(address, self.0.clock.now())
+        if !self.caller.covers(address.as_str()) {
+            return None;
+        }
+        self.inner.front.account(address, self.inner.clock.now())
     }
 
     /// Accounts whose address starts with `prefix`, by address, from behind `after`; at most `limit`
     /// ([`Config::page_rows_max`] at the most).
     #[must_use]
     pub fn accounts(&self, prefix: &str, after: Option<&str>, limit: usize) -> Page<AccountView, Address> {
-        self.0.front.accounts(prefix, after, limit, self.0.clock.now())
+        self.inner.front.own_accounts(&self.caller, prefix, after, limit, self.inner.clock.now())
     }
 
     /// Submits a transaction, and waits until it is on disk and every account shows it.
@@ -229,7 +254,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::submit`].
     pub async fn submit_in(&self, lane: Lane, transaction: Transaction) -> Result<Outcome, SubmitError> {
-        self.0.front.submit(lane, transaction).await
+        self.inner.front.submit(lane, &self.caller, transaction).await
     }
 
     /// Submits transactions that have no order between them; one result each, in the order given.
@@ -243,7 +268,7 @@ impl Engine {
         lane: Lane,
         transactions: Vec<Transaction>,
     ) -> Vec<Result<Outcome, SubmitError>> {
-        self.0.front.submit_batch(lane, transactions).await
+        self.inner.front.submit_batch(lane, &self.caller, transactions).await
     }
 
     /// A transaction or final refusal; waits for one in flight.
@@ -251,7 +276,8 @@ impl Engine {
     /// # Errors
     /// The index does not show it in time.
     pub async fn transaction(&self, id: TransactionId) -> Result<Option<TransactionView>, Unavailable> {
-        self.0.front.transaction(id).await
+        let found = self.inner.front.transaction(id).await?;
+        Ok(found.filter(|view| callers::sees_transaction(&self.caller, view)))
     }
 
     /// A hold; waits for one in flight.
@@ -259,7 +285,8 @@ impl Engine {
     /// # Errors
     /// The index does not show it in time.
     pub async fn hold(&self, id: HoldId) -> Result<Option<HoldView>, Unavailable> {
-        self.0.front.hold_view(id).await
+        let found = self.inner.front.hold_view(id).await?;
+        Ok(found.filter(|view| callers::sees_hold(&self.caller, view)))
     }
 
     /// An account's posted changes, newest first; `None` if there is no such account.
@@ -271,7 +298,10 @@ impl Engine {
         address: &Address,
         query: HistoryQuery,
     ) -> Result<Option<Page<HistoryEntry, HistoryCursor>>, Unavailable> {
-        self.0.front.history(address, query).await
+        if !self.caller.covers(address.as_str()) {
+            return Ok(None);
+        }
+        self.inner.front.history(address, query).await
     }
 
     /// An account's balance at a point; `None` if there is no such account or the point is before its opening.
@@ -283,7 +313,10 @@ impl Engine {
         address: &Address,
         point: Point,
     ) -> Result<Option<BalanceView>, Unavailable> {
-        self.0.front.balance_at(address, point).await
+        if !self.caller.covers(address.as_str()) {
+            return Ok(None);
+        }
+        self.inner.front.balance_at(address, point).await
     }
 
     /// Looks at the next accounts by address whose address starts with `prefix`, from behind `after`, and gives those
@@ -299,7 +332,7 @@ impl Engine {
         position: Position,
         take: impl Fn(&Address) -> bool + Send,
     ) -> Result<Page<PastBalance, Address>, Unavailable> {
-        self.0.front.balances_at(prefix, after, position, take).await
+        self.inner.front.balances_at(prefix, after, position, take).await
     }
 
     /// Looks at the next accounts by address whose address starts with `prefix`, from behind `after`, and gives the
@@ -311,7 +344,7 @@ impl Engine {
         after: Option<&str>,
         take: impl Fn(&Address) -> Option<T>,
     ) -> Page<T, Address> {
-        self.0.front.addresses(prefix, after, take)
+        self.inner.front.addresses(prefix, after, take)
     }
 
     /// The turnover of all accounts at one position that has everything acknowledged before this call.
@@ -319,10 +352,10 @@ impl Engine {
     /// # Errors
     /// The engine has stopped, too many ask at once, or the index does not show what is acknowledged in time.
     pub async fn trial_balance(&self) -> Result<TrialBalance, Unavailable> {
-        let front = &self.0.front;
+        let front = &self.inner.front;
         front.indexed(front.state.synced()).await?;
         let (reply, answer) = oneshot::channel();
-        self.0.questions.try_send(reply).map_err(|error| match error {
+        self.inner.questions.try_send(reply).map_err(|error| match error {
             crossbeam::channel::TrySendError::Full(_) => Unavailable::Overloaded("the index"),
             crossbeam::channel::TrySendError::Disconnected(_) => Unavailable::Stopping,
         })?;
@@ -366,7 +399,7 @@ impl Engine {
     /// A cell of an account, as of its last synced write. Neither waits nor touches the disk.
     #[must_use]
     pub fn cell(&self, account: &Address, kind: CellKind) -> Option<Cell> {
-        let front = &self.0.front;
+        let front = &self.inner.front;
         front.directory.find(account.as_str()).and_then(|no| front.directory.entry(no).cell(kind))
     }
 
@@ -380,13 +413,13 @@ impl Engine {
         accounts: Vec<Address>,
         kinds: &'static [CellKind],
     ) -> Result<Moment, Unavailable> {
-        self.0.front.moment(&accounts, kinds, self.0.clock.now()).await
+        self.inner.front.moment(&accounts, kinds, self.inner.clock.now()).await
     }
 
     /// The engine's time: what a command would be stamped with now, but for what its shard has stamped before.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.0.clock.now()
+        self.inner.clock.now()
     }
 
     /// The journal's records after a position as events, in order and without a gap; at most `limit`. Empty at the end:
@@ -395,19 +428,34 @@ impl Engine {
     /// # Errors
     /// The index does not show what is acknowledged in time.
     pub async fn events(&self, after: Position, limit: usize) -> Result<Vec<EventView>, Unavailable> {
-        self.0.front.events(after, limit).await
+        self.events_seen(after, limit).await.map(|(events, _)| events)
+    }
+
+    /// The same, with the position up to which the journal was looked at: not all of it is for every caller.
+    ///
+    /// # Errors
+    /// As [`Engine::events`].
+    pub async fn events_seen(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> Result<(Vec<EventView>, Position), Unavailable> {
+        let mut events = self.inner.front.events(after, limit).await?;
+        let seen = events.last().map_or(after, |last| last.position);
+        events.retain(|event| callers::sees_event(&self.caller, event));
+        Ok((events, seen))
     }
 
     /// The last position that [`Engine::events`] has; changes when there is more.
     #[must_use]
     pub fn head(&self) -> watch::Receiver<Position> {
-        self.0.front.index.subscribe()
+        self.inner.front.index.subscribe()
     }
 
     /// A copy of all counters.
     #[must_use]
     pub fn metrics(&self) -> Snapshot {
-        let front = &self.0.front;
+        let front = &self.inner.front;
         Snapshot {
             mailbox_depth: front
                 .mailboxes
@@ -426,6 +474,6 @@ impl Engine {
     /// # Errors
     /// Why they would be.
     pub fn admission(&self) -> Result<(), Unavailable> {
-        self.0.front.admission()
+        self.inner.front.admission()
     }
 }

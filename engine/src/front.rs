@@ -5,6 +5,7 @@
 //! Invariant: an id is claimed before the index is asked for an old one, and the claim ends with the answer.
 
 mod accounts;
+pub(crate) mod callers;
 mod reads;
 mod resolve;
 mod submit;
@@ -26,9 +27,9 @@ use crate::{
     journal::{PostedTransaction, Record},
     metrics::Counters,
     model::{
-        AccountNo, AccountStatus, Assets, Attachment, CellWrite, Command, HoldId, Operation, OperationKind,
-        Position, PostedKind, Rejection, RequestedAmount, ResolvedOperation, Timestamp, Transaction,
-        TransactionId,
+        AccountNo, AccountStatus, Assets, Attachment, Caller, CellWrite, Command, HoldId, Operation,
+        OperationKind, Position, PostedKind, Rejection, RequestedAmount, ResolvedOperation, Timestamp,
+        Transaction, TransactionId,
     },
     planted::{Bug, planted},
     shard::{
@@ -102,13 +103,26 @@ enum Attached {
 }
 
 /// What a transaction has claimed so far.
-#[derive(Default)]
 struct Claimed {
+    /// Who asks.
+    caller: Caller,
     /// A product verb's: it may move managed accounts.
     by_product: bool,
     holds: SmallVec<[HoldId; 1]>,
     aliases: Vec<TransactionId>,
     accounts: SmallVec<[AccountNo; 4]>,
+}
+
+impl Claimed {
+    fn of(caller: &Caller, transaction: &Transaction) -> Self {
+        Self {
+            caller: caller.clone(),
+            by_product: transaction.attachment.is_some(),
+            holds: SmallVec::new(),
+            aliases: Vec::new(),
+            accounts: SmallVec::new(),
+        }
+    }
 }
 
 impl Front {
@@ -143,9 +157,13 @@ impl Front {
     /// Claims a transaction's ids and accounts, and runs the first pass of the rules.
     pub(crate) fn prepare(
         &self,
+        caller: &Caller,
         transaction: Transaction,
         reply: impl FnOnce() -> Reply,
     ) -> Result<Prepared, IndexError> {
+        if let Err(denied) = callers::may_submit(caller, &transaction) {
+            return Ok(Prepared::Refused(denied));
+        }
         match self.directory.transactions.claim(transaction.id) {
             Claim::Claimed => {}
             Claim::InFlight(settled) => return Ok(Prepared::Wait(transaction, Wait::Copy(settled))),
@@ -157,7 +175,7 @@ impl Front {
             self.directory.transactions.abandon(transaction.id, Ok(()));
             return Ok(Prepared::Known(transaction, position));
         }
-        let mut claimed = Claimed { by_product: transaction.attachment.is_some(), ..Claimed::default() };
+        let mut claimed = Claimed::of(caller, &transaction);
         let mut operations = SmallVec::with_capacity(transaction.operations.len());
         let mut refused = None;
         for (index, operation) in (0_u8..).zip(&transaction.operations) {
@@ -175,6 +193,10 @@ impl Front {
                 Pass::Managed => {
                     self.withdraw(&transaction, &claimed);
                     return Ok(Prepared::Refused(SubmitError::Managed { operation: index }));
+                }
+                Pass::Denied(denial) => {
+                    self.withdraw(&transaction, &claimed);
+                    return Ok(Prepared::Refused(SubmitError::Denied { operation: index, denial }));
                 }
             }
         }

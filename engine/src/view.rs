@@ -8,7 +8,7 @@ use compact_str::CompactString;
 
 pub use crate::index::{Direction, HistoryCursor, Point};
 use crate::model::{
-    AccountStatus, Address, Amount, Asset, Cell, Floor, HoldEnd, HoldId, Limit, Metadata, NormalSide,
+    AccountStatus, Address, Amount, Asset, Cell, Denial, Floor, HoldEnd, HoldId, Limit, Metadata, NormalSide,
     Position, PostedKind, Rejection, Timestamp, Transaction, TransactionId,
 };
 
@@ -46,6 +46,14 @@ pub enum SubmitError {
     Managed {
         /// The index of the operation.
         operation: u8,
+    },
+    /// The caller may not do an operation.
+    #[error("operation {operation}: {denial}")]
+    Denied {
+        /// The index of the operation.
+        operation: u8,
+        /// Why.
+        denial: Denial,
     },
     /// A cell or an alias of the attachment is another transaction's by now: read again, and make it anew.
     #[error("something else came first")]
@@ -99,6 +107,9 @@ pub enum AccountError {
     /// The balance breaks the new ceiling.
     #[error("the balance is above the ceiling")]
     AboveCeiling,
+    /// The caller may not do this.
+    #[error(transparent)]
+    Denied(#[from] Denial),
     /// Nothing was applied; try again.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),

@@ -5,6 +5,7 @@
 //! file a verb. Invariants: a verb's ids are derived from its own id, so that it takes effect once, for ever; it is
 //! composed from what is on disk, and what was overtaken meanwhile (a cell's revision, an alias) is composed again.
 
+mod access;
 mod auth;
 mod code;
 mod customer;
@@ -42,7 +43,7 @@ use std::sync::Arc;
 
 use crate::{
     engine::Engine,
-    model::{AccountOpening, AccountStatus, Address, Limit, NormalSide},
+    model::{AccountOpening, AccountStatus, Address, Caller, Limit, NormalSide},
     view::AccountError,
 };
 
@@ -78,7 +79,10 @@ pub use wealth_settings::WealthView;
 
 /// A wallet on a ledger. Cheap to clone.
 #[derive(Clone)]
-pub struct Wallet(Arc<Inner>);
+pub struct Wallet {
+    inner: Arc<Inner>,
+    caller: Caller,
+}
 
 struct Inner {
     engine: Engine,
@@ -94,27 +98,28 @@ impl Wallet {
     pub fn new(engine: Engine, settings: Settings, secrets: Secrets) -> Self {
         let turns = hashing::Turns::new(&settings);
         let wealth_days = wealth_day::Running::default();
-        Self(Arc::new(Inner { engine, settings, secrets, turns, wealth_days }))
+        let inner = Inner { engine, settings, secrets, turns, wealth_days };
+        Self { inner: Arc::new(inner), caller: Caller::TRUSTED }
     }
 
     /// The ledger below.
     #[must_use]
     pub fn engine(&self) -> &Engine {
-        &self.0.engine
+        &self.inner.engine
     }
 
     /// How it is set up.
     #[must_use]
     pub fn settings(&self) -> &Settings {
-        &self.0.settings
+        &self.inner.settings
     }
 
     fn secrets(&self) -> &Secrets {
-        &self.0.secrets
+        &self.inner.secrets
     }
 
     fn turns(&self) -> &hashing::Turns {
-        &self.0.turns
+        &self.inner.turns
     }
 
     /// Opens an account that wallet verbs alone move, unless it is there. One that a ledger caller has opened before

@@ -20,9 +20,10 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::timeout,
 };
-use yue_engine::{engine::Engine, wallet::Wallet};
+use yue_engine::{engine::Engine, model::Caller, wallet::Wallet};
 
 use crate::{
+    auth::{BodyKind, Gate},
     body::{self, BodyLimits, BodyMemory, ReceivedBody},
     config::HttpLimits,
     problem::{Code, Problem},
@@ -44,9 +45,12 @@ pub(crate) enum Phase {
     Stopping,
 }
 
-/// What all routes share. Cheap to clone.
+/// What all routes share, as the caller of a request may use it. Cheap to clone.
 #[derive(Clone)]
-pub struct App(Arc<Shared>);
+pub struct App {
+    shared: Arc<Shared>,
+    caller: Caller,
+}
 
 struct Shared {
     wallet: OnceLock<Wallet>,
@@ -56,6 +60,8 @@ struct Shared {
     event_streams: Arc<Semaphore>,
     statements: Arc<Semaphore>,
     body_memory: BodyMemory,
+    /// `None`: everybody who reaches the server may do everything.
+    gate: Option<Gate>,
 }
 
 impl App {
@@ -66,10 +72,16 @@ impl App {
     /// Statements that are taken in and compared at once: each needs room on the disk. Others wait.
     const STATEMENTS_MAX: usize = 4;
 
-    /// An application whose engine is still to come.
+    /// An application whose engine is still to come, open to all.
     #[must_use]
     pub fn new(limits: HttpLimits) -> Self {
-        Self(Arc::new(Shared {
+        Self::guarded(limits, None)
+    }
+
+    /// The same, for those that a gate lets in.
+    #[must_use]
+    pub fn guarded(limits: HttpLimits, gate: Option<Gate>) -> Self {
+        let shared = Arc::new(Shared {
             wallet: OnceLock::new(),
             phase: watch::Sender::new(Phase::Starting),
             limits,
@@ -77,13 +89,15 @@ impl App {
             event_streams: Arc::new(Semaphore::new(limits.event_streams_max.min(Semaphore::MAX_PERMITS))),
             statements: Arc::new(Semaphore::new(Self::STATEMENTS_MAX)),
             body_memory: BodyMemory::new(limits.body_memory_bytes_max),
-        }))
+            gate,
+        });
+        Self { shared, caller: Caller::TRUSTED }
     }
 
     /// Hands in the wallet of the recovered engine; requests are served from now on.
     pub fn ready(&self, wallet: Wallet) {
-        if self.0.wallet.set(wallet).is_ok() {
-            self.0.phase.send_if_modified(|phase| {
+        if self.shared.wallet.set(wallet).is_ok() {
+            self.shared.phase.send_if_modified(|phase| {
                 let starting = *phase == Phase::Starting;
                 if starting {
                     *phase = Phase::Ready;
@@ -95,81 +109,120 @@ impl App {
 
     /// Says that the process is about to end.
     pub fn stop(&self) {
-        self.0.phase.send_replace(Phase::Stopping);
+        self.shared.phase.send_replace(Phase::Stopping);
     }
 
     /// Where the process is in its life.
     pub(crate) fn phase(&self) -> watch::Receiver<Phase> {
-        self.0.phase.subscribe()
+        self.shared.phase.subscribe()
     }
 
     /// The engine, if it is recovered.
     #[must_use]
     pub fn recovered(&self) -> Option<&Engine> {
-        self.0.wallet.get().map(Wallet::engine)
+        self.shared.wallet.get().map(Wallet::engine)
     }
 
-    /// The engine; waits a moment for a recovery that is nearly done.
-    pub(crate) async fn engine(&self) -> Result<&Engine, Problem> {
-        self.wallet().await.map(Wallet::engine)
+    /// The application, as a caller may use it.
+    pub(crate) fn for_caller(&self, caller: Caller) -> Self {
+        Self { shared: Arc::clone(&self.shared), caller }
+    }
+
+    /// Who is let in, if not everybody is.
+    pub(crate) fn gate(&self) -> Option<&Gate> {
+        self.shared.gate.as_ref()
+    }
+
+    /// The engine, for the caller; waits a moment for a recovery that is nearly done.
+    pub(crate) async fn engine(&self) -> Result<Engine, Problem> {
+        Ok(self.ready_wallet().await?.engine().for_caller(self.caller.clone()))
     }
 
     /// The wallet, likewise.
-    pub(crate) async fn wallet(&self) -> Result<&Wallet, Problem> {
-        if let Some(wallet) = self.0.wallet.get() {
+    pub(crate) async fn wallet(&self) -> Result<Wallet, Problem> {
+        Ok(self.ready_wallet().await?.for_caller(self.caller.clone()))
+    }
+
+    async fn ready_wallet(&self) -> Result<&Wallet, Problem> {
+        if let Some(wallet) = self.shared.wallet.get() {
             return Ok(wallet);
         }
         let mut phase = self.phase();
         // Either end of the wait shows in the next line.
         let _ended = timeout(Self::START_WAIT, phase.wait_for(|phase| *phase != Phase::Starting)).await;
-        self.0.wallet.get().ok_or_else(|| Problem::new(Code::Overloaded, "the ledger is still recovering"))
+        self.shared
+            .wallet
+            .get()
+            .ok_or_else(|| Problem::new(Code::Overloaded, "the ledger is still recovering"))
     }
 
     /// The HTTP side's bounds.
     #[must_use]
     pub fn limits(&self) -> &HttpLimits {
-        &self.0.limits
+        &self.shared.limits
     }
 
     /// The counters.
     #[must_use]
     pub fn telemetry(&self) -> &Telemetry {
-        &self.0.telemetry
+        &self.shared.telemetry
     }
 
     /// Reads the body of one thing.
     pub(crate) async fn read_body(&self, request: Request) -> Result<ReceivedBody, Problem> {
-        self.read(request, self.0.limits.body_bytes_max).await
+        self.read(request, self.shared.limits.body_bytes_max).await
     }
 
     /// Reads the body of a batch.
     pub(crate) async fn read_batch(&self, request: Request) -> Result<ReceivedBody, Problem> {
-        self.read(request, self.0.limits.batch_bytes_max).await
+        self.read(request, self.shared.limits.batch_bytes_max).await
     }
 
     /// Calls with a body have no parameters. They are told so once the body is read: until then a client writes.
     async fn read(&self, request: Request, bytes_max: usize) -> Result<ReceivedBody, Problem> {
-        let limits = BodyLimits { bytes_max, read_timeout: self.0.limits.body_read_timeout };
+        let limits = BodyLimits { bytes_max, read_timeout: self.shared.limits.body_read_timeout, json: true };
         let no_parameters = Query::parse(request.uri().query(), &[]).map(drop);
-        let body = body::read(request, limits, &self.0.body_memory).await?;
+        let body = body::read(request, limits, &self.shared.body_memory).await?;
         no_parameters.map(|()| body)
+    }
+
+    /// Reads the whole body of a signed request, whatever it is.
+    pub(crate) async fn read_signed(
+        &self,
+        request: Request,
+        kind: BodyKind,
+    ) -> Result<ReceivedBody, Problem> {
+        let limits = &self.shared.limits;
+        let (bytes_max, json) = match kind {
+            BodyKind::None => (0, false),
+            BodyKind::Json => (limits.body_bytes_max, true),
+            BodyKind::Batch => (limits.batch_bytes_max, true),
+            BodyKind::Statement => (limits.batch_bytes_max, false),
+        };
+        let limits = BodyLimits { bytes_max, read_timeout: limits.body_read_timeout, json };
+        body::read(request, limits, &self.shared.body_memory).await
     }
 
     /// A statement's turn.
     pub(crate) async fn statement(&self) -> Option<OwnedSemaphorePermit> {
         // Never closed.
-        Arc::clone(&self.0.statements).acquire_owned().await.ok()
+        Arc::clone(&self.shared.statements).acquire_owned().await.ok()
     }
 
     /// Room for one more event stream, if there is some.
     pub(crate) fn event_stream(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.event_streams).try_acquire_owned().ok()
+        Arc::clone(&self.shared.event_streams).try_acquire_owned().ok()
     }
 }
 
 /// The routes over a wallet that is there already.
 pub fn app(wallet: Wallet, limits: HttpLimits) -> Router {
-    let app = App::new(limits);
+    guarded_app(wallet, limits, None)
+}
+
+/// The same, for those that a gate lets in.
+pub fn guarded_app(wallet: Wallet, limits: HttpLimits, gate: Option<Gate>) -> Router {
+    let app = App::guarded(limits, gate);
     app.ready(wallet);
     router(app)
 }
@@ -224,19 +277,34 @@ where
 
     fn call(self, request: Request, app: App) -> Self::Future {
         let started = Instant::now();
-        let answer = (self.handler)(app.clone(), request);
-        Box::pin(async move {
-            let response = match answer.await {
-                Ok(response) => response,
-                Err(problem) => {
-                    app.telemetry().refused(problem.code());
-                    problem.into_response()
-                }
-            };
-            app.telemetry().answered(self.route, response.status(), started.elapsed());
-            response
-        })
+        let Some(gate) = app.gate().cloned() else {
+            let answer = (self.handler)(app.clone(), request);
+            return Box::pin(finish(app, self.route, started, answer));
+        };
+        let answer = {
+            let app = app.clone();
+            async move { gate.guard(app, self.route, request, self.handler).await }
+        };
+        Box::pin(finish(app, self.route, started, answer))
     }
+}
+
+/// Makes an answer of a problem, and counts it.
+async fn finish(
+    app: App,
+    route: Route,
+    started: Instant,
+    answer: impl Future<Output = Result<Response, Problem>>,
+) -> Response {
+    let response = match answer.await {
+        Ok(response) => response,
+        Err(problem) => {
+            app.telemetry().refused(problem.code());
+            problem.into_response()
+        }
+    };
+    app.telemetry().answered(route, response.status(), started.elapsed());
+    response
 }
 
 async fn no_such_route(_: App, request: Request) -> Result<Response, Problem> {

@@ -25,6 +25,8 @@ pub(crate) struct BodyLimits {
     pub(crate) bytes_max: usize,
     /// Time until all of it must be there.
     pub(crate) read_timeout: Duration,
+    /// Whether it must be JSON by its headers.
+    pub(crate) json: bool,
 }
 
 /// Room for all bodies that are being read or parsed, in units of [`BodyMemory::UNIT_BYTES`].
@@ -73,6 +75,13 @@ pub(crate) struct ReceivedBody {
     _room: Option<OwnedSemaphorePermit>,
 }
 
+impl ReceivedBody {
+    /// The bytes alone: whoever reads them again takes room again.
+    pub(crate) fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+}
+
 impl Deref for ReceivedBody {
     type Target = [u8];
 
@@ -92,7 +101,7 @@ pub(crate) async fn read(
     limits: BodyLimits,
     memory: &BodyMemory,
 ) -> Result<ReceivedBody, Problem> {
-    let typed = check_type(request.headers());
+    let typed = if limits.json { check_type(request.headers()) } else { Ok(()) };
     let waits = request.headers().contains_key(header::EXPECT);
     let mut body = request.into_body();
     // A client that waits for `100 Continue` has not sent the body yet, and does not.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{config::Options, sandbox_channel::SandboxArguments};
+use crate::{auth::commands::KeysArguments, config::Options, sandbox_channel::SandboxArguments};
 
 /// Yue: a ledger engine for stored-value wallets.
 #[derive(Debug, Parser)]
@@ -24,6 +24,8 @@ pub enum Command {
     Verify(VerifyArguments),
     /// Print the configuration that `serve` would run with, as a configuration file.
     Config(ServeArguments),
+    /// Make, list, rotate and revoke keys.
+    Keys(KeysArguments),
     /// Play the four channels on loopback, for rehearsals: take orders, pay them or not, notify the wallet.
     SandboxChannel(SandboxArguments),
 }

@@ -5,6 +5,7 @@
 //! environment and file are read into it), and `docs/operations/configuration.md` documents each of them.
 
 mod options;
+mod security;
 mod wallet;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 };
 
 pub use options::{AssetOption, Options};
+pub use security::{Security, TlsFiles};
 pub use wallet::{SpendingLimit, WalletOptions, Yuan};
 use yue_engine::{config::Config, model::Assets};
 
@@ -46,10 +48,19 @@ pub enum ConfigError {
     Listen(String),
     /// Without keys everybody who reaches the port can move money.
     #[error(
-        "refused to listen on {0}: this release has no authentication, so it listens on loopback only \
-         (127.0.0.1 or [::1]); put an authenticating proxy in front of it"
+        "refused to listen on {0}: without --keys there is no authentication, so it listens on loopback only \
+         (127.0.0.1 or [::1])"
     )]
     NotLoopback(SocketAddr),
+    /// Others could read along.
+    #[error(
+        "refused to listen on {0} without TLS: give --tls-cert and --tls-key, or --insecure-plaintext if a proxy in \
+         front has it"
+    )]
+    Plaintext(SocketAddr),
+    /// One option needs another one.
+    #[error("{0} needs {1}")]
+    Needs(&'static str, &'static str),
     /// An asset that can't be.
     #[error("assets: {0}")]
     Asset(#[from] yue_engine::model::AssetError),
@@ -108,6 +119,8 @@ pub struct Settings {
     pub http_threads: usize,
     /// The HTTP side's bounds.
     pub http: HttpLimits,
+    /// Who may call, and how.
+    pub security: Security,
     /// The file with the wallet's secrets; made if it is missing.
     pub wallet_secret: PathBuf,
     /// The wallet's part.
@@ -141,8 +154,10 @@ impl Settings {
         Assets::new(engine.assets.clone())?;
         options.set_engine_limits(&mut engine);
         in_range("storage-reserve-percent", engine.storage_reserve_percent, 0..=50, "0 to 50")?;
+        let security = Security::of(&options)?;
         let settings = Self {
-            listen: listen_address(listen.as_deref().unwrap_or(Self::LISTEN_DEFAULT))?,
+            listen: security.check(listen_address(listen.as_deref().unwrap_or(Self::LISTEN_DEFAULT))?)?,
+            security,
             log: log.unwrap_or_else(|| "info".to_owned()),
             http_threads: in_range("http-threads", http_threads.unwrap_or(cores), 1..=1_024, "1 to 1024")?,
             http: options.http_limits(),
@@ -189,12 +204,10 @@ fn in_range<T: PartialOrd>(
 }
 
 fn listen_address(text: &str) -> Result<SocketAddr, ConfigError> {
-    let address = text
-        .to_socket_addrs()
+    text.to_socket_addrs()
         .ok()
         .and_then(|mut addresses| addresses.next())
-        .ok_or_else(|| ConfigError::Listen(text.to_owned()))?;
-    if address.ip().is_loopback() { Ok(address) } else { Err(ConfigError::NotLoopback(address)) }
+        .ok_or_else(|| ConfigError::Listen(text.to_owned()))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! Start reading at [`app`], the table of routes; [`serve`] is the order of start and stop.
 
 pub mod app;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod listener;

@@ -28,6 +28,7 @@ use tower::Service as _;
 
 use crate::{
     app::{App, Phase, router},
+    auth::Peer,
     config::HttpLimits,
 };
 
@@ -73,8 +74,8 @@ impl Listener {
                 accepted = self.socket.accept() => accepted,
                 _ = phase.wait_for(|phase| *phase == Phase::Stopping) => break,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a connection was not accepted");
                     sleep(ACCEPT_PAUSE).await;
@@ -86,7 +87,9 @@ impl Listener {
                 app.telemetry().connection_refused();
                 continue;
             };
-            let connection = connection(&protocol, stream, &routes, &limits);
+            let peer =
+                app.gate().map(|_| Peer { loopback: peer.ip().is_loopback(), tls: false, certificate: None });
+            let connection = connection(&protocol, stream, peer, &routes, &limits);
             serve_connection(drain.watch(connection), app.clone(), slot);
         }
         drop(self.socket);
@@ -119,6 +122,7 @@ fn protocol() -> http1::Builder {
 fn connection(
     protocol: &http1::Builder,
     stream: TcpStream,
+    peer: Option<Peer>,
     routes: &Router,
     limits: &HttpLimits,
 ) -> http1::Connection<TokioIo<Guarded<TcpStream>>, Routed> {
@@ -131,7 +135,7 @@ fn connection(
         idle: limits.idle_timeout,
     };
     let guarded = Guarded::new(stream, Arc::clone(&requests), timeouts);
-    protocol.serve_connection(TokioIo::new(guarded), Routed { routes: routes.clone(), requests })
+    protocol.serve_connection(TokioIo::new(guarded), Routed { routes: routes.clone(), requests, peer })
 }
 
 fn serve_connection(
@@ -153,6 +157,8 @@ fn serve_connection(
 struct Routed {
     routes: Router,
     requests: Arc<Requests>,
+    /// Told to the gate, if there is one.
+    peer: Option<Peer>,
 }
 
 impl Service<Request<Incoming>> for Routed {
@@ -164,7 +170,11 @@ impl Service<Request<Incoming>> for Routed {
         self.requests.begin();
         let requests = Arc::clone(&self.requests);
         // A router is always ready.
-        let answer = self.routes.clone().call(request.map(Body::new));
+        let mut request = request.map(Body::new);
+        if let Some(peer) = self.peer.clone() {
+            request.extensions_mut().insert(peer);
+        }
+        let answer = self.routes.clone().call(request);
         Box::pin(async move {
             let response = answer.await?;
             // A stream of unknown length goes on after its headers; its connection ends with it.

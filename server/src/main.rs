@@ -5,6 +5,7 @@ use std::{io::IsTerminal as _, process::ExitCode};
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 use yue_server::{
+    auth::commands as keys,
     cli::{Cli, Command, ServeArguments},
     config::{Options, Settings},
     sandbox_channel,
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(arguments) => run_serve(arguments),
         Command::Verify(arguments) => verify(&arguments).map_err(Into::into),
+        Command::Keys(arguments) => keys::run(&arguments).map(|text| print!("{text}")).map_err(Into::into),
         Command::Config(arguments) => print_config(arguments),
         Command::SandboxChannel(arguments) => sandbox_channel::run(arguments).map_err(Into::into),
     };

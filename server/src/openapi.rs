@@ -3,6 +3,8 @@
 //! Owns what all calls share: the document's head and the problems that each kind of call can answer. Invariant: the
 //! document is a snapshot under test, and the contract tests check each answer against it.
 
+mod security;
+
 use utoipa::{
     IntoResponses, OpenApi,
     openapi::{RefOr, Schema, schema::AdditionalProperties},
@@ -16,7 +18,9 @@ use crate::{problem::ProblemBody, routes};
         title = "Yue",
         description = "A ledger engine for stored-value wallets.\n\nAmounts are decimal strings. Times are RFC 3339 in \
             UTC with nine decimals. Unknown fields and duplicate keys are refused. Errors are problem details \
-            (RFC 9457) with a stable `code`; `outcome` says whether the request took effect.",
+            (RFC 9457) with a stable `code`; `outcome` says whether the request took effect.\n\nA server with keys asks each \
+            call for one, but for `/healthz`, `/readyz`, `/openapi.json` and channels' notifications. A server without \
+            keys serves loopback only and asks for none.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
@@ -77,6 +81,7 @@ struct Document;
 #[must_use]
 pub fn document_json() -> String {
     let mut document = Document::openapi();
+    security::describe(&mut document);
     refuse_unknown_fields_of_operations(&mut document);
     document.to_pretty_json().unwrap_or_default()
 }

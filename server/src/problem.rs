@@ -15,7 +15,7 @@ pub use code::Code;
 use serde::Serialize;
 use utoipa::ToSchema;
 use yue_engine::{
-    model::RejectionCode,
+    model::{Denial, RejectionCode},
     view::{AccountError, SubmitError, Unavailable},
     wallet::{Refusal, WalletCode, WalletError},
 };
@@ -172,6 +172,13 @@ impl Problem {
         self
     }
 
+    /// Says after how many seconds another try has a chance.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.0.retry_after_s = Some(seconds);
+        self
+    }
+
     /// The code.
     #[must_use]
     pub fn code(&self) -> Code {
@@ -202,6 +209,12 @@ impl Problem {
             | Code::AssetUnknown
             | Code::AccountNotEmpty
             | Code::WalletAccount
+            | Code::Unauthenticated
+            | Code::TimestampSkew
+            | Code::NonceReplayed
+            | Code::ScopeMissing
+            | Code::ApprovalRequired
+            | Code::RateLimited
             | Code::NotFound
             | Code::MethodNotAllowed
             | Code::UnsupportedMediaType
@@ -266,12 +279,23 @@ impl From<Unavailable> for Problem {
     }
 }
 
+impl From<Denial> for Problem {
+    fn from(denial: Denial) -> Self {
+        let code = match denial {
+            Denial::Scope(_) => Code::ScopeMissing,
+            Denial::Approval => Code::ApprovalRequired,
+        };
+        Self::new(code, denial.to_string())
+    }
+}
+
 impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         let detail = error.to_string();
         match error {
             SubmitError::IdReused { field } => Self::new(Code::IdReused, detail).field(field),
             SubmitError::Managed { operation } => Self::new(Code::WalletAccount, detail).operation(operation),
+            SubmitError::Denied { operation, denial } => Self::from(denial).operation(operation),
             SubmitError::Unavailable(unavailable) => unavailable.into(),
             // Ledger callers attach nothing that could be overtaken.
             SubmitError::Conflict => Self::new(Code::Overloaded, detail),
@@ -324,6 +348,7 @@ impl From<AccountError> for Problem {
             AccountError::AboveCeiling => {
                 (Code::Refused(RejectionCode::CeilingExceeded), Some("/ceiling".to_owned()))
             }
+            AccountError::Denied(denial) => return denial.into(),
             AccountError::Unavailable(unavailable) => return unavailable.into(),
         };
         let problem = Self::new(code, detail);

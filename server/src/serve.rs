@@ -19,7 +19,13 @@ use yue_engine::{
     wallet::{self, Secrets, Wallet},
 };
 
-use crate::{app::App, config::Settings, listener::Listener, secrets};
+use crate::{
+    app::App,
+    auth::{Gate, GateError},
+    config::{Security, Settings},
+    listener::Listener,
+    secrets,
+};
 
 /// Recoveries up to this long end before the port is bound: a directory that is refused is then refused before anything
 /// else is said. Longer ones are watched on `/readyz`.
@@ -49,6 +55,9 @@ pub enum ServeError {
         /// Why.
         reason: io::Error,
     },
+    /// The keys or the audit trail.
+    #[error(transparent)]
+    Gate(#[from] GateError),
     /// The operating system refused something else.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -86,7 +95,18 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
     })
     .await??;
     // 2. Recovery starts, and mostly ends here.
-    let app = App::new(settings.http);
+    let gate = match &settings.security.keys {
+        Some(keys) => {
+            let Security { nonces_max, audit_log, .. } = &settings.security;
+            Some(Gate::open(keys, audit_log.as_deref(), *nonces_max)?)
+        }
+        None => None,
+    };
+    if let Some(gate) = gate.clone() {
+        tokio::spawn(gate.follow_file());
+    }
+    let has_keys = gate.is_some();
+    let app = App::guarded(settings.http, gate);
     let engine = spawn_blocking(move || locked.recover());
     let mut recovery = Recovery { engine, wallet: settings.wallet, secrets };
     let mut recovering = true;
@@ -103,7 +123,7 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
     let listener = Listener::bind(settings.listen)
         .await
         .map_err(|reason| ServeError::Bind { address: settings.listen, reason })?;
-    announce(&listener)?;
+    announce(&listener, has_keys)?;
     let serving = tokio::spawn(listener.serve(app.clone()));
     // 4. Requests are served as soon as the recovery is done, until a signal.
     if recovering {
@@ -141,11 +161,15 @@ impl Recovery {
 }
 
 /// The first line on stdout is what scripts wait for.
-fn announce(listener: &Listener) -> io::Result<()> {
+fn announce(listener: &Listener, has_keys: bool) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "listening on http://{}", listener.address())?;
     stdout.flush()?;
-    tracing::info!(
+    if has_keys {
+        tracing::info!(address = %listener.address(), "open to those who have a key");
+        return Ok(());
+    }
+    tracing::warn!(
         address = %listener.address(),
         "open without authentication, on loopback only: everybody on this machine can move money"
     );

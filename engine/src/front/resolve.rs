@@ -8,7 +8,7 @@ use crate::{
     index::IndexError,
     journal::Record,
     model::{
-        AccountNo, Address, Amount, HoldId, HoldReference, Operation, OperationKind, PostedKind,
+        AccountNo, Address, Amount, Denial, HoldId, HoldReference, Operation, OperationKind, PostedKind,
         RejectionCode, RequestedAmount, ResolvedOperation, Timestamp, Transaction, TransactionId,
     },
 };
@@ -20,13 +20,16 @@ pub(super) enum Pass {
     Wait(Wait),
     /// It would move an account that product verbs alone move.
     Managed,
+    /// The caller may not do it.
+    Denied(Denial),
 }
 
 /// Why an operation is not resolved.
-enum Stop {
+pub(super) enum Stop {
     Rejected(RejectionCode),
     Wait(Wait),
     Managed,
+    Denied(Denial),
     Index(IndexError),
 }
 
@@ -70,10 +73,10 @@ impl Front {
                 })
             }
             OperationKind::Capture { hold, amount } => self
-                .hold(transaction, claimed, *hold, amount.as_ref())
+                .hold(transaction, claimed, *hold, true, amount.as_ref())
                 .map(|(hold, amount)| ResolvedOperation::Capture { hold, amount }),
             OperationKind::Release { hold } => self
-                .hold(transaction, claimed, *hold, None)
+                .hold(transaction, claimed, *hold, false, None)
                 .map(|(hold, _)| ResolvedOperation::Release { hold }),
             OperationKind::Reverse { transaction: original, operation, amount } => {
                 self.reverse(transaction.id, claimed, *original, *operation, amount.as_ref())
@@ -84,6 +87,7 @@ impl Front {
             Err(Stop::Rejected(code)) => Ok(Pass::Rejected(code)),
             Err(Stop::Wait(wait)) => Ok(Pass::Wait(wait)),
             Err(Stop::Managed) => Ok(Pass::Managed),
+            Err(Stop::Denied(denial)) => Ok(Pass::Denied(denial)),
             Err(Stop::Index(error)) => Err(error),
         }
     }
@@ -119,7 +123,7 @@ impl Front {
         credit: &Address,
         amount: &RequestedAmount,
     ) -> Result<(AccountNo, AccountNo, Amount), Stop> {
-        let (debit, credit) = (self.directory.find(debit.as_str()), self.directory.find(credit.as_str()));
+        let (debit, credit) = (self.own(&claimed.caller, debit), self.directory.find(credit.as_str()));
         let amount = self.amount(amount, debit.or(credit))?;
         self.pair(claimed, debit, credit).map(|(debit, credit)| (debit, credit, amount))
     }
@@ -137,6 +141,7 @@ impl Front {
         let (Some(debit), Some(credit)) = (debit, credit) else {
             return Err(RejectionCode::AccountNotFound.into());
         };
+        self.may_debit(&claimed.caller, debit)?;
         let entries = [self.directory.entry(debit), self.directory.entry(credit)];
         let [debit_entry, credit_entry] = entries;
         if debit_entry.asset != credit_entry.asset {
@@ -158,7 +163,7 @@ impl Front {
         credit: &Address,
         amount: &RequestedAmount,
     ) -> Result<(AccountNo, AccountNo, Amount), Stop> {
-        let (debit, credit) = (self.directory.find(debit.as_str()), self.directory.find(credit.as_str()));
+        let (debit, credit) = (self.own(&claimed.caller, debit), self.directory.find(credit.as_str()));
         let amount = self.amount(amount, debit.or(credit))?;
         if claimed.holds.contains(&id) {
             return Err(RejectionCode::HoldExists.into());
@@ -179,6 +184,7 @@ impl Front {
         transaction: &Transaction,
         claimed: &mut Claimed,
         id: HoldId,
+        captures: bool,
         amount: Option<&RequestedAmount>,
     ) -> Result<(HoldReference, Option<Amount>), Stop> {
         let own = transaction
@@ -186,10 +192,14 @@ impl Front {
             .iter()
             .any(|operation| matches!(&operation.kind, OperationKind::Hold { id: own, .. } if *own == id));
         let found = if own { None } else { self.find_hold(id)? };
+        let found = self.own_hold(&claimed.caller, found);
         let amount = amount.map(|amount| self.amount(amount, found.map(|found| found.debit))).transpose()?;
         let found = found.ok_or(RejectionCode::HoldNotFound)?;
         self.enter(claimed, found.debit)?;
         self.enter(claimed, found.credit)?;
+        if captures {
+            self.may_debit(&claimed.caller, found.debit)?;
+        }
         Ok((found, amount))
     }
 
@@ -218,6 +228,7 @@ impl Front {
         amount: Option<&RequestedAmount>,
     ) -> Result<ResolvedOperation, Stop> {
         let found = if transaction == own { None } else { self.find_original(transaction, operation)? };
+        let found = found.filter(|found| self.is_own(&claimed.caller, found.credit));
         let amount =
             amount.map(|amount| self.amount(amount, found.as_ref().map(|found| found.debit))).transpose()?;
         let original = found.ok_or(RejectionCode::TransactionNotFound)?;

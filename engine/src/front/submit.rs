@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     fatal::fatal,
     journal::Record,
-    model::{AccountNo, Lane, Position, Transaction},
+    model::{AccountNo, Caller, Lane, Position, Transaction},
     planted::{Bug, planted},
     shard::{
         Envelope, Input, ShardNo,
@@ -55,19 +55,21 @@ impl Front {
     pub(crate) async fn submit(
         &self,
         lane: Lane,
+        caller: &Caller,
         mut transaction: Transaction,
     ) -> Result<Outcome, SubmitError> {
         self.admission()?;
         self.take_room(bytes_of(&transaction))?;
         for _ in 0..Self::WAITS_MAX {
             let (sender, answer) = oneshot::channel();
-            let prepared =
-                self.prepare(transaction, || Reply::One(sender)).unwrap_or_else(|error| fatal(&error));
+            let prepared = self
+                .prepare(caller, transaction, || Reply::One(sender))
+                .unwrap_or_else(|error| fatal(&error));
             transaction = match prepared {
                 Prepared::Known(transaction, position) => {
                     // It has an outcome, but not one that could be told.
                     self.indexed(position).await.map_err(|_| SubmitError::Unknown)?;
-                    return self.replay(transaction, position);
+                    return self.replay(caller, transaction, position);
                 }
                 Prepared::Wait(transaction, wait) => {
                     self.wait(wait).await?;
@@ -94,6 +96,7 @@ impl Front {
     pub(crate) async fn submit_batch(
         &self,
         lane: Lane,
+        caller: &Caller,
         transactions: Vec<Transaction>,
     ) -> Vec<Result<Outcome, SubmitError>> {
         if transactions.is_empty() {
@@ -109,7 +112,7 @@ impl Front {
         while transactions.peek().is_some() {
             // What is claimed goes on its way before the next turn: this call may end at any wait.
             let chunk = transactions.by_ref().take(Self::TRANSACTIONS_PER_TURN_MAX);
-            self.dispatch_chunk(lane, chunk, &reply, &mut later);
+            self.dispatch_chunk(lane, caller, chunk, &reply, &mut later);
             tokio::task::yield_now().await;
         }
         // Never an error: this thread keeps a handle on the sender.
@@ -127,7 +130,7 @@ impl Front {
                 None => Err(SubmitError::Unknown),
             });
         }
-        for (index, result) in self.submit_later(lane, later).await {
+        for (index, result) in self.submit_later(lane, caller, later).await {
             if let Some(slot) = usize::try_from(index).ok().and_then(|index| results.get_mut(index)) {
                 *slot = result;
             }
@@ -139,6 +142,7 @@ impl Front {
     fn dispatch_chunk(
         &self,
         lane: Lane,
+        caller: &Caller,
         chunk: impl Iterator<Item = (u32, Transaction)>,
         reply: &Arc<BatchReply>,
         later: &mut Later,
@@ -146,7 +150,7 @@ impl Front {
         let mut ready: Vec<Vec<Box<Envelope>>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
         for (index, transaction) in chunk {
             let to = || Reply::Many(Arc::clone(reply), index);
-            match self.prepare(transaction, to).unwrap_or_else(|error| fatal(&error)) {
+            match self.prepare(caller, transaction, to).unwrap_or_else(|error| fatal(&error)) {
                 Prepared::Ready(envelope) => {
                     if let Some(commands) = ready.get_mut(first_shard(&envelope).index()) {
                         commands.push(envelope);
@@ -172,7 +176,12 @@ impl Front {
     }
 
     /// What is left of a batch when the rest of it is answered.
-    async fn submit_later(&self, lane: Lane, later: Later) -> Vec<(u32, Result<Outcome, SubmitError>)> {
+    async fn submit_later(
+        &self,
+        lane: Lane,
+        caller: &Caller,
+        later: Later,
+    ) -> Vec<(u32, Result<Outcome, SubmitError>)> {
         let Later { known, waiting, refused } = later;
         let mut results: Vec<_> = refused.into_iter().map(|(index, error)| (index, Err(error))).collect();
         // One wait for all of them.
@@ -182,19 +191,24 @@ impl Front {
         while known.peek().is_some() {
             for (index, transaction, position) in known.by_ref().take(Self::TRANSACTIONS_PER_TURN_MAX) {
                 let result = shown.map_err(|_| SubmitError::Unknown);
-                results.push((index, result.and_then(|()| self.replay(transaction, position))));
+                results.push((index, result.and_then(|()| self.replay(caller, transaction, position))));
             }
             tokio::task::yield_now().await;
         }
         let submitted = waiting.into_iter().map(|(index, transaction)| async move {
-            (index, Box::pin(self.submit(lane, transaction)).await)
+            (index, Box::pin(self.submit(lane, caller, transaction)).await)
         });
         results.extend(join_all(submitted).await);
         results
     }
 
     /// The outcome of an id that has one, which the index shows, if the body is the same.
-    fn replay(&self, transaction: Transaction, position: Position) -> Result<Outcome, SubmitError> {
+    fn replay(
+        &self,
+        caller: &Caller,
+        transaction: Transaction,
+        position: Position,
+    ) -> Result<Outcome, SubmitError> {
         let (at, record) = self.record(position).unwrap_or_else(|error| fatal(&error));
         // The verb compares documents itself: it may have composed other operations from the same request.
         let by_product = |first: bool| match (first, transaction.attachment.is_some()) {
@@ -202,15 +216,17 @@ impl Front {
             (true, false) | (false, true) => Some(Some("/id".to_owned())),
             (false, false) => None,
         };
-        let (difference, verdict) = match &record {
+        let (difference, verdict, heard) = match &record {
             Record::Posted(posted) => {
                 let difference = by_product(posted.attachment.is_some());
-                (difference.unwrap_or_else(|| self.request(posted).difference(&transaction)), Ok(()))
+                let heard = self.may_hear(caller, &posted.operations);
+                (difference.unwrap_or_else(|| self.request(posted).difference(&transaction)), Ok(()), heard)
             }
             Record::Refused(refused) => {
                 let first = &refused.transaction;
                 let difference = by_product(first.attachment.is_some());
-                (difference.unwrap_or_else(|| first.difference(&transaction)), Err(refused.rejection))
+                let heard = self.may_hear_refusal(caller, first, refused.rejection.code);
+                (difference.unwrap_or_else(|| first.difference(&transaction)), Err(refused.rejection), heard)
             }
             Record::AccountOpened { .. }
             | Record::AccountChanged { .. }
@@ -219,6 +235,10 @@ impl Front {
                 fatal(&format_args!("position {position} holds no transaction, but an id leads there"))
             }
         };
+        if !heard {
+            // Which field differs would tell of the other's body.
+            return Err(SubmitError::IdReused { field: "/id".to_owned() });
+        }
         if let Some(field) = difference {
             return Err(SubmitError::IdReused { field });
         }

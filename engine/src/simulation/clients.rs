@@ -90,14 +90,18 @@ impl Clients {
             Call::Submit(transaction) => {
                 bodies.push(transaction.clone());
                 Box::pin(async move {
-                    Answer::Submit(vec![front.submit(lane_of(&transaction), transaction).await])
+                    Answer::Submit(vec![
+                        front.submit(lane_of(&transaction), &Caller::TRUSTED, transaction).await,
+                    ])
                 })
             }
             Call::Batch(transactions) => {
                 bodies.clone_from(&transactions);
                 auditor.coverage.hit("batch");
                 let lane = transactions.first().map_or(Lane::Checkout, lane_of);
-                Box::pin(async move { Answer::Submit(front.submit_batch(lane, transactions).await) })
+                Box::pin(async move {
+                    Answer::Submit(front.submit_batch(lane, &Caller::TRUSTED, transactions).await)
+                })
             }
             Call::Open(opening) => {
                 opened = Some(opening.clone());
@@ -187,7 +191,8 @@ impl Clients {
                 Err(
                     error @ (AccountError::Exists { .. }
                     | AccountError::AssetUnknown
-                    | AccountError::GroupsFull),
+                    | AccountError::GroupsFull
+                    | AccountError::Denied(_)),
                 ) => {
                     panic!("a change is answered with {error}")
                 }
@@ -286,7 +291,7 @@ impl Clients {
                 self.refused += 1;
                 auditor.coverage.hit("overloaded");
             }
-            Err(SubmitError::Managed { .. } | SubmitError::Conflict) => {
+            Err(SubmitError::Managed { .. } | SubmitError::Denied { .. } | SubmitError::Conflict) => {
                 panic!("{}: a ledger transaction was taken for a product's", body.id)
             }
             Err(SubmitError::Unknown) => panic!("{}: a shard dropped an answer while it ran", body.id),
@@ -334,7 +339,8 @@ fn opened(opening: &AccountOpening, result: Result<(AccountNo, bool), AccountErr
             | AccountError::NotEmpty
             | AccountError::Closed
             | AccountError::BelowFloor
-            | AccountError::AboveCeiling),
+            | AccountError::AboveCeiling
+            | AccountError::Denied(_)),
         ) => assert!(opening.floor > Some(0), "an opening is answered with {error}"),
     }
 }

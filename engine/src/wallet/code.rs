@@ -187,7 +187,9 @@ impl From<AccountError> for WalletError {
     fn from(error: AccountError) -> Self {
         let code = match error {
             AccountError::Unavailable(why) => return why.into(),
-            AccountError::Exists { .. } | AccountError::AssetUnknown => WalletCode::AccountExists,
+            AccountError::Exists { .. } | AccountError::AssetUnknown | AccountError::Denied(_) => {
+                WalletCode::AccountExists
+            }
             AccountError::NotFound => WalletCode::NotFound,
             AccountError::NotEmpty => WalletCode::AccountNotEmpty,
             AccountError::Closed => WalletCode::Ledger(RejectionCode::AccountClosed),
@@ -206,7 +208,7 @@ impl From<SubmitError> for WalletError {
             SubmitError::Unavailable(why) => Self::Unavailable(why),
             SubmitError::Unknown => Self::Unknown,
             // A verb handles a conflict itself, and its transactions may move managed accounts.
-            SubmitError::Conflict | SubmitError::Managed { .. } => {
+            SubmitError::Conflict | SubmitError::Managed { .. } | SubmitError::Denied { .. } => {
                 Self::Unavailable(Unavailable::Overloaded("a wallet's turn"))
             }
         }

@@ -108,6 +108,7 @@ impl Wallet {
     /// # Errors
     /// It was opened with another class, the user's account belongs to the ledger's own callers, or overload.
     pub async fn open_customer(&self, user: &Part, class: Class) -> Result<OpenedCustomer, WalletError> {
+        self.own_user(user)?;
         let address = names::customer(user);
         for _ in 0..Self::TRIES_MAX {
             let mut profile: Held<Profile> = self.cell(address.clone());
@@ -158,6 +159,7 @@ impl Wallet {
     /// # Errors
     /// There is none, or overload.
     pub async fn customer(&self, user: &Part) -> Result<CustomerView, WalletError> {
+        self.own_user(user)?;
         const KINDS: &[CellKind] =
             &[Profile::KIND, PasswordCell::KIND, Devices::KIND, SmallCell::KIND, WealthSettings::KIND];
         let addresses = vec![names::customer(user), names::wealth(user), names::carbon(user)];

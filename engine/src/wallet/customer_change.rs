@@ -33,6 +33,7 @@ impl Wallet {
         user: &Part,
         change: CustomerChange,
     ) -> Result<CustomerView, WalletError> {
+        self.own_user(user)?;
         self.profile(user)?;
         let closed = self.status_of(&names::customer(user))? == AccountStatus::Closed;
         let closes = change.status == Some(AccountStatus::Closed);

@@ -110,6 +110,7 @@ impl Wallet {
     /// # Errors
     /// The day is not over, or overload.
     pub async fn close_day(&self, date: Date) -> Result<ClosedDay, WalletError> {
+        self.own_platform()?;
         let name = date.number().to_be_bytes();
         let result = names::derive("day", &name, 1);
         if let Some(closed) = self.find::<DayClosed>(result).await? {

@@ -96,6 +96,7 @@ impl Wallet {
         name: &str,
         key: &DeviceKey,
     ) -> Result<AddedDevice, WalletError> {
+        self.own_user(user)?;
         self.check_password(user, password).await?;
         for _ in 0..Self::TRIES_MAX {
             let mut devices: Held<Devices> = self.cell(names::customer(user));
@@ -130,6 +131,7 @@ impl Wallet {
     /// # Errors
     /// No such wallet or device; overload.
     pub async fn revoke_device(&self, user: &Part, device: TransactionId) -> Result<(), WalletError> {
+        self.own_user(user)?;
         self.profile(user)?;
         // A device's id is its wallet's own, and is revoked once.
         let id = names::derive("device.revoke", &device.0.to_be_bytes(), 0);

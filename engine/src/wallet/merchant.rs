@@ -110,6 +110,7 @@ impl Wallet {
     /// # Errors
     /// The merchant's account is no CNY account on the credit side, or overload.
     pub async fn set_merchant(&self, merchant: &Part, terms: &MerchantTerms) -> Result<(), WalletError> {
+        self.own_merchant(merchant)?;
         self.ensure(names::platform("fees"), AccountKind::OPEN_CREDIT).await?;
         self.ensure(names::merchant(merchant), AccountKind::OPEN_CREDIT).await?;
         for _ in 0..Self::TRIES_MAX {

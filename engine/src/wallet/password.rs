@@ -100,6 +100,7 @@ impl Wallet {
         new: Password,
         old: Option<Password>,
     ) -> Result<(), WalletError> {
+        self.own_user(user)?;
         if new.is_trivial() {
             return Err(WalletError::field(WalletCode::PasswordInvalid, "/password"));
         }

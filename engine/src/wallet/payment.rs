@@ -180,6 +180,7 @@ impl Wallet {
         request: &PaymentRequest,
         auth: Option<&Auth>,
     ) -> Result<Payment, WalletError> {
+        self.own_user(&request.user)?;
         let mut next = attempt::Next::first(request);
         for _ in 0..Self::TRIES_MAX {
             let step = step_id(id, step_no::attempt(next.no));
@@ -211,7 +212,7 @@ impl Wallet {
     }
 
     /// A payment that was not refused, with the id of the step that placed it.
-    async fn placed(
+    pub(super) async fn placed(
         &self,
         payment: TransactionId,
     ) -> Result<Option<(TransactionId, Settled<Placed>)>, WalletError> {

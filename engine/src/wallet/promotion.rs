@@ -149,6 +149,7 @@ impl Wallet {
         promotion: &Part,
         terms: &PromotionTerms,
     ) -> Result<bool, WalletError> {
+        self.own_platform()?;
         for _ in 0..Self::TRIES_MAX {
             let mut cell: Held<Terms> = self.cell(names::promotion(promotion));
             if let Some(first) = &cell.content.0 {
@@ -203,6 +204,7 @@ impl Wallet {
     /// # Errors
     /// There is none.
     pub fn promotion(&self, promotion: &Part) -> Result<PromotionView, WalletError> {
+        self.own_promotion(promotion)?;
         let not_found = || WalletError::refused(WalletCode::NotFound);
         let terms = self.promotion_terms(promotion).ok_or_else(not_found)?;
         let account = self.engine().account(&names::promotion(promotion)).ok_or_else(not_found)?;

@@ -171,6 +171,7 @@ impl Wallet {
     /// # Errors
     /// The id belongs to another order, there is no such wallet, the promotion is not for this, or overload.
     pub async fn recharge(&self, request: RechargeRequest) -> Result<OrderedRecharge, WalletError> {
+        self.own_user(&request.user)?;
         let id = Self::recharge_step(request.id, Self::ORDERED);
         for _ in 0..Self::TRIES_MAX {
             let settled = match self.find::<RechargeOrdered>(id).await? {
@@ -215,6 +216,9 @@ impl Wallet {
     pub async fn recharge_view(&self, id: TransactionId) -> Result<Option<RechargeView>, WalletError> {
         let Some(settled) = self.recharge_order(id).await? else { return Ok(None) };
         let RechargeOrdered { user, channel, units, promotion } = settled.document.clone();
+        if self.own_user(&user).is_err() {
+            return Ok(None);
+        }
         let request = RechargeRequest { id, user, channel, amount: Amount(units), promotion };
         let mut view = pending(request, &settled);
         let decision = self.recharge_decision(id).await?;

@@ -103,6 +103,7 @@ impl Wallet {
         id: TransactionId,
         request: &RefundRequest,
     ) -> Result<RefundView, WalletError> {
+        self.own_sale(request.payment).await?;
         let step = step(id);
         for _ in 0..Self::TRIES_MAX {
             let mut found: Option<Settled<Refunded>> = self.find(step).await?;

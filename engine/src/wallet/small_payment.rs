@@ -97,6 +97,7 @@ impl Wallet {
         password: Password,
         allowed: SmallPayments,
     ) -> Result<(), WalletError> {
+        self.own_user(user)?;
         let above = |field| WalletError::field(WalletCode::Ledger(RejectionCode::LimitExceeded), field);
         if allowed.limit.0 > self.settings().small_payment_units_max {
             return Err(above("/limit"));

@@ -150,6 +150,7 @@ impl Wallet {
     /// # Errors
     /// The day is still to come, or overload.
     pub async fn reconcile(&self, channel: Channel, date: Date) -> Result<Reconciliation, WalletError> {
+        self.own_platform()?;
         if date > Date::of(self.engine().now()) {
             return Err(WalletError::field(WalletCode::DayNotOver, "/date"));
         }

@@ -90,6 +90,7 @@ impl Wallet {
         max_amount: Amount,
         expires_in: u32,
     ) -> Result<PaymentToken, WalletError> {
+        self.own_user(user)?;
         let epoch = self.check_password(user, password).await?;
         let expires_at = self.engine().now().plus_seconds(expires_in.min(self.settings().token_s_max));
         let terms = Terms { expires_at, max_amount, nonce: rand::random() };

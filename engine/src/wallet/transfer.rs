@@ -71,6 +71,7 @@ impl Wallet {
         order: TransferOrder,
         auth: Option<&Auth>,
     ) -> Result<TransferView, WalletError> {
+        self.own_user(&order.user)?;
         let id = names::derive(VERB, &order.id.0.to_be_bytes(), 0);
         if let Some(settled) = self.find(id).await? {
             return transferred(order, &settled);

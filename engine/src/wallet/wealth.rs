@@ -57,6 +57,7 @@ impl Wallet {
         user: &Part,
         amount: &RequestedAmount,
     ) -> Result<Redemption, WalletError> {
+        self.own_user(user)?;
         let units = amount.to_units(Draft::<Redeemed>::CNY_SCALE);
         let step = names::derive("wealth.redemption", &id.0.to_be_bytes(), 0);
         let mut settled = self.find::<Redeemed>(step).await?;

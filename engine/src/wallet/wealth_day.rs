@@ -104,7 +104,7 @@ struct Occupied(Wallet);
 
 impl Drop for Occupied {
     fn drop(&mut self) {
-        self.0.0.wealth_days.0.store(None);
+        self.0.inner.wealth_days.0.store(None);
     }
 }
 
@@ -125,13 +125,14 @@ impl Wallet {
     /// The day has another rate, another day is being paid, or the engine was overloaded for long: the same call takes
     /// the day up where it is.
     pub async fn pay_wealth_day(&self, date: Date, rate: IncomeRate) -> Result<WealthDay, WalletError> {
+        self.own_platform()?;
         if let Some(ended) = self.ended(date).await? {
             same_rate(ended.rate, rate)?;
             return Ok(ended.answer(date, true));
         }
         let (sender, outcome) = watch::channel(None);
         let run = Arc::new(Run { date, rate, outcome });
-        let running = &self.0.wealth_days.0;
+        let running = &self.inner.wealth_days.0;
         let before = running.compare_and_swap(&None::<Arc<Run>>, Some(Arc::clone(&run)));
         if let Some(before) = Option::clone(&before) {
             if before.date != date {

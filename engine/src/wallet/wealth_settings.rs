@@ -54,6 +54,7 @@ impl Wallet {
     /// # Errors
     /// `class_not_allowed` below class III, unless it is switched off; no such wallet; overload.
     pub async fn set_wealth(&self, user: &Part, wanted: WealthView) -> Result<(), WalletError> {
+        self.own_user(user)?;
         for _ in 0..Self::TRIES_MAX {
             let profile = self.profile(user)?;
             if wanted.enabled && profile.content.class != Class::III {

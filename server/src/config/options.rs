@@ -27,6 +27,29 @@ pub struct Options {
     /// [default: wallet.secret in the data directory].
     #[arg(long, env = "YUE_WALLET_SECRET", value_name = "FILE")]
     pub wallet_secret: Option<PathBuf>,
+    /// The file with the keys of those who may call; without it everybody may, on loopback only. See `yue keys`.
+    #[arg(long, env = "YUE_KEYS", value_name = "FILE")]
+    pub keys: Option<PathBuf>,
+    /// Nonces of signed requests that are remembered; with more in ten minutes signed requests are refused with 503
+    /// [default: 1048576].
+    #[arg(long, env = "YUE_NONCES_MAX", value_name = "N")]
+    pub nonces_max: Option<usize>,
+    /// A file to which operators' calls and refusals of authorisation are added, as lines of JSON.
+    #[arg(long, env = "YUE_AUDIT_LOG", value_name = "FILE")]
+    pub audit_log: Option<PathBuf>,
+    /// Certificates of the server, in PEM: serve TLS.
+    #[arg(long, env = "YUE_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+    /// The private key of the server's certificate, in PEM.
+    #[arg(long, env = "YUE_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+    /// Certificates, in PEM, of those who sign clients' certificates; these then stand for keys.
+    #[arg(long, env = "YUE_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+    /// Serve without TLS on an address that is not loopback, because a proxy in front has it; bearer keys are refused
+    /// there [default: false].
+    #[arg(long, env = "YUE_INSECURE_PLAINTEXT", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub insecure_plaintext: Option<bool>,
     /// Threads that own accounts; may change between starts [default: half of the cores].
     #[arg(long, env = "YUE_SHARDS", value_name = "N")]
     pub shards: Option<u16>,
@@ -237,7 +260,8 @@ impl Options {
             drain_timeout_ms, mailbox_commands_max, recharge_commands_max, batch_commands_max, parked_commands_max, in_flight_commands_max, group_records_max,
             group_bytes_max, index_lag_records_max, segment_records, index_cache_bytes, full_check_bytes_max,
             journal_retention, storage_reserve_percent, expiry_interval_ms, change_wait_ms_max, read_wait_ms_max,
-            address_groups_max, wallet_secret,
+            address_groups_max, wallet_secret, keys, nonces_max, audit_log, tls_cert, tls_key, tls_client_ca,
+            insecure_plaintext,
         })
     }
 
@@ -285,12 +309,19 @@ impl Options {
 impl From<&Settings> for Options {
     /// All options with the values that are in force.
     fn from(settings: &Settings) -> Self {
-        let Settings { listen, log, http_threads, http, wallet, engine, wallet_secret } = settings;
+        let Settings { listen, log, http_threads, http, wallet, engine, wallet_secret, security } = settings;
         let milliseconds = |time: Duration| u64::try_from(time.as_millis()).ok();
         Self {
             data: Some(engine.data.clone()),
             wallet_secret: Some(wallet_secret.clone()),
             listen: Some(listen.to_string()),
+            keys: security.keys.clone(),
+            nonces_max: Some(security.nonces_max),
+            audit_log: security.audit_log.clone(),
+            tls_cert: security.tls.as_ref().map(|tls| tls.cert.clone()),
+            tls_key: security.tls.as_ref().map(|tls| tls.key.clone()),
+            tls_client_ca: security.tls.as_ref().and_then(|tls| tls.client_ca.clone()),
+            insecure_plaintext: Some(security.insecure_plaintext),
             shards: Some(engine.shards),
             assets: Some(engine.assets.iter().cloned().map(AssetOption).collect()),
             log: Some(log.clone()),

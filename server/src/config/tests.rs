@@ -39,6 +39,14 @@ fn refuses_what_can_not_be() {
     check("", "no data directory");
     check("data = 'd'\nlisten = '0.0.0.0:1'", "no authentication");
     check("data = 'd'\nlisten = '[::]:1'", "no authentication");
+    check("data = 'd'\nlisten = '0.0.0.0:1'\ninsecure_plaintext = true", "no authentication");
+    check("data = 'd'\nlisten = '0.0.0.0:1'\ntls_cert = 'c'\ntls_key = 'k'", "no authentication");
+    check("data = 'd'\nlisten = '0.0.0.0:1'\nkeys = 'k'", "without TLS");
+    check("data = 'd'\ntls_cert = 'c'", "--tls-cert needs --tls-key");
+    check("data = 'd'\ntls_key = 'c'", "--tls-key needs --tls-cert");
+    check("data = 'd'\nkeys = 'k'\ntls_client_ca = 'c'", "--tls-client-ca needs --tls-cert");
+    check("data = 'd'\naudit_log = 'a'", "--audit-log needs --keys");
+    check("data = 'd'\nnonces_max = 0", "nonces-max is out of its range");
     check("data = 'd'\nlisten = '127.0.0.1'", "not an address");
     check("data = 'd'\nshards = 0", "shards is out of its range");
     check("data = 'd'\nshards = 65", "shards is out of its range");
@@ -109,7 +117,9 @@ fn the_wallets_section_sets_its_limits() {
 
 #[test]
 fn the_printed_configuration_is_a_configuration_file_with_all_options() {
-    let settings = Settings::resolve(options("data = 'd'\nassets = ['USD=2']")).unwrap();
+    let security = "keys = 'k'\naudit_log = 'a'\ntls_cert = 'c'\ntls_key = 'p'\ntls_client_ca = 'ca'";
+    let settings =
+        Settings::resolve(options(&format!("data = 'd'\nassets = ['USD=2']\n{security}"))).unwrap();
     let printed = toml::to_string(&Options::from(&settings)).unwrap();
     let again = Settings::resolve(options(&printed)).unwrap();
     assert_eq!(toml::to_string(&Options::from(&again)).unwrap(), printed);
@@ -118,6 +128,15 @@ fn the_printed_configuration_is_a_configuration_file_with_all_options() {
         assert!(format!("\n{printed}").contains(&format!("\n{key} = ")), "{name} is missing in:\n{printed}");
     }
     assert!(printed.contains("\n[wallet]\n"), "{printed}");
+}
+
+#[test]
+fn with_keys_and_tls_any_address_is_listened_on() {
+    for rest in ["insecure_plaintext = true", "tls_cert = 'c'\ntls_key = 'k'"] {
+        let settings =
+            Settings::resolve(options(&format!("data = 'd'\nlisten = '0.0.0.0:1'\nkeys = 'k'\n{rest}")));
+        assert_eq!(settings.unwrap().listen.to_string(), "0.0.0.0:1", "{rest}");
+    }
 }
 
 #[test]

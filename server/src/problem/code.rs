@@ -20,6 +20,16 @@ pub enum Code {
     AccountNotEmpty,
     /// An operation would move an account that wallet verbs alone move.
     WalletAccount,
+    /// Nobody says who asks, or with a key that is none.
+    Unauthenticated,
+    /// A signature's time is too far off, or lies before the server's start.
+    TimestampSkew,
+    /// A signature's nonce was used before.
+    NonceReplayed,
+    /// The key may not do this.
+    ScopeMissing,
+    /// An operator's adjustment needs a second operator's approval.
+    ApprovalRequired,
     /// No such thing, or no such route.
     NotFound,
     /// The route has no such method.
@@ -28,6 +38,8 @@ pub enum Code {
     UnsupportedMediaType,
     /// The body did not arrive in time.
     RequestTimeout,
+    /// The key has had its requests for now.
+    RateLimited,
     /// A bound is reached; nothing was applied.
     Overloaded,
     /// The file system is nearly full; nothing was applied.
@@ -38,8 +50,8 @@ pub enum Code {
 
 impl Code {
     /// All codes in the order of the contract.
-    pub const ALL: [Self; 47] = {
-        let mut all = [Self::Malformed; 47];
+    pub const ALL: [Self; 53] = {
+        let mut all = [Self::Malformed; 53];
         let [malformed, too_large, id_reused, rest @ ..] = &mut all;
         (*malformed, *too_large, *id_reused) = (Self::Malformed, Self::TooLarge, Self::IdReused);
         let (refusals, others) = rest.split_at_mut(RejectionCode::ALL.len());
@@ -56,10 +68,16 @@ impl Code {
             Self::AssetUnknown,
             Self::AccountNotEmpty,
             Self::WalletAccount,
+            Self::Unauthenticated,
+            Self::TimestampSkew,
+            Self::NonceReplayed,
+            Self::ScopeMissing,
+            Self::ApprovalRequired,
             Self::NotFound,
             Self::MethodNotAllowed,
             Self::UnsupportedMediaType,
             Self::RequestTimeout,
+            Self::RateLimited,
             Self::Overloaded,
             Self::StorageLow,
             Self::Wallet(WalletCode::PasswordInvalid),
@@ -94,6 +112,12 @@ impl Code {
             Self::AssetUnknown => "asset_unknown",
             Self::AccountNotEmpty => "account_not_empty",
             Self::WalletAccount => "wallet_account",
+            Self::Unauthenticated => "unauthenticated",
+            Self::TimestampSkew => "timestamp_skew",
+            Self::NonceReplayed => "nonce_replayed",
+            Self::ScopeMissing => "scope_missing",
+            Self::ApprovalRequired => "approval_required",
+            Self::RateLimited => "rate_limited",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -112,7 +136,9 @@ impl Code {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::IdReused | Self::AccountExists => StatusCode::CONFLICT,
             Self::Refused(_) | Self::AssetUnknown | Self::AccountNotEmpty => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::WalletAccount => StatusCode::FORBIDDEN,
+            Self::Unauthenticated | Self::TimestampSkew | Self::NonceReplayed => StatusCode::UNAUTHORIZED,
+            Self::WalletAccount | Self::ScopeMissing | Self::ApprovalRequired => StatusCode::FORBIDDEN,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -125,7 +151,7 @@ impl Code {
     /// Whether the same request may succeed later.
     #[must_use]
     pub const fn retryable(self) -> bool {
-        matches!(self, Self::RequestTimeout | Self::Overloaded | Self::StorageLow)
+        matches!(self, Self::RequestTimeout | Self::RateLimited | Self::Overloaded | Self::StorageLow)
     }
 
     /// A line for people, the same for each problem of this code.
@@ -140,6 +166,12 @@ impl Code {
             Self::AssetUnknown => "No such asset",
             Self::AccountNotEmpty => "The account has a balance or holds",
             Self::WalletAccount => "The account is moved by the wallet alone",
+            Self::Unauthenticated => "The request carries no key that is valid here",
+            Self::TimestampSkew => "The signature's time is too far off",
+            Self::NonceReplayed => "The signature's nonce was used before",
+            Self::ScopeMissing => "The key may not do this",
+            Self::ApprovalRequired => "A second operator must approve this",
+            Self::RateLimited => "The key has had its requests for now",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "The route has no such method",
             Self::UnsupportedMediaType => "The body must be JSON",
@@ -214,7 +246,8 @@ mod tests {
              hold_exists account_not_found asset_mismatch same_account account_closed account_frozen hold_captured \
              hold_released hold_expired capture_exceeds_hold reversal_exceeds_original limit_exceeded \
              insufficient_funds ceiling_exceeded overflow account_exists asset_unknown account_not_empty wallet_account \
-             not_found method_not_allowed unsupported_media_type request_timeout overloaded storage_low \
+             unauthenticated timestamp_skew nonce_replayed scope_missing approval_required \
+             not_found method_not_allowed unsupported_media_type request_timeout rate_limited overloaded storage_low \
              password_invalid password_wrong password_locked class_not_allowed auth_required auth_invalid \
              signature_invalid category_not_payable merchant_not_enabled promotion_exhausted \
              promotion_not_applicable payment_not_cancellable refund_exceeds_paid refund_window_closed \

@@ -62,7 +62,7 @@ pub(crate) async fn stream(app: App, request: Request) -> Result<Response, Probl
     let follower = Follower {
         after: last.or(after).unwrap_or(Position::ZERO),
         head: engine.head(),
-        engine: engine.clone(),
+        engine,
         phase: app.phase(),
         _permit: permit,
     };
@@ -97,12 +97,19 @@ impl Follower {
             // Marked as seen before the look: what comes after the look wakes the wait below.
             self.head.borrow_and_update();
             // While the index is too far behind there is nothing to tell, as if nothing had happened.
-            let events = self.engine.events(self.after, CHUNK_EVENTS_MAX).await.unwrap_or_default();
-            if let Some(last) = events.last() {
-                self.after = last.position;
+            let seen = self.engine.events_seen(self.after, CHUNK_EVENTS_MAX).await;
+            let (events, seen) = seen.unwrap_or_else(|_| (Vec::new(), self.after));
+            let skipped = seen > self.after && events.is_empty();
+            self.after = seen;
+            if !events.is_empty() {
                 let mut chunk = Vec::with_capacity(events.len() * 512);
                 events.iter().for_each(|view| event::write(&mut chunk, view));
                 return Some(chunk.into());
+            }
+            // Nothing of what was looked at is for this caller: on, but not without a sign of life.
+            if skipped && Instant::now() < quiet_until {
+                tokio::task::yield_now().await;
+                continue;
             }
             tokio::select! {
                 changed = self.head.changed() => changed.ok()?,

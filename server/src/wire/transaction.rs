@@ -235,6 +235,10 @@ impl ResultOut {
             Err(SubmitError::Managed { operation }) => {
                 Self { code: Some("wallet_account"), operation: Some(operation), ..shape }
             }
+            Err(SubmitError::Denied { operation, denial }) => {
+                let code = Problem::from(denial).code().as_str();
+                Self { code: Some(code), operation: Some(operation), ..shape }
+            }
             Err(SubmitError::Conflict) => Self { status: "unavailable", code: Some("overloaded"), ..shape },
             Err(SubmitError::Unknown) => Self { status: "unavailable", code: Some("overloaded"), ..shape },
         }

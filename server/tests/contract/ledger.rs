@@ -160,8 +160,13 @@ impl Ledger {
 
     /// Sends a request and checks the answer against the OpenAPI document.
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        Self::call(&self.router, request).await
+    }
+
+    /// The same, to other routes.
+    pub(crate) async fn call(router: &Router, request: Request<Body>) -> Answer {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let text = String::from_utf8(bytes.into()).unwrap();
@@ -265,8 +270,8 @@ impl Answer {
         assert_eq!(text("type"), format!("urn:yue:problem:{}", text("code")), "{}", self.text);
         assert!(!text("title").is_empty() && !text("detail").is_empty(), "{}", self.text);
         assert_eq!(text("outcome"), "not_applied", "{}", self.text);
-        let again = matches!(self.status, 408 | 503);
-        let waits = matches!(self.status, 423 | 503);
+        let again = matches!(self.status, 408 | 429 | 503);
+        let waits = matches!(self.status, 423 | 429 | 503);
         assert_eq!(self.body["retryable"], again, "{}", self.text);
         if let Some(field) = self.body.get("field") {
             assert!(field.as_str().unwrap().starts_with('/'), "{}", self.text);

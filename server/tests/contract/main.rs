@@ -11,6 +11,7 @@ mod batch;
 mod document;
 mod events;
 mod hostile;
+mod keys;
 mod ledger;
 mod limits;
 mod precedence;

@@ -21,7 +21,7 @@ pub(crate) fn check(document: &Value, method: &Method, path: &str, answer: &Answ
     let response = operation["responses"].get(answer.status.to_string());
     let response =
         response.unwrap_or_else(|| panic!("{method} {path}: {} is not in the document", answer.status));
-    let waits = matches!(answer.status, 423 | 503);
+    let waits = matches!(answer.status, 423 | 429 | 503);
     for (header, required) in [("idempotent-replayed", false), ("retry-after", waits)] {
         let described = response["headers"]
             .as_object()

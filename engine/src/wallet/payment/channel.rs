@@ -209,6 +209,7 @@ impl Wallet {
     /// # Errors
     /// There is no such payment, it does not wait any more, or overload.
     pub async fn cancel_payment(&self, id: TransactionId) -> Result<super::PaymentView, WalletError> {
+        self.own_payment(id).await?;
         let not_cancellable = || WalletError::refused(WalletCode::PaymentNotCancellable);
         let Some(waiting) = self.waiting(id).await? else {
             let there = self.placed(id).await?.is_some();

@@ -166,6 +166,8 @@ impl Wallet {
             return Err(WalletError::refused(WalletCode::NotFound));
         };
         let placed = &settled.document;
+        // Both parties may look.
+        self.own_user(&placed.request.user).or_else(|_| self.own_merchant(&placed.request.merchant))?;
         let expires_at = expires_at(placed, settled.decided_at);
         let status = self.status(id, attempt, placed).await?;
         let refunds = if status == PaymentStatus::Paid { self.refunds(id).await? } else { Vec::new() };

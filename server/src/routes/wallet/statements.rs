@@ -76,7 +76,7 @@ pub(crate) async fn reconcile(app: App, mut request: Request) -> Result<Response
     let _turn = app.statement().await;
     let body = request.into_body();
     let spooled = match head {
-        Ok(date) => spool(&app, wallet, body).await.map(|file| (date, file)),
+        Ok(date) => spool(&app, &wallet, body).await.map(|file| (date, file)),
         Err(problem) => Err((problem, body)),
     };
     let (date, file) = spooled.map_err(|(problem, body)| {

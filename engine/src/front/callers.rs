@@ -1,0 +1,187 @@
+//! What a caller may name and see.
+//!
+//! Owns the checks of the boundary: which operations a caller may submit, whose money he may move, and what of the past
+//! he is shown. Never authenticates. Invariant: for a caller that is bound to a prefix, a name outside it is unknown.
+
+use super::{Front, resolve::Stop};
+use crate::{
+    directory::Found,
+    model::{
+        AccountChange, AccountNo, AccountOpening, Address, Caller, Denial, HoldReference, NormalSide,
+        OperationKind, PostedOperation, RejectionCode, Scope, Timestamp, Transaction,
+    },
+    view::{AccountError, AccountView, Event, EventView, HoldView, Page, SubmitError, TransactionView},
+};
+
+/// Whether a caller may submit a transaction of these operations at all; whose money they move is looked at when their
+/// names are resolved.
+pub(super) fn may_submit(caller: &Caller, transaction: &Transaction) -> Result<(), SubmitError> {
+    for (index, operation) in (0_u8..).zip(&transaction.operations) {
+        let scope = match operation.kind {
+            OperationKind::Transfer { .. } | OperationKind::Reverse { .. } => Scope::TransactionsWrite,
+            OperationKind::Hold { .. } | OperationKind::Capture { .. } | OperationKind::Release { .. } => {
+                Scope::HoldsWrite
+            }
+        };
+        caller.needs(scope).map_err(|denial| SubmitError::Denied { operation: index, denial })?;
+    }
+    Ok(())
+}
+
+/// Whether a caller may open an account.
+pub(crate) fn may_open(caller: &Caller, opening: &AccountOpening) -> Result<(), AccountError> {
+    caller.needs(Scope::AccountsWrite)?;
+    if !caller.covers(opening.address.as_str()) {
+        return Err(AccountError::NotFound);
+    }
+    Ok(caller.may_set_floor(opening.floor)?)
+}
+
+/// Whether a caller may change an account.
+pub(crate) fn may_change(
+    caller: &Caller,
+    address: &Address,
+    change: &AccountChange,
+) -> Result<(), AccountError> {
+    caller.needs(Scope::AccountsWrite)?;
+    if !caller.covers(address.as_str()) {
+        return Err(AccountError::NotFound);
+    }
+    let allowed: Result<(), Denial> =
+        change.floor.as_set().map_or(Ok(()), |floor| caller.may_set_floor(*floor));
+    Ok(allowed?)
+}
+
+/// Whether a caller is shown a transaction: he could have submitted it himself, as far as its debits go. Of a refused one
+/// that is known only if it names them all.
+pub(crate) fn sees_transaction(caller: &Caller, view: &TransactionView) -> bool {
+    if !caller.is_bound() {
+        return true;
+    }
+    match &view.verdict {
+        Ok(operations) => {
+            !operations.is_empty()
+                && operations.iter().all(|operation| caller.covers(operation.debit.as_str()))
+        }
+        Err(_) => names_own_debits(caller, &view.request),
+    }
+}
+
+/// Whether a request names each account that it debits, and all of them are the caller's.
+pub(super) fn names_own_debits(caller: &Caller, request: &Transaction) -> bool {
+    request.operations.iter().all(|operation| match &operation.kind {
+        OperationKind::Transfer { debit, .. } | OperationKind::Hold { debit, .. } => {
+            caller.covers(debit.as_str())
+        }
+        OperationKind::Capture { .. } | OperationKind::Release { .. } | OperationKind::Reverse { .. } => {
+            false
+        }
+    })
+}
+
+/// Whether a caller is shown a hold.
+pub(crate) fn sees_hold(caller: &Caller, view: &HoldView) -> bool {
+    caller.covers(view.debit.as_str())
+}
+
+/// Whether a caller is shown an event.
+pub(crate) fn sees_event(caller: &Caller, view: &EventView) -> bool {
+    match &view.event {
+        Event::AccountOpened(account) | Event::AccountChanged(account) => {
+            caller.covers(account.address.as_str())
+        }
+        Event::TransactionPosted(transaction) | Event::TransactionRefused(transaction) => {
+            sees_transaction(caller, transaction)
+        }
+        Event::HoldExpired(hold) => sees_hold(caller, hold),
+        Event::Snapshot | Event::WalletChanged => !caller.is_bound(),
+    }
+}
+
+impl Front {
+    /// An account that a caller names to take money from.
+    pub(super) fn own(&self, caller: &Caller, address: &Address) -> Option<AccountNo> {
+        if caller.covers(address.as_str()) { self.directory.find(address.as_str()) } else { None }
+    }
+
+    /// A hold that a caller may end: one on an account of his.
+    pub(super) fn own_hold(&self, caller: &Caller, found: Option<HoldReference>) -> Option<HoldReference> {
+        found.filter(|hold| self.is_own(caller, hold.debit))
+    }
+
+    pub(super) fn is_own(&self, caller: &Caller, account: AccountNo) -> bool {
+        !caller.is_bound() || caller.covers(self.directory.entry(account).opening.address.as_str())
+    }
+
+    /// Whether a caller may take money from an account. To be asked of an account that was entered: its rules stand then.
+    pub(super) fn may_debit(&self, caller: &Caller, debit: AccountNo) -> Result<(), Stop> {
+        let entry = self.directory.entry(debit);
+        let endless = entry.opening.normal == NormalSide::Debit || entry.read().1.floor.is_none();
+        if endless { caller.may_issue().map_err(Stop::Denied) } else { Ok(()) }
+    }
+
+    /// Whether the first outcome of an id, of an equal body, is the caller's to hear. What was refused for a name that
+    /// he may not know reads as if the name were unknown, as it was for him.
+    pub(super) fn may_hear(&self, caller: &Caller, posted: &[PostedOperation]) -> bool {
+        posted.iter().all(|operation| self.is_own(caller, operation.kind.accounts().0))
+    }
+
+    /// As above, of a refused transaction.
+    pub(super) fn may_hear_refusal(
+        &self,
+        caller: &Caller,
+        request: &Transaction,
+        code: RejectionCode,
+    ) -> bool {
+        let hold = |id| match self.directory.holds.find(id) {
+            Found::Known(place) => self.is_own(caller, place.debit),
+            Found::InFlight(_) | Found::Absent => true,
+        };
+        !caller.is_bound()
+            || matches!(
+                code,
+                RejectionCode::AccountNotFound
+                    | RejectionCode::HoldNotFound
+                    | RejectionCode::TransactionNotFound
+                    | RejectionCode::AmountInvalid
+            )
+            || request.operations.iter().all(|operation| match &operation.kind {
+                OperationKind::Transfer { debit, .. } | OperationKind::Hold { debit, .. } => {
+                    caller.covers(debit.as_str())
+                }
+                OperationKind::Capture { hold: id, .. } | OperationKind::Release { hold: id } => hold(*id),
+                OperationKind::Reverse { .. } => true,
+            })
+    }
+
+    /// A page of the accounts that a caller may know: his prefix itself, and what is below it, which are two ranges of
+    /// addresses with others between them.
+    pub(crate) fn own_accounts(
+        &self,
+        caller: &Caller,
+        text: &str,
+        after: Option<&str>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Page<AccountView, Address> {
+        let Some(own) = caller.prefix() else { return self.accounts(text, after, limit, now) };
+        let own = own.as_str();
+        let below = format!("{own}:");
+        if text.starts_with(&below) {
+            return self.accounts(text, after, limit, now);
+        }
+        if !own.starts_with(text) {
+            return Page { items: Vec::new(), next: None };
+        }
+        let limit = limit.clamp(1, self.config.page_rows_max);
+        let first = self.directory.find(own).filter(|_| after.is_none_or(|after| after < own));
+        let Some(first) = first else { return self.accounts(&below, after, limit, now) };
+        let mut page = self.accounts(&below, after, limit, now);
+        page.items.insert(0, self.account_view(first, now));
+        if page.items.len() > limit {
+            page.items.truncate(limit);
+            page.next = page.items.last().map(|last| last.address.clone());
+        }
+        page
+    }
+}

@@ -1,0 +1,452 @@
+//! Who asks: keys, signatures, certificates, and what they may.
+//!
+//! Owns the way from a request to its caller. Never looks at accounts: whose money a caller may move is decided where
+//! the engine resolves names. Invariant: with keys, no route that is not open to all sees a request before its key, its
+//! signature over the whole body, its rate and its scope are good.
+
+mod audit;
+pub mod commands;
+mod file;
+mod keys;
+mod nonces;
+mod policy;
+mod rate;
+mod signature;
+mod watch;
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use arc_swap::ArcSwap;
+use audit::{Line, Trail};
+use axum::{
+    body::{Body, HttpBody as _},
+    extract::Request,
+    http::{HeaderMap, Method, StatusCode, header},
+    response::Response,
+};
+pub use file::KeysError;
+use file::KeysFile;
+use jiff::Timestamp;
+use keys::{Key, Keys};
+use nonces::{Nonces, Noted};
+pub(crate) use policy::{BodyKind, Policy};
+use sha2::{Digest as _, Sha256};
+use signature::{Purpose, SCHEME, Signature, Signed};
+use yue_engine::{
+    model::{Caller, Scope},
+    wallet::WalletCode,
+};
+
+use crate::{
+    app::App,
+    body,
+    problem::{Code, Problem},
+    telemetry::Route,
+};
+
+/// The header with a second operator's approval.
+pub const APPROVAL_HEADER: &str = "yue-approval";
+/// The header that names an audited request.
+const REQUEST_ID_HEADER: &str = "yue-request-id";
+/// Seconds by which a signature's time may be off.
+const WINDOW_S: i64 = 300;
+
+/// The connection that a request came by.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// Whether the other end is on this machine.
+    pub loopback: bool,
+    /// Whether it is encrypted.
+    pub tls: bool,
+    /// SHA-256 of the client's certificate, if it showed one that the client CA has signed.
+    pub certificate: Option<[u8; 32]>,
+}
+
+/// Lets those in who have a key. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    path: PathBuf,
+    keys: ArcSwap<Keys>,
+    nonces: Nonces,
+    trail: Trail,
+    /// Unix seconds.
+    started_s: i64,
+}
+
+/// Why there is no gate.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// The keys file.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The audit trail.
+    #[error("the audit log {path}: {reason}")]
+    Audit {
+        /// Which file.
+        path: String,
+        /// Why.
+        reason: io::Error,
+    },
+}
+
+/// A request whose caller is known.
+struct Admitted {
+    key: Arc<Key>,
+    approved_by: Option<Arc<Key>>,
+    request: Request,
+}
+
+impl Gate {
+    /// A gate for the keys of a file.
+    ///
+    /// # Errors
+    /// The file is no keys file, or others can read it; the audit trail can't be opened.
+    pub fn open(keys: &Path, audit: Option<&Path>, nonces_max: usize) -> Result<Self, GateError> {
+        let trail = Trail::open(audit).map_err(|reason| {
+            let path = audit.map_or(String::new(), |path| path.display().to_string());
+            GateError::Audit { path, reason }
+        })?;
+        let loaded = load(keys, &Keys::default())?;
+        tracing::info!(keys = loaded.len(), path = %keys.display(), "keys are in force");
+        Ok(Self(Arc::new(Inner {
+            path: keys.to_owned(),
+            keys: ArcSwap::from_pointee(loaded),
+            nonces: Nonces::new(nonces_max),
+            trail,
+            started_s: Timestamp::now().as_second(),
+        })))
+    }
+
+    /// Takes the file as it is now. If it is bad, the keys stay as they are.
+    pub fn reload(&self) {
+        match load(&self.0.path, &self.0.keys.load()) {
+            Ok(keys) => {
+                tracing::info!(keys = keys.len(), path = %self.0.path.display(), "keys were read again");
+                self.0.keys.store(Arc::new(keys));
+            }
+            Err(error) => tracing::error!(%error, "the keys stay as they were"),
+        }
+    }
+
+    /// Lets a request through to its route, if its caller may.
+    pub(crate) async fn guard<F, Answer>(
+        &self,
+        app: App,
+        route: Route,
+        request: Request,
+        handler: F,
+    ) -> Result<Response, Problem>
+    where
+        F: Fn(App, Request) -> Answer,
+        Answer: Future<Output = Result<Response, Problem>>,
+    {
+        let Some(policy) = Policy::of(route) else { return handler(app, request).await };
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let mut call = Call { gate: self, method, path, id: new_id(), key: None, approved_by: None };
+        let admitted = Box::pin(self.admit(&app, policy, request, &mut call)).await;
+        let Admitted { key, approved_by, request } = admitted.inspect_err(|problem| call.refused(problem))?;
+        let caller = Caller::new(key.scopes, key.prefix.clone(), approved_by.is_some());
+        let audited = call.is_audited(policy);
+        if audited {
+            call.begun().await?;
+        }
+        let mut answer = handler(app.for_caller(caller.clone()), request).await;
+        let outcome = match &answer {
+            Ok(response) => (response.status(), None),
+            Err(problem) => (problem.code().status(), Some(problem.code())),
+        };
+        call.done(outcome, audited, caller.has_issued()).await;
+        if let Ok(response) = &mut answer
+            && audited
+            && let Ok(id) = call.id.parse()
+        {
+            response.headers_mut().insert(REQUEST_ID_HEADER, id);
+        }
+        answer
+    }
+
+    async fn admit(
+        &self,
+        app: &App,
+        policy: Policy,
+        request: Request,
+        call: &mut Call<'_>,
+    ) -> Result<Admitted, Problem> {
+        let keys = self.0.keys.load_full();
+        let (parts, body) = request.into_parts();
+        let claim = self.claims(&keys, &parts.headers, parts.extensions.get::<Peer>());
+        let (claim, approval) = match claim {
+            Ok(claims) => claims,
+            Err(problem) => {
+                leave_unread(&parts.headers, body);
+                return Err(problem);
+            }
+        };
+        let needs_body = matches!(claim, Claim::Signed(_)) || approval.is_some();
+        let (body, body_hash) = if needs_body && policy.body != BodyKind::None {
+            let whole = app.read_signed(Request::from_parts(parts.clone(), body), policy.body).await?;
+            let whole = whole.into_bytes();
+            let hash = Sha256::digest(&whole).into();
+            (Body::from(whole), hash)
+        } else {
+            (body, signature::empty_hash())
+        };
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let signed = Signed { method: parts.method.as_str(), path: target, body_hash };
+        let checked = self.check(&keys, policy, claim, approval.as_ref(), &signed, call);
+        match checked {
+            Ok((key, approved_by)) => {
+                Ok(Admitted { key, approved_by, request: Request::from_parts(parts, body) })
+            }
+            Err(problem) => {
+                leave_unread(&parts.headers, body);
+                Err(problem)
+            }
+        }
+    }
+
+    /// What a request says of its sender, as far as that can be told without its body.
+    fn claims<'a>(
+        &self,
+        keys: &Keys,
+        headers: &'a HeaderMap,
+        peer: Option<&Peer>,
+    ) -> Result<(Claim<'a>, Option<Signature<'a>>), Problem> {
+        let peer = peer.cloned().unwrap_or_default();
+        let now = Timestamp::now();
+        let claim = match only(headers, header::AUTHORIZATION.as_str())? {
+            None => {
+                let key = peer.certificate.as_ref().and_then(|certificate| keys.of_certificate(certificate));
+                let nobody = || unauthenticated("the request has no Authorization");
+                Claim::Known(Arc::clone(key.ok_or_else(nobody)?))
+            }
+            Some(value) => match value.split_once(' ') {
+                Some((scheme, _)) if scheme.eq_ignore_ascii_case(SCHEME) => {
+                    Claim::Signed(self.signature(keys, value, now)?)
+                }
+                Some((scheme, bearer)) if scheme.eq_ignore_ascii_case("Bearer") => {
+                    if !peer.tls && !peer.loopback {
+                        return Err(unauthenticated("a bearer key is taken over TLS or loopback only"));
+                    }
+                    let key = keys.of_bearer(bearer.trim(), now);
+                    Claim::Known(Arc::clone(key.ok_or_else(|| unauthenticated("no such key"))?))
+                }
+                Some(_) | None => return Err(unauthenticated("Authorization is of no known scheme")),
+            },
+        };
+        let approval = only(headers, APPROVAL_HEADER)?;
+        let approval = approval.map(|value| self.signature(keys, value, now)).transpose()?;
+        Ok((claim, approval))
+    }
+
+    /// A signature whose time is good, and whose nonce was not seen; whose it is shows with the body.
+    fn signature<'a>(&self, keys: &Keys, value: &'a str, now: Timestamp) -> Result<Signature<'a>, Problem> {
+        let form = || invalid("the signature is not of the form that it must have");
+        let signature = Signature::parse(value).ok_or_else(form)?;
+        let now_s = now.as_second();
+        if !(now_s - WINDOW_S..=now_s + WINDOW_S).contains(&signature.ts) {
+            return Err(Problem::new(
+                Code::TimestampSkew,
+                format!("more than {WINDOW_S} s off; it is {now_s} here"),
+            ));
+        }
+        // What was used before a start is forgotten; so that it can't be used again, nothing of before counts.
+        if signature.ts <= self.0.started_s {
+            return Err(Problem::new(Code::TimestampSkew, "signed before the server's start: sign again"));
+        }
+        if keys.find(signature.key_id).is_none() {
+            return Err(invalid("the signature is of no key"));
+        }
+        if self.0.nonces.has(signature.ts, signature.nonce()) {
+            return Err(replayed());
+        }
+        Ok(signature)
+    }
+
+    /// Everything else about a request: signatures, then the key's rate, then its scopes.
+    fn check(
+        &self,
+        keys: &Keys,
+        policy: Policy,
+        claim: Claim<'_>,
+        approval: Option<&Signature<'_>>,
+        signed: &Signed<'_>,
+        call: &mut Call<'_>,
+    ) -> Result<(Arc<Key>, Option<Arc<Key>>), Problem> {
+        let key = match claim {
+            Claim::Known(key) => key,
+            Claim::Signed(signature) => self.verify(keys, &signature, Purpose::Request, signed)?,
+        };
+        call.key = Some(Arc::clone(&key));
+        if let Some(Err(seconds)) = key.bucket.as_ref().map(|bucket| bucket.take()) {
+            let spread = seconds.saturating_add(rand::random_range(0..=2));
+            return Err(
+                Problem::new(Code::RateLimited, "the key has had its requests for now").retry_after(spread)
+            );
+        }
+        let approved_by = match approval {
+            None => None,
+            Some(approval) => {
+                let other = self.verify(keys, approval, Purpose::Approval, signed)?;
+                let second =
+                    other.id != key.id && other.scopes.has(Scope::Operator) && other.prefix.is_none();
+                if !second {
+                    let detail = "an approval is a second key's, with the scope operator and no prefix";
+                    return Err(Problem::new(Code::ApprovalRequired, detail));
+                }
+                Some(other)
+            }
+        };
+        call.approved_by.clone_from(&approved_by);
+        if !policy.scopes.iter().any(|scope| key.scopes.has(*scope)) {
+            let names: Vec<_> = policy.scopes.iter().map(|scope| scope.as_str()).collect();
+            return Err(Problem::new(
+                Code::ScopeMissing,
+                format!("this needs the scope {}", names.join(" or ")),
+            ));
+        }
+        if policy.whole && key.prefix.is_some() {
+            return Err(Problem::new(Code::ScopeMissing, "this is for keys that are bound to no prefix"));
+        }
+        Ok((key, approved_by))
+    }
+
+    fn verify(
+        &self,
+        keys: &Keys,
+        signature: &Signature<'_>,
+        purpose: Purpose,
+        signed: &Signed<'_>,
+    ) -> Result<Arc<Key>, Problem> {
+        let now = Timestamp::now();
+        let key = keys.find(signature.key_id).ok_or_else(|| invalid("the signature is of no key"))?;
+        if !key.signing_keys(now).any(|signing_key| signature.is_of(signing_key, purpose, signed)) {
+            return Err(invalid("the signature does not fit the request"));
+        }
+        // Only now: who can't sign can't fill the room.
+        let now_s = now.as_second();
+        match self.0.nonces.note(signature.ts, signature.nonce(), &(now_s - WINDOW_S..=now_s + WINDOW_S)) {
+            Noted::New => Ok(Arc::clone(key)),
+            Noted::Replayed => Err(replayed()),
+            Noted::Full => Err(Problem::new(Code::Overloaded, "the room for nonces is full")),
+        }
+    }
+}
+
+/// What a request says of its sender.
+enum Claim<'a> {
+    /// A key, shown or by certificate.
+    Known(Arc<Key>),
+    /// A signature that is still to be checked.
+    Signed(Signature<'a>),
+}
+
+/// One call, for the audit trail.
+struct Call<'a> {
+    gate: &'a Gate,
+    method: Method,
+    path: String,
+    id: String,
+    key: Option<Arc<Key>>,
+    approved_by: Option<Arc<Key>>,
+}
+
+impl Call<'_> {
+    /// Whether the call is an operator's: by its route, or by a key that could change what others can't.
+    fn is_audited(&self, policy: Policy) -> bool {
+        let operator = self.key.as_ref().is_some_and(|key| key.scopes.has(Scope::Operator));
+        operator && (self.method != Method::GET || policy.scopes.contains(&Scope::Operator))
+    }
+
+    fn line(&self, stage: &'static str) -> Line<'_> {
+        Line {
+            at: Timestamp::now().to_string(),
+            request: &self.id,
+            stage,
+            key: self.key.as_ref().map(|key| key.id.as_str()),
+            approved_by: self.approved_by.as_ref().map(|key| key.id.as_str()),
+            method: self.method.as_str(),
+            path: &self.path,
+            status: None,
+            code: None,
+            issued: false,
+            left_out: 0,
+        }
+    }
+
+    async fn begun(&self) -> Result<(), Problem> {
+        self.gate.0.trail.write_synced(self.line("begun")).await.map_err(|error| {
+            tracing::error!(%error, "an operator's call is refused: the audit trail can't be written");
+            Problem::new(Code::Overloaded, "the audit trail can't be written")
+        })
+    }
+
+    fn refused(&self, problem: &Problem) {
+        let code = problem.code();
+        let line = self.line("refused");
+        self.gate.0.trail.write(Line {
+            status: Some(code.status().as_u16()),
+            code: Some(code.as_str()),
+            ..line
+        });
+    }
+
+    async fn done(&self, (status, code): (StatusCode, Option<Code>), audited: bool, issued: bool) {
+        let denied = matches!(code, Some(Code::ScopeMissing | Code::ApprovalRequired));
+        let code = code.map(Code::as_str);
+        let stage = if denied { "refused" } else { "done" };
+        let line = Line { status: Some(status.as_u16()), code, issued, ..self.line(stage) };
+        if audited {
+            if let Err(error) = self.gate.0.trail.write_synced(line).await {
+                tracing::error!(%error, "the outcome of an operator's call is not in the audit trail");
+            }
+        } else if issued || denied {
+            self.gate.0.trail.write(line);
+        }
+    }
+}
+
+fn load(path: &Path, before: &Keys) -> Result<Keys, KeysError> {
+    let file = KeysFile::read(path)?;
+    Keys::new(&file, before).map_err(|reason| KeysError::new(path, reason))
+}
+
+/// A header that is there once at the most.
+fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let value = value.to_str().ok().filter(|_| values.next().is_none());
+    value
+        .map(Some)
+        .ok_or_else(|| unauthenticated("a header of the authentication is there twice, or no text"))
+}
+
+fn unauthenticated(detail: &str) -> Problem {
+    Problem::new(Code::Unauthenticated, detail)
+}
+
+fn invalid(detail: &str) -> Problem {
+    Problem::new(Code::Wallet(WalletCode::SignatureInvalid), detail)
+}
+
+fn replayed() -> Problem {
+    Problem::new(Code::NonceReplayed, "sign each request anew")
+}
+
+/// A client that writes before it reads is to see the answer, and not a cut connection.
+fn leave_unread(headers: &HeaderMap, body: Body) {
+    if !body.is_end_stream() && !headers.contains_key(header::EXPECT) {
+        body::discard(body);
+    }
+}
+
+fn new_id() -> String {
+    uuid::Uuid::now_v7().to_string()
+}

@@ -1,0 +1,7 @@
+//! A server with keys: who is let in, and what he may.
+
+mod authentication;
+mod bounds;
+mod guarded;
+mod prefixes;
+mod scopes;
