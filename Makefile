@@ -53,6 +53,10 @@ planted: prerequisites ## plant each known bug into the engine; the simulation m
 	@YUE_SIM_BUG='$(BUG)' $(CARGO) test -p yue-engine --features planted-bugs --test simulation $(LOCKED) \
 	  -- --ignored --nocapture --test-threads=1 planted_bugs
 
+.PHONY: attacks
+attacks: prerequisites ## attacks on a server with keys: what each is answered, and what others notice of it
+	@scripts/attacks.sh $(LOCKED)
+
 .PHONY: lint
 lint: prerequisites ## formatting and clippy, warnings are errors
 	@for script in scripts/*.sh .ci/run; do bash -n "$$script"; done

@@ -16,6 +16,7 @@ pub mod problem;
 pub mod sandbox_channel;
 pub mod serve;
 pub mod telemetry;
+pub mod tls;
 pub mod verify;
 
 mod body;

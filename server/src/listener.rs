@@ -17,7 +17,7 @@ use guard::{Guarded, Requests, Timeouts};
 use hyper::{body::Incoming, server::conn::http1, service::Service};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::graceful::GracefulShutdown,
+    server::graceful::{GracefulShutdown, Watcher},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -30,6 +30,7 @@ use crate::{
     app::{App, Phase, router},
     auth::Peer,
     config::HttpLimits,
+    tls::Tls,
 };
 
 /// Bytes of a request's head that are read at most; also the unit in which bodies are read.
@@ -43,6 +44,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+    tls: Option<Tls>,
 }
 
 impl Listener {
@@ -50,15 +52,21 @@ impl Listener {
     ///
     /// # Errors
     /// The port is taken, or may not be bound.
-    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+    pub async fn bind(address: SocketAddr, tls: Option<Tls>) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
-        Ok(Self { address: socket.local_addr()?, socket })
+        Ok(Self { address: socket.local_addr()?, socket, tls })
     }
 
     /// The address, with the port that was taken if 0 was asked for.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether connections are encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Serves until the application stops, and then drains.
@@ -89,8 +97,20 @@ impl Listener {
             };
             let peer =
                 app.gate().map(|_| Peer { loopback: peer.ip().is_loopback(), tls: false, certificate: None });
-            let connection = connection(&protocol, stream, peer, &routes, &limits);
-            serve_connection(drain.watch(connection), app.clone(), slot);
+            let requests = Arc::new(Requests::default());
+            let guarded = guarded(stream, Arc::clone(&requests), &limits);
+            let routed = Routed { routes: routes.clone(), requests, peer };
+            match &self.tls {
+                None => {
+                    let connection = protocol.serve_connection(TokioIo::new(guarded), routed);
+                    serve_connection(drain.watch(connection), app.clone(), slot);
+                }
+                Some(tls) => {
+                    let connection =
+                        encrypted(tls.clone(), protocol.clone(), guarded, routed, drain.watcher());
+                    serve_connection(connection, app.clone(), slot);
+                }
+            }
         }
         drop(self.socket);
         if timeout(limits.drain_timeout, drain.shutdown()).await.is_err() {
@@ -119,27 +139,36 @@ fn protocol() -> http1::Builder {
     protocol
 }
 
-fn connection(
-    protocol: &http1::Builder,
-    stream: TcpStream,
-    peer: Option<Peer>,
-    routes: &Router,
-    limits: &HttpLimits,
-) -> http1::Connection<TokioIo<Guarded<TcpStream>>, Routed> {
+fn guarded(stream: TcpStream, requests: Arc<Requests>, limits: &HttpLimits) -> Guarded<TcpStream> {
     // Only a delay is lost if it can't be set.
     let _best_effort = stream.set_nodelay(true);
-    let requests = Arc::new(Requests::default());
     let timeouts = Timeouts {
         header_read: limits.header_read_timeout,
         write: limits.write_timeout,
         idle: limits.idle_timeout,
     };
-    let guarded = Guarded::new(stream, Arc::clone(&requests), timeouts);
-    protocol.serve_connection(TokioIo::new(guarded), Routed { routes: routes.clone(), requests, peer })
+    Guarded::new(stream, requests, timeouts)
 }
 
-fn serve_connection(
-    connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
+/// A connection with TLS over the guard: the guard sees what is on the wire, so that its times also hold for those who
+/// send half a record, or take nothing of what is encrypted for them.
+async fn encrypted(
+    tls: Tls,
+    protocol: http1::Builder,
+    guarded: Guarded<TcpStream>,
+    mut routed: Routed,
+    drain: Watcher,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let stream = tls.accept(guarded, &mut routed.peer).await?;
+    // The handshake was the first thing that was said; the first request's time begins with its own first byte.
+    routed.requests.begin();
+    routed.requests.end();
+    drain.watch(protocol.serve_connection(TokioIo::new(stream), routed)).await?;
+    Ok(())
+}
+
+fn serve_connection<E: std::fmt::Display>(
+    connection: impl Future<Output = Result<(), E>> + Send + 'static,
     app: App,
     slot: OwnedSemaphorePermit,
 ) {

@@ -25,6 +25,7 @@ use crate::{
     config::{Security, Settings},
     listener::Listener,
     secrets,
+    tls::{Tls, TlsError},
 };
 
 /// Recoveries up to this long end before the port is bound: a directory that is refused is then refused before anything
@@ -58,6 +59,9 @@ pub enum ServeError {
     /// The keys or the audit trail.
     #[error(transparent)]
     Gate(#[from] GateError),
+    /// The files of TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The operating system refused something else.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -105,6 +109,8 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
     if let Some(gate) = gate.clone() {
         tokio::spawn(gate.follow_file());
     }
+    let handshake_timeout = settings.http.header_read_timeout;
+    let tls = settings.security.tls.as_ref().map(|files| Tls::open(files, handshake_timeout)).transpose()?;
     let has_keys = gate.is_some();
     let app = App::guarded(settings.http, gate);
     let engine = spawn_blocking(move || locked.recover());
@@ -120,7 +126,7 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
         () = stop.received() => return Ok(()),
     }
     // 3. The port.
-    let listener = Listener::bind(settings.listen)
+    let listener = Listener::bind(settings.listen, tls)
         .await
         .map_err(|reason| ServeError::Bind { address: settings.listen, reason })?;
     announce(&listener, has_keys)?;
@@ -163,7 +169,8 @@ impl Recovery {
 /// The first line on stdout is what scripts wait for.
 fn announce(listener: &Listener, has_keys: bool) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "listening on http://{}", listener.address())?;
+    let scheme = if listener.is_encrypted() { "https" } else { "http" };
+    writeln!(stdout, "listening on {scheme}://{}", listener.address())?;
     stdout.flush()?;
     if has_keys {
         tracing::info!(address = %listener.address(), "open to those who have a key");

@@ -1,7 +1,7 @@
 //! A blocking HTTP/1.1 client, small enough to be trusted with the outside record.
 
 use std::{
-    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    io::{self, BufReader, Write as _},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -14,6 +14,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Client {
     address: SocketAddr,
     connection: Option<BufReader<TcpStream>>,
+    /// What each request shows of its sender.
+    bearer: Option<String>,
 }
 
 /// A whole answer.
@@ -29,7 +31,12 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, connection: None }
+        Self { address, connection: None, bearer: None }
+    }
+
+    /// A client that shows a key.
+    pub(crate) fn with_bearer(address: SocketAddr, bearer: &str) -> Self {
+        Self { bearer: Some(bearer.to_owned()), ..Self::new(address) }
     }
 
     pub(crate) fn get(&mut self, path: &str) -> io::Result<Answer> {
@@ -57,8 +64,10 @@ impl Client {
         headers: &str,
         body: &str,
     ) -> io::Result<Answer> {
+        let bearer = self.bearer.as_ref().map(|bearer| format!("Authorization: Bearer {bearer}\r\n"));
+        let bearer = bearer.unwrap_or_default();
         let request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: yue\r\nContent-Type: application/json\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: yue\r\nContent-Type: application/json\r\n{bearer}{headers}Content-Length: {}\r\n\r\n{body}",
             body.len()
         );
         let answer = self.connection().and_then(|connection| {
@@ -84,6 +93,11 @@ impl Client {
 
 /// Reads one answer with a length.
 pub(crate) fn read_answer(connection: &mut BufReader<TcpStream>) -> io::Result<Answer> {
+    read_any(connection)
+}
+
+/// The same, of whatever answers come by.
+pub(crate) fn read_any(connection: &mut impl io::BufRead) -> io::Result<Answer> {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         if connection.read_line(&mut head)? == 0 {

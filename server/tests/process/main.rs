@@ -7,8 +7,10 @@
 mod client;
 mod server;
 
+mod attacks;
 mod connections;
 mod full;
 mod kill;
 mod lifecycle;
+mod tls;
 mod wallet;

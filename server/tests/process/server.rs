@@ -40,6 +40,18 @@ impl Server {
 
     /// As above, on an address, for clients that do not hear of another one.
     pub(crate) fn start_on(listen: &str, data: &Path, options: &[&str]) -> Self {
+        Self::start_encrypted(listen, data, options, |server| {
+            server.client().get("/readyz").map(|answer| answer.status).ok() == Some(200)
+        })
+    }
+
+    /// As above, for who knows how to ask whether it is ready.
+    pub(crate) fn start_encrypted(
+        listen: &str,
+        data: &Path,
+        options: &[&str],
+        ready: impl Fn(&Self) -> bool,
+    ) -> Self {
         let log = File::options().create(true).append(true).open(data.with_extension("log")).unwrap();
         let mut arguments = vec!["serve", "--listen", listen, "--data", data.to_str().unwrap()];
         arguments.extend(options);
@@ -47,7 +59,7 @@ impl Server {
         let address = listening(child.stdout.take().unwrap());
         let server = Self { child, address };
         let deadline = Instant::now() + PATIENCE;
-        while server.client().get("/readyz").map(|answer| answer.status).ok() != Some(200) {
+        while !ready(&server) {
             assert!(Instant::now() < deadline, "not ready after {PATIENCE:?}");
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -106,6 +118,7 @@ impl Drop for Server {
 pub(crate) fn listening(stdout: ChildStdout) -> SocketAddr {
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line).unwrap();
-    let address = line.strip_prefix("listening on http://").and_then(|rest| rest.strip_suffix('\n'));
+    let address = line.strip_prefix("listening on http").and_then(|rest| rest.trim_end().split_once("://"));
+    let address = address.map(|(_, address)| address.replace("0.0.0.0", "127.0.0.1"));
     address.unwrap_or_else(|| panic!("the first line is {line:?}")).parse().unwrap()
 }

@@ -6,4 +6,4 @@ mod combination;
 mod password;
 mod promotion;
 mod sandbox;
-mod shop;
+pub(crate) mod shop;

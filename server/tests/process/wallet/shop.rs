@@ -19,14 +19,14 @@ use crate::{
 };
 
 /// Connections at once.
-pub(super) const CLIENTS: usize = 64;
+pub(crate) const CLIENTS: usize = 64;
 /// Everybody's.
-pub(super) const PASSWORD: &str = "283904";
+pub(crate) const PASSWORD: &str = "283904";
 /// Between two tries of what was refused for the moment.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Calls `work` once for each of `items`, by many clients at once.
-pub(super) fn each<T: Sync>(address: SocketAddr, items: &[T], work: impl Fn(&mut Client, &T) + Sync) {
+pub(crate) fn each<T: Sync>(address: SocketAddr, items: &[T], work: impl Fn(&mut Client, &T) + Sync) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..CLIENTS.min(items.len()) {
@@ -41,7 +41,7 @@ pub(super) fn each<T: Sync>(address: SocketAddr, items: &[T], work: impl Fn(&mut
 }
 
 /// A call until it is not refused for the moment.
-pub(super) fn patiently(mut call: impl FnMut() -> io::Result<Answer>) -> io::Result<Answer> {
+pub(crate) fn patiently(mut call: impl FnMut() -> io::Result<Answer>) -> io::Result<Answer> {
     loop {
         let answer = call()?;
         if answer.status != 503 {
@@ -52,7 +52,7 @@ pub(super) fn patiently(mut call: impl FnMut() -> io::Result<Answer>) -> io::Res
 }
 
 /// A call until it is answered, also while the server is gone for a while: the same id settles what is unknown.
-pub(super) fn steadily(mut call: impl FnMut() -> io::Result<Answer>) -> Answer {
+pub(crate) fn steadily(mut call: impl FnMut() -> io::Result<Answer>) -> Answer {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match patiently(&mut call) {
@@ -64,20 +64,20 @@ pub(super) fn steadily(mut call: impl FnMut() -> io::Result<Answer>) -> Answer {
 }
 
 /// A call that is answered, in the end, with one of these statuses.
-pub(super) fn expect(statuses: &[u16], call: impl FnMut() -> io::Result<Answer>) -> Value {
+pub(crate) fn expect(statuses: &[u16], call: impl FnMut() -> io::Result<Answer>) -> Value {
     let answer = steadily(call);
     assert!(statuses.contains(&answer.status), "{answer:?}");
     answer.body
 }
 
 /// Opens a merchant of the platform's own, who pays no fee.
-pub(super) fn open_merchant(client: &mut Client, merchant: &str) {
+pub(crate) fn open_merchant(client: &mut Client, merchant: &str) {
     let terms = json!({"enabled": true, "kind": "self_operated"});
     expect(&[200], || client.put(&format!("/v1/merchants/{merchant}"), &terms));
 }
 
 /// Opens a wallet whose owner pays without a password.
-pub(super) fn open_payer(client: &mut Client, user: &str) {
+pub(crate) fn open_payer(client: &mut Client, user: &str) {
     let wallet = json!({"user": user, "class": "III"});
     expect(&[201, 200], || client.post("/v1/wallets", &wallet));
     let password = json!({"password": PASSWORD});
@@ -90,11 +90,11 @@ pub(super) fn open_payer(client: &mut Client, user: &str) {
 /// Payments a day that its owner allows a wallet without a password.
 const DAILY_COUNT: u32 = 1_000_000;
 /// The server's options that go with [`open_payer`]: as many payments, and the cores' worth of password hashes.
-pub(super) const PAYERS_OPTIONS: [&str; 4] =
+pub(crate) const PAYERS_OPTIONS: [&str; 4] =
     ["--wallet-small-payments-per-day", "1000000", "--wallet-password-hashes-max", "2"];
 
 /// An order over a channel, and the channel's word that it is paid.
-pub(super) fn recharge(client: &mut Client, user: &str, channel: &str, fen: u64) {
+pub(crate) fn recharge(client: &mut Client, user: &str, channel: &str, fen: u64) {
     let order = Uuid::now_v7();
     let body = json!({"id": order, "user": user, "channel": channel, "amount": yuan(fen)});
     expect(&[201, 200], || client.post("/v1/recharges", &body));
@@ -107,7 +107,7 @@ pub(super) fn recharge(client: &mut Client, user: &str, channel: &str, fen: u64)
 }
 
 /// A notification that its channel has signed now.
-pub(super) fn notify(client: &mut Client, channel: &str, body: &str) -> io::Result<Answer> {
+pub(crate) fn notify(client: &mut Client, channel: &str, body: &str) -> io::Result<Answer> {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let signature = sign_notification(CHANNEL_KEY.as_bytes(), now_s, body.as_bytes());
     let path = format!("/v1/channels/{channel}/notifications");
@@ -115,29 +115,29 @@ pub(super) fn notify(client: &mut Client, channel: &str, body: &str) -> io::Resu
 }
 
 /// Posted and held of an account, in minor units.
-pub(super) fn balance(client: &mut Client, account: &str) -> (i64, i64) {
+pub(crate) fn balance(client: &mut Client, account: &str) -> (i64, i64) {
     let shown = expect(&[200], || client.get(&format!("/v1/accounts/{account}")));
     (units(&shown["posted"]), units(&shown["held"]))
 }
 
 /// An amount's text as minor units.
-pub(super) fn units(amount: &Value) -> i64 {
+pub(crate) fn units(amount: &Value) -> i64 {
     let text = amount.as_str().unwrap_or_else(|| panic!("{amount} is no amount"));
     text.replace('.', "").parse().unwrap()
 }
 
-pub(super) fn yuan(fen: u64) -> String {
+pub(crate) fn yuan(fen: u64) -> String {
     format!("{}.{:02}", fen / 100, fen % 100)
 }
 
 /// The offline check of all that is on disk.
-pub(super) fn assert_verifies(data: &Path) {
+pub(crate) fn assert_verifies(data: &Path) {
     let verified = yue(&["verify", "--data", data.to_str().unwrap()]).output().unwrap();
     assert_eq!(verified.status.code(), Some(0), "{}", String::from_utf8_lossy(&verified.stdout));
 }
 
 /// Debits equal credits in each asset.
-pub(super) fn assert_even(client: &mut Client) {
+pub(crate) fn assert_even(client: &mut Client) {
     let trial = expect(&[200], || client.get("/v1/trial-balance"));
     for asset in trial["assets"].as_array().unwrap() {
         assert_eq!(asset["balanced"], true, "{trial}");
