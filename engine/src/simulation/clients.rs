@@ -17,7 +17,7 @@ use super::{OPERATIONS, audit::Auditor, names::Thing, random::Random};
 use crate::{
     front::Front,
     journal::Record,
-    model::{AccountChange, AccountNo, AccountOpening, Address, Lane, Transaction, TransactionId},
+    model::{AccountChange, AccountNo, AccountOpening, Address, Caller, Lane, Transaction, TransactionId},
     view::{AccountError, Outcome, SubmitError, TransactionView},
 };
 

@@ -186,7 +186,7 @@ mod tests {
         check(&one("burst = 1"), "a burst and no rate");
         check(&one("rate = 0"), "1 or more");
         check(&one("certificates = ['00']"), "certificate");
-        check(&one(&"[[key.secret]]\nhash = '00'\n".repeat(1)), "64 hexadecimal digits");
+        check(&one("[[key.secret]]\nhash = '00'"), "64 hexadecimal digits");
         let secret = format!("[[key.secret]]\nhash = '{}'\n", "0".repeat(64));
         check(&one(&secret.repeat(3)), "more than 2 secrets");
         check(&one(&format!("{secret}not_after = 'soon'")), "not_after");

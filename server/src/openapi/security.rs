@@ -21,6 +21,9 @@ const UNAUTHENTICATED: &str = "`unauthenticated`: no key, or none that is valid;
     signature's time is more than 300 s off, or before the server's start; `nonce_replayed`. Of a server with keys.";
 const FORBIDDEN: &str = "`scope_missing`: the key may not do this; `approval_required`: an operator's adjustment needs a \
     second operator's signature, in the header `Yue-Approval`. Of a server with keys.";
+/// Calls that open something, and have no other reason for a 404.
+const OPENINGS: [&str; 3] = ["open_account", "open_wallet", "set_merchant"];
+const FOREIGN: &str = "`not_found`: the name is outside the key's prefix. Of a server with keys.";
 const LIMITED: &str = "`rate_limited`: the key has had its requests for now. Of a server with keys.";
 
 /// Says so of all calls.
@@ -60,6 +63,9 @@ fn describe_call(operation: &mut Operation) {
     add(operation, "401", UNAUTHENTICATED);
     add(operation, "403", FORBIDDEN);
     add(operation, "429", LIMITED);
+    if OPENINGS.contains(&operation.operation_id.as_deref().unwrap_or_default()) {
+        add(operation, "404", FOREIGN);
+    }
     if let Some(RefOr::T(response)) = operation.responses.responses.get_mut("429") {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
         let header = HeaderBuilder::new()

@@ -169,7 +169,7 @@ async fn money_is_created_by_those_who_may() {
     }
     // A bounded overdraft is a credit that its opening has approved.
     let overdraft = transfer("float:overdraft", "customers:1", "1.00");
-    guarded.send(&draft("f1", overdraft).bearer(&plain)).await.expect(201);
+    guarded.send(&draft("9f1", overdraft).bearer(&plain)).await.expect(201);
 }
 
 #[tokio::test]
