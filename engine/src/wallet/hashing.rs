@@ -3,9 +3,9 @@
 //! Owns the turns: who may check a password now, and how many may wait for it. Never hashes on a shard's thread or a
 //! worker of the runtime: a hash takes tens of milliseconds of one core. Never knows whose password it is.
 
-use std::sync::Arc;
+use std::{cell::RefCell, sync::Arc};
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -82,6 +82,12 @@ impl Hashed {
     }
 }
 
+thread_local! {
+    /// A hashing thread's memory, kept from one hash to the next. To give 19 MiB back to the system and take them anew
+    /// for each hash stops all threads of the process at each page.
+    static BLOCKS: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
+}
+
 /// `None` if there is no memory for it.
 fn argon2id(
     password: Password,
@@ -92,7 +98,12 @@ fn argon2id(
     let mut hash = [0; 32];
     let params = Params::new(memory_kib, passes, Params::DEFAULT_P_COST, Some(hash.len())).ok()?;
     let argon2 = Argon2::new_with_secret(pepper, Algorithm::Argon2id, Version::V0x13, params).ok()?;
-    argon2.hash_password_into(&password.0, salt, &mut hash).ok()?;
+    BLOCKS.with_borrow_mut(|blocks| {
+        let count = argon2.params().block_count();
+        blocks.try_reserve_exact(count.saturating_sub(blocks.len())).ok()?;
+        blocks.resize(count, Block::default());
+        argon2.hash_password_into_with_memory(&password.0, salt, &mut hash, blocks).ok()
+    })?;
     Some(hash)
 }
 
@@ -153,7 +164,7 @@ impl Wallet {
     /// Hashes; whoever does so has a turn, and each turn has a thread.
     async fn hash<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Option<T> + Send + 'static,
+        work: impl Fn() -> Option<T> + Send + Sync + 'static,
     ) -> Result<T, WalletError> {
         // Of another thread the moment would be chance, and a simulation's all follows from its seed.
         #[cfg(feature = "simulation")]
