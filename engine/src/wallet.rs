@@ -24,6 +24,7 @@ mod notification;
 mod password;
 mod payment;
 mod promotion;
+mod queue;
 mod recharge;
 mod refund;
 mod settings;
@@ -39,6 +40,8 @@ mod wealth_day;
 mod wealth_settings;
 
 use std::sync::Arc;
+
+use self::queue::Queue;
 
 use crate::{
     engine::Engine,
@@ -85,16 +88,26 @@ struct Inner {
     settings: Settings,
     secrets: Secrets,
     turns: hashing::Turns,
+    day_closes: Queue,
+    statements: Queue,
     wealth_days: wealth_day::Running,
 }
 
 impl Wallet {
+    /// Statements that are taken in and compared at once: each needs room on the disk.
+    const STATEMENTS_MAX: usize = 4;
+    /// Callers that wait for a turn at long work; more are refused.
+    const LONG_WORK_WAITING_MAX: usize = 64;
+
     /// The wallet of a running ledger.
     #[must_use]
     pub fn new(engine: Engine, settings: Settings, secrets: Secrets) -> Self {
         let turns = hashing::Turns::new(&settings);
         let wealth_days = wealth_day::Running::default();
-        Self(Arc::new(Inner { engine, settings, secrets, turns, wealth_days }))
+        let day_closes = Queue::new(1, Self::LONG_WORK_WAITING_MAX, "the close of a day");
+        let statements =
+            Queue::new(Self::STATEMENTS_MAX, Self::LONG_WORK_WAITING_MAX, "the queue of statements");
+        Self(Arc::new(Inner { engine, settings, secrets, turns, day_closes, statements, wealth_days }))
     }
 
     /// The ledger below.
@@ -140,21 +153,26 @@ impl Wallet {
                 Err(WalletError::refused(WalletCode::AccountExists))
             };
         }
-        let opening = AccountOpening {
-            address,
-            asset: kind.asset.into(),
-            normal: kind.normal,
-            floor: kind.floor,
-            ceiling: kind.ceiling,
-            limits,
-            metadata: crate::model::Metadata::default(),
-            managed: true,
-        };
-        match self.engine().open_account(opening).await {
-            Ok(_) => Ok(()),
+        match self.open_managed(address, kind, limits).await {
+            Ok(()) => Ok(()),
             Err(AccountError::Unavailable(why)) => Err(why.into()),
             Err(_) => Err(WalletError::refused(WalletCode::AccountExists)),
         }
+    }
+
+    /// Opens an account that wallet verbs alone move.
+    async fn open_managed(
+        &self,
+        address: Address,
+        kind: AccountKind,
+        limits: Vec<Limit>,
+    ) -> Result<(), AccountError> {
+        let AccountKind { asset, normal, floor, ceiling } = kind;
+        let metadata = crate::model::Metadata::default();
+        let asset = asset.into();
+        let opening =
+            AccountOpening { address, asset, normal, floor, ceiling, limits, metadata, managed: true };
+        self.engine().open_account(opening).await.map(drop)
     }
 }
 

@@ -54,7 +54,6 @@ struct Shared {
     limits: HttpLimits,
     telemetry: Telemetry,
     event_streams: Arc<Semaphore>,
-    statements: Arc<Semaphore>,
     body_memory: BodyMemory,
 }
 
@@ -62,9 +61,6 @@ impl App {
     /// How long a request waits for a recovery that is nearly done, before it is told to come back. Small
     /// directories recover within it, so that clients do not see a start at all.
     const START_WAIT: Duration = Duration::from_secs(5);
-
-    /// Statements that are taken in and compared at once: each needs room on the disk. Others wait.
-    const STATEMENTS_MAX: usize = 4;
 
     /// An application whose engine is still to come.
     #[must_use]
@@ -75,7 +71,6 @@ impl App {
             limits,
             telemetry: Telemetry::default(),
             event_streams: Arc::new(Semaphore::new(limits.event_streams_max.min(Semaphore::MAX_PERMITS))),
-            statements: Arc::new(Semaphore::new(Self::STATEMENTS_MAX)),
             body_memory: BodyMemory::new(limits.body_memory_bytes_max),
         }))
     }
@@ -153,12 +148,6 @@ impl App {
         let no_parameters = Query::parse(request.uri().query(), &[]).map(drop);
         let body = body::read(request, limits, &self.0.body_memory).await?;
         no_parameters.map(|()| body)
-    }
-
-    /// A statement's turn.
-    pub(crate) async fn statement(&self) -> Option<OwnedSemaphorePermit> {
-        // Never closed.
-        Arc::clone(&self.0.statements).acquire_owned().await.ok()
     }
 
     /// Room for one more event stream, if there is some.

@@ -88,7 +88,7 @@ impl Wallet {
     }
 
     /// Gives the account the limits of the profile's class, whoever wrote that last.
-    async fn follow_class(&self, user: &Part) -> Result<(), WalletError> {
+    pub(super) async fn follow_class(&self, user: &Part) -> Result<(), WalletError> {
         let address = names::customer(user);
         for _ in 0..Self::TRIES_MAX {
             let profile: Held<Profile> = self.profile(user)?;
@@ -132,7 +132,9 @@ impl Wallet {
                 let account = self.engine().account(address);
                 account.is_some_and(|account| account.posted != 0 || account.held != 0)
             };
-            if has_money(&own) || has_money(&wealth) {
+            // Income of the wealth product that could not be credited is still to come.
+            let owed = names::wealth_owed(user);
+            if [&own, &wealth, &owed].into_iter().any(has_money) {
                 return Err(WalletError::refused(WalletCode::AccountNotEmpty));
             }
             self.set_status(&own, AccountStatus::Frozen).await?;

@@ -3,13 +3,12 @@
 //! Owns the turns: who may check a password now, and how many may wait for it. Never hashes on a shard's thread or a
 //! worker of the runtime: a hash takes tens of milliseconds of one core. Never knows whose password it is.
 
-use std::{cell::RefCell, sync::Arc};
+use std::cell::RefCell;
 
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Settings, Wallet, WalletError, hashers::Hashers};
+use super::{Settings, Wallet, WalletError, hashers::Hashers, queue::Queue};
 use crate::view::Unavailable;
 
 /// A password as a caller gives it: six digits.
@@ -109,26 +108,15 @@ fn argon2id(
 
 /// The turns of those who have a password checked.
 pub(super) struct Turns {
-    running: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    queue: Queue,
     hashers: Hashers,
 }
 
 impl Turns {
     pub(super) fn new(settings: &Settings) -> Self {
-        let permits = |most: usize| Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
         let hashes = settings.password_hashes_max.clamp(1, Settings::PASSWORD_HASHES_LIMIT);
-        Self {
-            running: permits(hashes),
-            waiting: permits(settings.passwords_waiting_max),
-            hashers: Hashers::new(hashes),
-        }
-    }
-
-    async fn next(&self) -> Result<OwnedSemaphorePermit, Unavailable> {
-        let full = |_| Unavailable::Overloaded("the queue of passwords");
-        let _waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(full)?;
-        Arc::clone(&self.running).acquire_owned().await.map_err(|_| Unavailable::Stopping)
+        let queue = Queue::new(hashes, settings.passwords_waiting_max, "the queue of passwords");
+        Self { queue, hashers: Hashers::new(hashes) }
     }
 }
 
@@ -140,7 +128,7 @@ impl Wallet {
         T: Send + 'static,
         F: Future<Output = Result<T, WalletError>> + Send + 'static,
     {
-        let turn = self.turns().next().await?;
+        let turn = self.turns().queue.turn().await?;
         let work = tokio::spawn(async move {
             let _turn = turn;
             work.await

@@ -22,7 +22,7 @@ use super::{
     step::Draft,
 };
 use crate::{
-    model::{AccountOpening, Amount, CellKind, Metadata, NormalSide, Timestamp},
+    model::{Amount, CellKind, NormalSide, Timestamp},
     view::AccountError,
 };
 
@@ -180,19 +180,8 @@ impl Wallet {
 
     /// A budget is nobody else's: an account that a ledger caller has opened is not taken for it.
     async fn open_budget(&self, promotion: &Part) -> Result<(), WalletError> {
-        let kind = AccountKind::OWED;
-        let opening = AccountOpening {
-            address: names::promotion(promotion),
-            asset: kind.asset.into(),
-            normal: kind.normal,
-            floor: kind.floor,
-            ceiling: kind.ceiling,
-            limits: Vec::new(),
-            metadata: Metadata::default(),
-            managed: true,
-        };
-        match self.engine().open_account(opening).await {
-            Ok(_) => Ok(()),
+        match self.open_managed(names::promotion(promotion), AccountKind::OWED, Vec::new()).await {
+            Ok(()) => Ok(()),
             Err(AccountError::Unavailable(why)) => Err(why.into()),
             Err(_) => Err(WalletError::field(WalletCode::AccountExists, "/id")),
         }

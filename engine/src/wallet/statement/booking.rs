@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     model::{Amount, TransactionId},
-    wallet::{Date, SuspenseReason, Wallet, WalletError, names, step::Draft, suspense::Money},
+    wallet::{Date, SuspenseReason, Wallet, WalletError, names, step::Draft},
 };
 
 /// Which difference.
@@ -34,7 +34,7 @@ impl Reconciliation {
         line: &StatementLine,
         finding: Finding,
     ) -> Result<Finding, WalletError> {
-        let StatementLine { order, reference, amount, at } = line;
+        let StatementLine { order, reference, amount, at: _ } = line;
         match &finding {
             Finding::KnownExtra => {}
             Finding::Matched(booked) => {
@@ -42,13 +42,7 @@ impl Reconciliation {
                 self.undo(&self.named(booked, SuspenseReason::AmountDiffers, *amount), booked).await?;
             }
             Finding::Extra => {
-                let money = Money {
-                    channel: self.channel,
-                    order: order.clone(),
-                    reference: reference.clone(),
-                    units: amount.units(),
-                    paid_at: at.0,
-                };
+                let money = self.money(line);
                 let reason = SuspenseReason::NotNotified;
                 if self.wallet.suspend(&money, reason, Some(self.date)).await?.is_none() {
                     // The notification came between the look and the booking.

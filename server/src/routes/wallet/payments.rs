@@ -72,7 +72,7 @@ pub(crate) async fn create(app: App, request: Request) -> Result<Response, Probl
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
     let Object(payment) = parse::<Object<PaymentIn>>(&bytes)?;
-    let order = payment.into_order()?;
+    let order = payment.into_order();
     let payment = wallet.pay(order.id, &order.request, order.auth.as_ref()).await?;
     Ok(created(payment.replayed, &PaymentOut::new(&payment)))
 }
@@ -147,7 +147,7 @@ pub(crate) async fn refund(app: App, mut request: Request) -> Result<Response, P
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
     let Object(refund) = parse::<Object<RefundIn>>(&bytes)?;
-    let (id, request) = refund.into_request(payment)?;
+    let (id, request) = refund.into_request(payment);
     let refund = wallet.refund(id, &request).await?;
     Ok(created(refund.replayed, &RefundOut::new(&refund)))
 }

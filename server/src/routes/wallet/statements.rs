@@ -73,9 +73,9 @@ pub(crate) async fn reconcile(app: App, mut request: Request) -> Result<Response
         check_type(request.headers())?;
         Ok(date)
     });
-    let _turn = app.statement().await;
+    let turn = wallet.statement_turn().await;
     let body = request.into_body();
-    let spooled = match head {
+    let spooled = match head.and_then(|date| turn.as_ref().map(|_| date).map_err(|why| (*why).into())) {
         Ok(date) => spool(&app, wallet, body).await.map(|file| (date, file)),
         Err(problem) => Err((problem, body)),
     };
