@@ -139,17 +139,18 @@ impl Wallet {
     /// A new password's hash.
     pub(super) async fn hashed(&self, password: Password) -> Result<Hashed, WalletError> {
         let cost = (self.settings().argon2_memory_kib, self.settings().argon2_passes);
-        let wallet = self.clone();
-        self.hash(move || Hashed::new(password, &wallet.secrets().pepper, cost)).await
+        let pepper = self.secrets().pepper;
+        self.hash(move || Hashed::new(password, &pepper, cost)).await
     }
 
     /// Whether a hash is this password's.
     pub(super) async fn matches(&self, hashed: Hashed, password: Password) -> Result<bool, WalletError> {
-        let wallet = self.clone();
-        self.hash(move || hashed.is_of(password, &wallet.secrets().pepper)).await
+        let pepper = self.secrets().pepper;
+        self.hash(move || hashed.is_of(password, &pepper)).await
     }
 
-    /// Hashes; whoever does so has a turn, and each turn has a thread.
+    /// Hashes; whoever does so has a turn, and each turn has a thread. The work outlives the call where two threads do it, so
+    /// it holds nothing of the wallet's.
     async fn hash<T: Send + 'static>(
         &self,
         work: impl Fn() -> Option<T> + Send + Sync + 'static,
