@@ -277,6 +277,8 @@ pub struct PastBalance {
     pub posted: i128,
     /// Now.
     pub status: AccountStatus,
+    /// Whether wallet verbs alone move it.
+    pub managed: bool,
 }
 
 /// Turnover of all accounts at one position.

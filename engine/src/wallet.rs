@@ -110,6 +110,13 @@ impl Wallet {
         Self(Arc::new(Inner { engine, settings, secrets, turns, day_closes, statements, wealth_days }))
     }
 
+    /// Whether accounts of this name are opened by the wallet alone: whoever opened one before it could keep what users are
+    /// owed.
+    #[must_use]
+    pub fn keeps(address: &Address) -> bool {
+        names::wealth_owed_owner(address.as_str()).is_some()
+    }
+
     /// The ledger below.
     #[must_use]
     pub fn engine(&self) -> &Engine {
@@ -146,7 +153,7 @@ impl Wallet {
         if let Some(account) = self.engine().account(&address) {
             let fits = account.asset.code == kind.asset && account.normal == kind.normal;
             let usable = account.status != AccountStatus::Closed;
-            let ours = account.managed || !account.address.as_str().starts_with(names::CUSTOMERS);
+            let ours = account.managed || !names::is_users(&account.address);
             return if fits && usable && ours {
                 Ok(())
             } else {

@@ -115,6 +115,10 @@ impl Wallet {
                 if profile.content.class != class {
                     return Err(WalletError::field(WalletCode::AccountExists, "/class"));
                 }
+                // An opening may have ended between the profile and its limits.
+                if self.status_of(&address)? != AccountStatus::Closed {
+                    self.follow_class(user).await?;
+                }
                 return Ok(OpenedCustomer { view: self.customer(user).await?, opened: false });
             }
             self.open_accounts(user, class).await?;
@@ -209,7 +213,7 @@ impl Wallet {
 mod tests {
     use super::*;
     use crate::{
-        model::TransactionId,
+        model::{AccountChange, Patch, TransactionId},
         wallet::{
             CustomerChange,
             fixture::{Fixture, settings},
@@ -231,6 +235,12 @@ mod tests {
             let whole = wallet.open_customer(&whole, class).await.unwrap().view.limits;
             assert_eq!(limits, whole.into_iter().map(|view| view.limit).collect::<Vec<_>>(), "{class:?}");
             assert!(!wallet.open_customer(&carol, class).await.unwrap().opened);
+            // It ended before its limits followed.
+            let change = AccountChange { limits: Patch::Set(Vec::new()), ..AccountChange::default() };
+            wallet.engine().change_account(&names::customer(&carol), change).await.unwrap();
+            let again = wallet.open_customer(&carol, class).await.unwrap();
+            let followed: Vec<_> = again.view.limits.iter().map(|view| view.limit.clone()).collect();
+            assert_eq!(followed, limits, "{class:?}");
         }
     }
 

@@ -164,7 +164,7 @@ impl Wallet {
         Err(WalletError::refused(WalletCode::Ledger(code)))
     }
 
-    fn status_of(&self, address: &Address) -> Result<AccountStatus, WalletError> {
+    pub(super) fn status_of(&self, address: &Address) -> Result<AccountStatus, WalletError> {
         let account = self.engine().account(address);
         account.map(|account| account.status).ok_or_else(|| WalletError::refused(WalletCode::NotFound))
     }

@@ -164,8 +164,10 @@ impl Wallet {
             self.ensure(names::grants(promotion), grants).await?;
             cell.content = Terms(Some(terms.clone()));
             let document = PromotionMade { promotion: promotion.clone(), terms: terms.clone() };
-            let id = names::derive("promotion", promotion.as_str().as_bytes(), 0);
-            let mut draft = Draft::new(id, document);
+            // A refusal is a record, too: while the funding account takes no part.
+            let id = |attempt| names::derive("promotion", promotion.as_str().as_bytes(), attempt);
+            let (_, attempt) = self.posted_attempt::<PromotionMade>(id).await?;
+            let mut draft = Draft::new(id(attempt), document);
             let (from, to) = (names::platform("promotion"), names::promotion(promotion));
             draft.transfer(&from, &to, terms.budget, "promotion").write(&cell);
             if let Some(settled) = self.submit(draft).await? {
@@ -256,6 +258,31 @@ impl Wallet {
 
     pub(super) fn not_applicable() -> WalletError {
         WalletError::field(WalletCode::PromotionNotApplicable, "/promotion")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::AccountStatus,
+        wallet::fixture::{Fixture, settings},
+    };
+
+    /// What could not be funded while an account was frozen can be made later.
+    #[tokio::test]
+    async fn a_refused_funding_takes_no_name() {
+        let fixture = Fixture::new(settings()).await;
+        fixture.promotion("other", PromotionRule::AmountOff(Amount(1)), 100).await;
+        let terms = fixture.wallet.promotion_terms(&part("other")).unwrap();
+        fixture.set_status("platform:promotion", AccountStatus::Frozen).await;
+        for _ in 0..2 {
+            assert!(fixture.wallet.make_promotion(&part("half"), &terms).await.is_err());
+        }
+        fixture.set_status("platform:promotion", AccountStatus::Active).await;
+        assert_eq!(fixture.wallet.make_promotion(&part("half"), &terms).await, Ok(true));
+        assert_eq!(fixture.wallet.make_promotion(&part("half"), &terms).await, Ok(false));
+        assert_eq!(fixture.available("promos:half"), 100);
     }
 }
 

@@ -256,15 +256,9 @@ impl Money {
 mod tests {
     use super::*;
     use crate::{
-        model::{AccountChange, AccountStatus, Address, Patch},
+        model::AccountStatus,
         wallet::{Notified, fixture::Fixture, fixture::settings},
     };
-
-    async fn set_status(fixture: &Fixture, account: &str, status: AccountStatus) {
-        let change = AccountChange { status: Patch::Set(status), ..AccountChange::default() };
-        let address = Address::parse(account).unwrap();
-        fixture.wallet.engine().change_account(&address, change).await.unwrap();
-    }
 
     #[tokio::test]
     async fn a_reference_of_two_orders_is_money_of_both() {
@@ -285,11 +279,11 @@ mod tests {
             let fixture = Fixture::new(settings()).await;
             fixture.wallet.ensure_channel(Channel::Wechat).await.unwrap();
             let word = fixture.word(TransactionId(1), true, 100);
-            set_status(&fixture, account, AccountStatus::Frozen).await;
+            fixture.set_status(account, AccountStatus::Frozen).await;
             for _ in 0..2 {
                 assert!(fixture.wallet.notified(&word).await.is_err(), "{account}");
             }
-            set_status(&fixture, account, AccountStatus::Active).await;
+            fixture.set_status(account, AccountStatus::Active).await;
             for _ in 0..2 {
                 let said = fixture.wallet.notified(&word).await;
                 assert_eq!(said, Ok(Notified::Suspended(SuspenseReason::UnknownOrder)), "{account}");

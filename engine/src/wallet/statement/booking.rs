@@ -137,13 +137,16 @@ impl Reconciliation {
 
     /// Books a difference of money that the books have, in the place of another amount of an earlier statement.
     async fn correct(&self, named: &Named<'_>, booked: &Booked) -> Result<(), WalletError> {
-        let (standing, _) = self.standing(named).await?;
-        if let Some((booking, document)) = standing
-            && document.listed != named.listed.units()
-        {
-            self.take_back(booking, document, booked).await?;
+        let listed = named.listed.units();
+        for _ in 0..Wallet::TRIES_MAX {
+            match self.standing(named).await?.0 {
+                Some((_, document)) if document.listed == listed => return Ok(()),
+                // Of an earlier statement, or of one that is compared at the same time.
+                Some((booking, document)) => self.take_back(booking, document, booked).await?,
+                None => self.book(named, booked.flow, booked.amount).await?,
+            }
         }
-        self.book(named, booked.flow, booked.amount).await
+        Err(Wallet::overtaken())
     }
 
     /// The booking under a name that was not taken back, and the number of the next one. Each that was taken back is
