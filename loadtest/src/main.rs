@@ -239,6 +239,9 @@ struct TortureArgs {
     /// Where data and record go: on a disk, since on a tmpfs a sync costs nothing. Removed after a run that passed.
     #[arg(long, default_value = "out/torture")]
     folder: PathBuf,
+    /// A fault that must be found, so that the exit code must be 2.
+    #[arg(long, value_enum)]
+    plant: Option<torture::Plant>,
 }
 
 impl TortureArgs {
@@ -250,6 +253,7 @@ impl TortureArgs {
             seed,
             binary: self.yue.unwrap_or_else(|| own.with_file_name("yue")),
             folder: torture::new_folder(&self.folder, seed)?,
+            plant: self.plant,
         })
     }
 }

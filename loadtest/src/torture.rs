@@ -1,8 +1,8 @@
-//! Torture: a real server, killed, stopped and starved under load, against a record outside.
+//! Torture: a real server, killed, stopped, starved and cut off from its disk under load, against a record outside.
 //!
-//! Owns: the programme, its progress and its figures. The record (`record.rs`) is made of two synced files of intents and
+//! Owns: the order of a run and its exit code. The record (`record.rs`) is made of two synced files of intents and
 //! acknowledgements (`log.rs`); after each fault a start is compared with it (`audit.rs`). Exit code 0: nothing lost,
-//! nothing doubled, nothing else wrong; 2: something was.
+//! nothing doubled, nothing else wrong; 2: something was, and the folder is kept; 3: it could not be done.
 
 mod audit;
 mod client;
@@ -11,29 +11,27 @@ mod fault;
 mod load;
 mod log;
 mod process;
+mod programme;
 mod record;
 mod request;
 mod rig;
 mod setup;
+mod storage;
+mod totals;
 mod verb;
+mod volume;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
-use rand::seq::SliceRandom as _;
+use self::programme::Programme;
 
-use self::draw::Style;
-use self::fault::Fault;
-use self::rig::{Rig, dice};
-
-/// Clients of each server.
-const CLIENTS: u16 = 32;
-/// Each so many cycles a second process is started on the directory.
-const SECOND_PROCESS_EVERY: usize = 10;
-/// Findings that are printed.
-const FINDINGS_MAX: usize = 40;
+/// A fault that must be found: for those who want to see that the torture can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Plant {
+    /// Syncs that do nothing: what is acknowledged does not survive a power cut.
+    LyingDisk,
+}
 
 /// What is tortured, and how long.
 pub(crate) struct Settings {
@@ -44,64 +42,47 @@ pub(crate) struct Settings {
     pub(crate) binary: PathBuf,
     /// Where the data and the record go; on a disk whose syncs cost something.
     pub(crate) folder: PathBuf,
+    pub(crate) plant: Option<Plant>,
 }
 
 /// Runs the programme; gives the exit code.
 pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
-    let started = Instant::now();
-    println!("torture: seed {}, {} kills and the rest in proportion", settings.seed, settings.cycles);
-    let style = Style { clients: CLIENTS, wallet: true, bulky: false };
-    let mut faults = plan(settings.cycles);
-    faults.shuffle(&mut dice(settings.seed, 0, 99_999));
-    let data = settings.folder.join("data");
-    let mut rig = Rig::new(&settings.binary, &settings.folder, &data, style, settings.seed)?;
-    let mut done: BTreeMap<Fault, u64> = BTreeMap::new();
-    for (cycle, fault) in faults.iter().enumerate() {
-        let mut rng = dice(settings.seed, 0, cycle as u64);
-        rig.up(&mut rng)?;
-        if cycle % SECOND_PROCESS_EVERY == 0 {
-            fault::second_process(&mut rig)?;
-        }
-        let what = fault::inflict(&mut rig, *fault, &mut rng)?;
-        *done.entry(*fault).or_default() += 1;
+    println!(
+        "torture: SEED={} CYCLES={}, data and record in {}",
+        settings.seed,
+        settings.cycles,
+        settings.folder.display()
+    );
+    let mut programme = Programme::new(settings);
+    let result = programme.run();
+    programme.totals.print(programme.elapsed());
+    let sound = programme.totals.findings.is_empty();
+    if sound && result.is_ok() {
+        println!("torture: passed; nothing lost, nothing doubled");
+        fs::remove_dir_all(&settings.folder).map_err(|error| error.to_string())?;
+        return Ok(0);
+    }
+    println!("torture: the data and the record are kept in {}", settings.folder.display());
+    if !sound {
         println!(
-            "{:>4}/{} {:<8} {what}; {} acknowledged, {} settled, {:.0?}",
-            cycle + 1,
-            faults.len(),
-            fault.label(),
-            rig.record.acknowledged,
-            rig.record.settled,
-            started.elapsed()
+            "torture: FAILED; once more: make torture SEED={} CYCLES={}",
+            settings.seed, settings.cycles
         );
-        if !rig.record.findings.is_empty() {
-            break;
+        if let Err(error) = result {
+            println!("torture: it ended with: {error}");
         }
+        return Ok(2);
     }
-    rig.finish(&mut dice(settings.seed, 0, 99_998))?;
-    for finding in rig.record.findings.iter().take(FINDINGS_MAX) {
-        println!("{finding}");
-    }
-    for (fault, count) in done {
-        println!("figure torture_{} {count} cycles", fault.label());
-    }
-    println!("figure torture_acknowledged {} operations", rig.record.acknowledged);
-    Ok(if rig.record.findings.is_empty() { 0 } else { 2 })
-}
-
-fn plan(kills: u32) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let mut add = |fault, count: u32| faults.extend((0..count.max(1)).map(|_| fault));
-    add(Fault::Kill, kills);
-    add(Fault::Eio, kills / 4);
-    add(Fault::Enospc, kills / 20);
-    add(Fault::Stop, kills / 4);
-    faults
+    result.map(|()| 0)
 }
 
 /// An empty folder for a run.
 pub(crate) fn new_folder(parent: &Path, seed: u64) -> Result<PathBuf, String> {
-    let folder = parent.join(format!("{seed}"));
-    fs::create_dir_all(parent).map_err(rig::text)?;
-    fs::create_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    Ok(folder)
+    let text = |error: std::io::Error| format!("{}: {error}", parent.display());
+    fs::create_dir_all(parent).map_err(text)?;
+    let parent = parent.canonicalize().map_err(text)?;
+    (0..100)
+        .map(|number| parent.join(format!("{seed}-{number}")))
+        .find(|folder| fs::create_dir(folder).is_ok())
+        .ok_or_else(|| format!("{} takes no new folder", parent.display()))
 }

@@ -3,14 +3,15 @@
 //! Owns: the faults, one function each, and what must follow from it. Never audits: the next start does.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use rand::rngs::SmallRng;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::process::{Server, is_abort};
 use super::rig::{Rig, text};
@@ -75,75 +76,139 @@ const CALLS: [(&str, bool); 5] = [
     ("fdatasync", true),
 ];
 /// How long a fault may take to be met, and the server to end.
-const ENDS: Duration = Duration::from_secs(10);
+const ENDS: Duration = Duration::from_secs(5);
 /// How often another call is tried when one was not met.
-const TRIES: u32 = 5;
+const TRIES: u32 = 8;
+/// One fault in so many is met by a start.
+const AT_START_EVERY: u32 = 5;
 
-fn inject(rig: &mut Rig, error: &str, rng: &mut SmallRng) -> Result<String, String> {
+/// One call of a thread that fails.
+struct Injection {
+    calls: &'static str,
+    error: &'static str,
+    number: u32,
+    /// Only of this file.
+    path: Option<PathBuf>,
+    /// Where strace writes.
+    trace: PathBuf,
+}
+
+impl Injection {
+    fn draw(rig: &Rig, error: &'static str, rng: &mut SmallRng) -> Self {
+        let drawn = CALLS.get(rng.random_range(0..CALLS.len())).copied();
+        let (calls, of_log) = drawn.unwrap_or(("fdatasync", false));
+        let path = rig.journal_log().filter(|_| of_log);
+        Self { calls, error, number: rng.random_range(1..=6), path, trace: rig.folder.join("strace") }
+    }
+
+    /// The words of the command, without what it traces.
+    fn strace(&self) -> Vec<String> {
+        let Self { calls, error, number, .. } = self;
+        let mut words: Vec<String> = ["strace", "-f", "-qq", "-o"].map(str::to_owned).to_vec();
+        words.push(self.trace.to_string_lossy().into_owned());
+        words.extend(["-e".to_owned(), format!("trace={calls}")]);
+        words.extend(["-e".to_owned(), format!("inject={calls}:error={error}:when={number}")]);
+        if let Some(path) = &self.path {
+            words.extend(["-P".to_owned(), path.to_string_lossy().into_owned()]);
+        }
+        words
+    }
+
+    fn was_met(&self) -> bool {
+        fs::read_to_string(&self.trace).unwrap_or_default().contains("(INJECTED)")
+    }
+
+    fn describe(&self) -> String {
+        let of = if self.path.is_some() { " of the journal's log" } else { "" };
+        format!("{} from {}{of}, call {} of a thread", self.error, self.calls, self.number)
+    }
+}
+
+fn inject(rig: &mut Rig, error: &'static str, rng: &mut SmallRng) -> Result<String, String> {
     for _ in 0..TRIES {
-        let (calls, log_only) =
-            CALLS.get(rng.random_range(0..CALLS.len())).copied().unwrap_or(("fdatasync", false));
-        let number = rng.random_range(1..=6);
-        let after = pause(rng, 300);
-        let trace = rig.folder.join("strace");
-        let path = rig.journal_log().filter(|_| log_only);
-        let injected = rig
-            .load(|server, _, _| {
-                thread::sleep(after);
-                let tracer = Tracer::attach(server, &trace, calls, path.as_deref(), error, number)?;
-                let ended = server.ended_within(ENDS).map_err(text)?;
-                tracer.end()?;
-                let injected = fs::read_to_string(&trace).unwrap_or_default().contains("(INJECTED)");
-                Ok((injected, ended))
-            })?
-            .result;
-        let on = if path.is_some() { " of the journal's log" } else { "" };
-        match injected {
-            (_, Some(status)) if is_abort(status) => {
+        let injection = Injection::draw(rig, error, rng);
+        let text = injection.describe();
+        let (met, ended, when) = if rng.random_ratio(1, AT_START_EVERY) {
+            let ended = at_start(rig, &injection)?;
+            (injection.was_met(), ended, "of a start".to_owned())
+        } else {
+            let after = pause(rng, 300);
+            let ended = attached(rig, &injection, after)?;
+            (injection.was_met(), ended, format!("after {after:.0?} of load"))
+        };
+        match ended {
+            Some(Ended::Aborted | Ended::Refused) if met => {
                 rig.gone()?;
-                return Ok(format!("{error} from {calls}{on}, call {number} of a thread, after {after:.0?}"));
+                return Ok(format!("{text}, {when}"));
             }
-            (true, ended) => {
-                rig.record
-                    .findings
-                    .other
-                    .push(format!("{error} from {calls}{on}: it must abort, it was {ended:?}"));
+            None if !met => rig.up(rng)?,
+            None | Some(_) => {
+                rig.record.findings.other.push(format!("{text}, {when}: met: {met}, and then {ended:?}"));
                 rig.gone()?;
-                return Ok(format!("{error} from {calls}{on}: NOT ABORTED"));
+                return Ok(format!("{text}, {when}: NOT STOPPED"));
             }
-            (false, Some(status)) => return Err(format!("the server ended with {status} before {error}")),
-            (false, None) => rig.look(rng)?,
         }
     }
     Err(format!("{error} was never met: does strace work here?"))
+}
+
+/// How a server ended that met an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    Aborted,
+    /// A start that said why it can't serve.
+    Refused,
+    Otherwise,
+}
+
+/// The fault comes to a server under load.
+fn attached(rig: &mut Rig, injection: &Injection, after: Duration) -> Result<Option<Ended>, String> {
+    let status = rig.load(|server, _, _| {
+        thread::sleep(after);
+        let tracer = Tracer::attach(server, injection)?;
+        let ended = server.ended_within(ENDS).map_err(text)?;
+        tracer.end()?;
+        Ok(ended)
+    })?;
+    Ok(status.map(|status| if is_abort(status) { Ended::Aborted } else { Ended::Otherwise }))
+}
+
+/// The server is started under the fault, which its recovery meets, or its first load.
+fn at_start(rig: &mut Rig, injection: &Injection) -> Result<Option<Ended>, String> {
+    rig.gone()?;
+    let mut words = injection.strace();
+    // The server stays this process's child; only the calls in question are stopped at.
+    words.extend(["-D", "--seccomp-bpf"].map(str::to_owned));
+    let status = match rig.start.serve(&words).map_err(text)? {
+        Err(status) if is_abort(status) => return Ok(Some(Ended::Aborted)),
+        Err(status) if status.code() == Some(1) => return Ok(Some(Ended::Refused)),
+        Err(_) => return Ok(Some(Ended::Otherwise)),
+        Ok(server) => {
+            rig.server = Some(server);
+            rig.load(|server, _, _| server.ended_within(ENDS).map_err(text))?
+        }
+    };
+    if status.is_none() {
+        rig.gone()?;
+    }
+    Ok(status.map(|status| if is_abort(status) { Ended::Aborted } else { Ended::Otherwise }))
 }
 
 /// strace beside the server.
 struct Tracer(Child);
 
 impl Tracer {
-    fn attach(
-        server: &Server,
-        trace: &std::path::Path,
-        calls: &str,
-        path: Option<&std::path::Path>,
-        error: &str,
-        number: u32,
-    ) -> Result<Self, String> {
+    fn attach(server: &Server, injection: &Injection) -> Result<Self, String> {
+        let words = injection.strace();
         let mut command = Command::new("strace");
-        command.args(["-f", "-qq", "-p", &server.id().to_string(), "-o"]).arg(trace);
-        command.args(["-e", &format!("trace={calls}")]);
-        command.args(["-e", &format!("inject={calls}:error={error}:when={number}")]);
-        if let Some(path) = path {
-            command.arg("-P").arg(path);
-        }
+        command.args(words.get(1..).unwrap_or_default()).args(["-p", &server.id().to_string()]);
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         child.map(Self).map_err(|error| format!("strace: {error}"))
     }
 
     /// Lets the server go.
     fn end(mut self) -> Result<(), String> {
-        rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), Signal::TERM).ok();
+        kill_process(Pid::from_child(&self.0), Signal::TERM).ok();
         self.0.wait().map(drop).map_err(text)
     }
 }
@@ -175,21 +240,22 @@ fn stop(rig: &mut Rig, rng: &mut SmallRng) -> Result<String, String> {
     Ok(format!("for {stopped:.0?}{}", if drains { ", then SIGTERM under load" } else { "" }))
 }
 
-/// Whether a second process on the directory keeps away.
+/// Whether a second process on the directory keeps away, and the first one goes on.
 pub(crate) fn second_process(rig: &mut Rig) -> Result<(), String> {
     let start = rig.start.clone();
-    let second = rig.load(|_, acknowledged, _| {
-        let second = start.second().map_err(text);
-        // And the first one goes on.
+    let (second, goes_on) = rig.load(|_, acknowledged, _| {
+        let second = start.second().map_err(text)?;
         let before = acknowledged.load(Relaxed);
-        thread::sleep(Duration::from_millis(50));
-        second.map(|second| (second, acknowledged.load(Relaxed) > before))
+        let until = Instant::now() + ENDS;
+        while acknowledged.load(Relaxed) == before && Instant::now() < until {
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok((second, acknowledged.load(Relaxed) > before))
     })?;
     rig.tally.second_processes += 1;
-    if second.result != ((Some(1), false), true) {
+    if second != (Some(1), false) || !goes_on {
         rig.record.findings.other.push(format!(
-            "a second process must end with 1 before it binds, and the first one go on: {:?}",
-            second.result
+            "a second process must end with 1 before it binds: {second:?}; the first one goes on: {goes_on}"
         ));
     }
     Ok(())

@@ -78,6 +78,14 @@ impl Findings {
         self.lost.is_empty() && self.doubled.is_empty() && self.other.is_empty()
     }
 
+    /// Takes others.
+    pub(crate) fn append(&mut self, others: Self) {
+        let Self { lost, doubled, other } = others;
+        self.lost.extend(lost);
+        self.doubled.extend(doubled);
+        self.other.extend(other);
+    }
+
     /// All of them, each with its kind.
     pub(crate) fn iter(&self) -> impl Iterator<Item = String> {
         let named = |name: &'static str, list: &'_ [String]| {

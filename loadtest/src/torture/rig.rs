@@ -47,17 +47,13 @@ pub(crate) struct Rig {
     keys: Keys,
     logs: Logs,
     pub(crate) folder: PathBuf,
+    /// What each server is started under; nothing, but for a planted fault.
+    pub(crate) tracer: Vec<String>,
     shoppers: Vec<Shopper>,
     /// The first entry that no audit has looked at.
     first: usize,
     /// What a start takes, so that a kill meets one.
     usual_start: Duration,
-}
-
-/// How a load went.
-pub(crate) struct Loaded<T> {
-    pub(crate) result: T,
-    pub(crate) storage_low: u64,
 }
 
 impl Rig {
@@ -86,6 +82,7 @@ impl Rig {
             keys: Keys::all(CHANNEL_KEY.as_bytes()),
             logs: Logs { intents: log("intents")?, acknowledgements: log("acknowledgements")? },
             folder: folder.to_owned(),
+            tracer: Vec::new(),
             shoppers: (0..style.clients).map(|number| Shopper::new(number, style, seed)).collect(),
             first: 0,
             usual_start: Duration::from_millis(100),
@@ -98,7 +95,7 @@ impl Rig {
     }
 
     fn serve(&mut self) -> Result<Server, String> {
-        match self.start.serve(&[]).map_err(text)? {
+        match self.start.serve(&self.tracer).map_err(text)? {
             Ok(server) => {
                 self.usual_start = (self.usual_start * 3 + server.took) / 4;
                 self.tally.slowest_start = self.tally.slowest_start.max(server.took);
@@ -124,13 +121,18 @@ impl Rig {
     }
 
     /// Kills starts in their first moments, several times in a row.
-    fn kill_early(&mut self, rng: &mut SmallRng) -> Result<(), String> {
+    pub(crate) fn kill_early(&mut self, rng: &mut SmallRng) -> Result<(), String> {
         for _ in 0..rng.random_range(1..=EARLY_KILLS_MAX) {
             let after = self.usual_start.mul_f64(rng.random_range(0.0..1.3));
             self.start.kill_early(after).map_err(text)?;
             self.tally.recovery_kills += 1;
         }
         Ok(())
+    }
+
+    /// A start that must come to serve, and is killed then.
+    pub(crate) fn start_once(&mut self) -> Result<(), String> {
+        self.serve()?.kill().map_err(text)
     }
 
     fn audit(&mut self, rng: &mut SmallRng) -> Result<(), String> {
@@ -150,7 +152,7 @@ impl Rig {
     pub(crate) fn load<T>(
         &mut self,
         meanwhile: impl FnOnce(&mut Server, &AtomicU64, &AtomicU64) -> Result<T, String>,
-    ) -> Result<Loaded<T>, String> {
+    ) -> Result<T, String> {
         let Some(mut server) = self.server.take() else { return Err("no server".to_owned()) };
         let (stop, low, acknowledged) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
         let endpoint = server.endpoint.clone();
@@ -176,7 +178,7 @@ impl Rig {
             self.take(done);
         }
         self.server = Some(server);
-        Ok(Loaded { result: result?, storage_low: low.load(Relaxed) })
+        result
     }
 
     fn take(&mut self, done: Done) {
@@ -197,11 +199,6 @@ impl Rig {
     /// A server that was killed, or ended itself, is gone.
     pub(crate) fn gone(&mut self) -> Result<(), String> {
         self.server.take().map_or(Ok(()), |server| server.kill().map_err(text))
-    }
-
-    /// Compares a server that lives on with the record.
-    pub(crate) fn look(&mut self, rng: &mut SmallRng) -> Result<(), String> {
-        self.audit(rng)
     }
 
     /// SIGTERM, and an end in good order.
