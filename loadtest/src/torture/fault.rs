@@ -76,7 +76,7 @@ const CALLS: [(&str, bool); 5] = [
     ("fdatasync", true),
 ];
 /// How long a fault may take to be met, and the server to end.
-const ENDS: Duration = Duration::from_secs(5);
+const ENDS: Duration = Duration::from_secs(4);
 /// How often another call is tried when one was not met.
 const TRIES: u32 = 8;
 /// One fault in so many is met by a start.
@@ -89,6 +89,8 @@ struct Injection {
     number: u32,
     /// Only of this file.
     path: Option<PathBuf>,
+    /// The server is started under it.
+    at_start: bool,
     /// Where strace writes.
     trace: PathBuf,
 }
@@ -97,8 +99,11 @@ impl Injection {
     fn draw(rig: &Rig, error: &'static str, rng: &mut SmallRng) -> Self {
         let drawn = CALLS.get(rng.random_range(0..CALLS.len())).copied();
         let (calls, of_log) = drawn.unwrap_or(("fdatasync", false));
-        let path = rig.journal_log().filter(|_| of_log);
-        Self { calls, error, number: rng.random_range(1..=6), path, trace: rig.folder.join("strace") }
+        let at_start = rng.random_ratio(1, AT_START_EVERY);
+        // A start writes another log than the one that is there before it.
+        let path = rig.journal_log().filter(|_| of_log && !at_start);
+        let number = rng.random_range(1..=6);
+        Self { calls, error, number, path, at_start, trace: rig.folder.join("strace") }
     }
 
     /// The words of the command, without what it traces.
@@ -114,8 +119,17 @@ impl Injection {
         words
     }
 
-    fn was_met(&self) -> bool {
-        fs::read_to_string(&self.trace).unwrap_or_default().contains("(INJECTED)")
+    /// Whether strace has made a call fail; it may still be writing that down.
+    fn was_met(&self, server_has_ended: bool) -> Result<bool, String> {
+        let until = Instant::now() + if server_has_ended { ENDS } else { Duration::ZERO };
+        loop {
+            let met = fs::read_to_string(&self.trace).unwrap_or_default().contains("(INJECTED)");
+            if met || Instant::now() >= until {
+                fs::remove_file(&self.trace).map_err(text)?;
+                return Ok(met);
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     fn describe(&self) -> String {
@@ -128,14 +142,13 @@ fn inject(rig: &mut Rig, error: &'static str, rng: &mut SmallRng) -> Result<Stri
     for _ in 0..TRIES {
         let injection = Injection::draw(rig, error, rng);
         let text = injection.describe();
-        let (met, ended, when) = if rng.random_ratio(1, AT_START_EVERY) {
-            let ended = at_start(rig, &injection)?;
-            (injection.was_met(), ended, "of a start".to_owned())
+        let (ended, when) = if injection.at_start {
+            (at_start(rig, &injection)?, "of a start".to_owned())
         } else {
             let after = pause(rng, 300);
-            let ended = attached(rig, &injection, after)?;
-            (injection.was_met(), ended, format!("after {after:.0?} of load"))
+            (attached(rig, &injection, after)?, format!("after {after:.0?} of load"))
         };
+        let met = injection.was_met(ended.is_some())?;
         match ended {
             Some(Ended::Aborted | Ended::Refused) if met => {
                 rig.gone()?;

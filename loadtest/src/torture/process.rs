@@ -22,6 +22,9 @@ const READY: Duration = Duration::from_secs(60);
 /// A look at a process.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// Words before a command: the kernel kills it when this process ends, however that ends.
+const DIES_WITH_US: [&str; 4] = ["setpriv", "--pdeathsig", "KILL", "--"];
+
 /// How a server is started.
 #[derive(Clone, Debug)]
 pub(crate) struct Start {
@@ -35,7 +38,8 @@ pub(crate) struct Start {
 
 impl Start {
     fn command(&self, tracer: &[String]) -> io::Result<Command> {
-        let mut words = tracer.iter().map(String::as_str).collect::<Vec<_>>();
+        let mut words = DIES_WITH_US.to_vec();
+        words.extend(tracer.iter().map(String::as_str));
         let binary = self.binary.to_string_lossy();
         words.push(&binary);
         let Some((program, arguments)) = words.split_first() else {

@@ -3,7 +3,7 @@
 //! Owns: the entries, the sums, and the findings. Never asks the server: it is told, and says what does not agree.
 //! Invariant: an entry's outcome is set once; another one is a finding.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -102,6 +102,8 @@ impl Findings {
 pub(crate) struct Record {
     entries: Vec<Entry>,
     by_id: HashMap<Uuid, usize>,
+    /// Entries without an outcome.
+    open: BTreeSet<usize>,
     sums: BTreeMap<Account, Change>,
     /// Positions of outcomes that the events are still to show.
     awaited: BTreeMap<u64, usize>,
@@ -109,6 +111,10 @@ pub(crate) struct Record {
     others: HashMap<Uuid, u64>,
     /// Records of the wallet that no acknowledgement has named.
     unclaimed: Vec<(Moved, u64)>,
+    /// Where records under derived ids are that no acknowledgement has named.
+    derived_at: HashSet<u64>,
+    /// Entries that are in the findings as lost.
+    lost: HashSet<usize>,
     /// The last position that the events showed.
     pub(crate) audited: u64,
     pub(crate) findings: Findings,
@@ -133,13 +139,10 @@ impl Record {
                 self.acknowledged += 1;
                 self.know(index, outcome);
             }
-            None => self.set(index, state),
-        }
-    }
-
-    fn set(&mut self, index: usize, state: State) {
-        if let Some(entry) = self.entries.get_mut(index) {
-            entry.state = state;
+            None => {
+                self.open.insert(index);
+                self.entries.last_mut().into_iter().for_each(|entry| entry.state = state.clone());
+            }
         }
     }
 
@@ -161,15 +164,16 @@ impl Record {
     /// What the server shows of an entry that it was asked for; `None` is nothing.
     pub(crate) fn shown(&mut self, index: usize, shown: Option<Outcome>) {
         let Some(entry) = self.entries.get(index) else { return };
-        let text = describe(&entry.intent);
         match (&entry.state, shown) {
             (State::Known(known), Some(shown)) if *known == shown => {}
             // A refusal of a product verb is a record of an attempt; its look says that there is no such payment.
             (State::Known(Outcome::Refused { .. }), None) if !entry.intent.verb.is_ledger() => {}
             (State::Known(known), shown) => {
-                self.findings.lost.push(format!("{text} was acknowledged as {known:?}, shown is {shown:?}"));
+                let how = format!("was acknowledged as {known:?}, shown is {shown:?}");
+                self.lose(index, &how);
             }
             (State::NotTaken, Some(shown)) => {
+                let text = describe(&entry.intent);
                 self.findings.other.push(format!("{text} was answered as not taken, shown is {shown:?}"));
                 self.know(index, shown);
             }
@@ -187,10 +191,8 @@ impl Record {
         match &entry.state {
             State::Known(known) if *known == outcome => {}
             State::Known(known) => {
-                let text = describe(&entry.intent);
-                self.findings
-                    .lost
-                    .push(format!("{text} has the outcome {known:?}, and sent again it is {outcome:?}"));
+                let how = format!("has the outcome {known:?}, and sent again it is {outcome:?}");
+                self.lose(index, &how);
             }
             State::Unknown | State::NotTaken => {
                 self.settled += 1;
@@ -212,7 +214,9 @@ impl Record {
             sum.held += change.held;
         }
         let position = outcome.position();
+        let of_wallet = !entry.intent.verb.is_ledger();
         entry.state = State::Known(outcome);
+        self.open.remove(&index);
         let Some(position) = position else { return };
         if seen {
             entry.seen_at = Some(position);
@@ -224,8 +228,10 @@ impl Record {
                     .other
                     .push(format!("{text} is said to be at {position}, and was seen at {seen_at}"));
             }
+        } else if of_wallet && self.derived_at.remove(&position) {
+            // The events have shown it, under an id that the wallet derived.
         } else if position <= self.audited {
-            self.findings.lost.push(format!("{text} is said to be at {position}, where something else is"));
+            self.lose(index, &format!("is said to be at {position}, where something else is"));
         } else if let Some(other) = self.awaited.insert(position, index) {
             let other = self.entries.get(other).map(|entry| describe(&entry.intent)).unwrap_or_default();
             self.findings.doubled.push(format!("{text} and {other} share the position {position}"));
@@ -264,8 +270,21 @@ impl Record {
             // A record that the wallet made, under an id that it derived.
             None => match awaited {
                 Some(index) => self.content(index, shown, position),
-                None => self.unclaimed.extend(shown.legs.first().map(|leg| (leg.clone(), position))),
+                None => {
+                    self.derived_at.insert(position);
+                    let first = shown.legs.first().filter(|_| shown.posted);
+                    self.unclaimed.extend(first.map(|leg| (leg.clone(), position)));
+                }
             },
+        }
+    }
+
+    /// Each entry is lost once, however often that shows.
+    fn lose(&mut self, index: usize, how: &str) {
+        if let Some(entry) = self.entries.get(index)
+            && self.lost.insert(index)
+        {
+            self.findings.lost.push(format!("{} {how}", describe(&entry.intent)));
         }
     }
 
@@ -299,37 +318,29 @@ impl Record {
         }
     }
 
-    /// What nobody was told of, and what the record of an unknown transfer between users would be, are the same.
+    /// A transfer between users that has no outcome, and a record of the wallet that nobody was told of, are the same.
     fn claim(&mut self) {
         let unclaimed = std::mem::take(&mut self.unclaimed);
-        for (moved, position) in unclaimed {
-            let fits = |entry: &Entry| {
-                let legs = entry.intent.verb.operations();
-                let first = legs.as_ref().and_then(|legs| legs.first()).map(Moved::from);
-                !matches!(entry.state, State::Known(_))
-                    && matches!(entry.intent.verb, Verb::Give { .. })
-                    && first.as_ref() == Some(&moved)
-            };
-            let recent = self.entries.len().saturating_sub(CLAIMED_AMONG);
-            let found = self.entries.iter().enumerate().skip(recent).find(|(_, entry)| fits(entry));
-            if let Some(index) = found.map(|(index, _)| index) {
+        let gifts: Vec<(usize, Moved)> = self
+            .open
+            .iter()
+            .filter_map(|index| Some((*index, self.entries.get(*index)?)))
+            .filter(|(_, entry)| matches!(entry.intent.verb, Verb::Give { .. }))
+            .filter_map(|(index, entry)| Some((index, entry.intent.verb.operations()?.first()?.into())))
+            .collect();
+        for (index, gift) in gifts {
+            if let Some((_, position)) = unclaimed.iter().find(|(moved, _)| *moved == gift) {
                 self.settled += 1;
-                self.know_at(index, Outcome::Done { position: Some(position) }, true);
+                self.know_at(index, Outcome::Done { position: Some(*position) }, true);
             }
         }
     }
 
     /// The events have been read up to where the ledger is.
     pub(crate) fn events_end(&mut self) {
-        let missing: Vec<usize> = self.awaited.range(..=self.audited).map(|(_, index)| *index).collect();
-        let beyond: Vec<usize> = self.awaited.range(self.audited + 1..).map(|(_, index)| *index).collect();
-        for index in missing.into_iter().chain(beyond) {
-            if let Some(entry) = self.entries.get(index) {
-                let text = describe(&entry.intent);
-                self.findings.lost.push(format!("{text} is not in the events up to {}", self.audited));
-            }
+        for index in std::mem::take(&mut self.awaited).into_values() {
+            self.lose(index, &format!("is not in the events up to {}", self.audited));
         }
-        self.awaited.clear();
         self.claim();
     }
 
@@ -385,8 +396,6 @@ impl Record {
     }
 }
 
-/// How far back an unknown transfer between users may be.
-const CLAIMED_AMONG: usize = 100_000;
 /// The version of ids that the wallet derives.
 const DERIVED: usize = 8;
 

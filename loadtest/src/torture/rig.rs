@@ -29,6 +29,19 @@ const EARLY_KILLS_MAX: u32 = 6;
 /// One start in so many is killed before, again and again.
 const EARLY_KILLS_EVERY: u32 = 4;
 
+/// The server's options: payments without a password, and waits for channels longer than any torture; segments so small
+/// that the index is always at one.
+const OPTIONS: [&str; 8] = [
+    "--log",
+    "warn",
+    "--segment-records",
+    "4096",
+    "--wallet-small-payments-per-day",
+    "1000000",
+    "--wallet-payment-hold-seconds",
+    "86400",
+];
+
 /// What was met on the way, beside the record.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
@@ -67,14 +80,12 @@ impl Rig {
     ) -> Result<Self, String> {
         fs::create_dir_all(folder).map_err(text)?;
         let log = |name: &str| Log::create(&folder.join(name)).map_err(text);
-        let options =
-            ["--log", "warn", "--wallet-small-payments-per-day", "1000000", "--segment-records", "4096"];
         let mut rig = Self {
             start: Start {
                 binary: binary.to_owned(),
                 data: data.to_owned(),
                 log: folder.join("server.log"),
-                options: options.map(str::to_owned).to_vec(),
+                options: OPTIONS.map(str::to_owned).to_vec(),
             },
             record: Record::default(),
             tally: Tally::default(),
