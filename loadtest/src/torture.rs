@@ -7,7 +7,9 @@
 mod audit;
 mod client;
 mod draw;
+mod event;
 mod fault;
+mod findings;
 mod load;
 mod log;
 mod process;

@@ -6,14 +6,10 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use rand::rngs::SmallRng;
-use rand::seq::IteratorRandom as _;
-use serde::Deserialize;
-use uuid::Uuid;
-
+use super::event::Event;
 use super::load::Logs;
 use super::log::{Acknowledgement, Intent};
-use super::record::{Event, Moved, Record, Shown, State};
+use super::record::{Record, State};
 use super::request::{self, Reply};
 use super::verb::{Account, Outcome};
 use crate::auditor::{read_events, trial_balance};
@@ -21,6 +17,9 @@ use crate::channel::Keys;
 use crate::closed::{self, After};
 use crate::money;
 use crate::wire::Endpoint;
+use rand::rngs::SmallRng;
+use rand::seq::IteratorRandom as _;
+use serde::Deserialize;
 
 /// Connections of an audit.
 const CLIENTS: usize = 32;
@@ -35,19 +34,6 @@ pub(crate) struct Audit<'a> {
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) keys: &'a Keys,
     pub(crate) logs: &'a Logs,
-}
-
-#[derive(Deserialize)]
-struct EventData {
-    id: Uuid,
-    operations: Vec<Operation>,
-}
-
-#[derive(Deserialize)]
-struct Operation {
-    debit: Option<String>,
-    credit: Option<String>,
-    amount: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -129,7 +115,7 @@ impl Audit<'_> {
             .extend(trial.unbalanced().into_iter().map(|text| format!("trial balance: {text}")));
         let from = record.audited;
         let read = read_events(self.endpoint, from, trial.position, |position, name, data| {
-            record.event(&Event { position, transaction: transaction(name, data) });
+            record.event(&Event::read(position, name, data));
         });
         if let Err(error) = read {
             record.findings.other.push(format!("the events end after {}: {error}", record.audited));
@@ -194,22 +180,6 @@ impl Audit<'_> {
     }
 }
 
-/// What an event shows, if it is of a transaction.
-fn transaction(name: &str, data: &str) -> Option<Shown> {
-    let posted = match name {
-        "transaction_posted" => true,
-        "transaction_rejected" => false,
-        _ => return None,
-    };
-    let EventData { id, operations } = serde_json::from_str(data).ok()?;
-    let moved = operations.into_iter().map(|Operation { debit, credit, amount }| Moved {
-        debit: debit.unwrap_or_default(),
-        credit: credit.unwrap_or_default(),
-        amount: amount.unwrap_or_default(),
-    });
-    Some(Shown { id, posted, legs: moved.collect() })
-}
-
 /// The outcomes that the record has of these entries.
 fn outcomes(record: &Record, indices: &[usize]) -> Vec<(Intent, Outcome)> {
     let known = indices.iter().filter_map(|index| {
@@ -221,3 +191,6 @@ fn outcomes(record: &Record, indices: &[usize]) -> Vec<(Intent, Outcome)> {
     });
     known.collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,16 @@
 //! What the auditor knows: each intent, its outcome, and what all accounts must show by it.
 //!
-//! Owns: the entries, the sums, and the findings. Never asks the server: it is told, and says what does not agree.
+//! Owns: the entries and the sums. Never asks the server: it is told, and says what does not agree.
 //! Invariant: an entry's outcome is set once; another one is a finding.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use uuid::Uuid;
 
+use super::event::{Event, Moved, Shown};
+use super::findings::Findings;
 use super::log::{Acknowledgement, Intent};
-use super::verb::{Account, Change, Leg, Outcome, Verb, effects};
+use super::verb::{Account, Change, Outcome, Verb, effects};
 
 /// One intent, and what came of it.
 #[derive(Clone, Debug)]
@@ -28,73 +30,6 @@ pub(crate) enum State {
     NotTaken,
     /// It has its outcome.
     Known(Outcome),
-}
-
-/// An event, as far as the record compares it.
-#[derive(Clone, Debug)]
-pub(crate) struct Event {
-    pub(crate) position: u64,
-    /// Of a transaction or its refusal.
-    pub(crate) transaction: Option<Shown>,
-}
-
-/// What an event shows of a transaction.
-#[derive(Clone, Debug)]
-pub(crate) struct Shown {
-    pub(crate) id: Uuid,
-    pub(crate) posted: bool,
-    pub(crate) legs: Vec<Moved>,
-}
-
-/// One operation: both addresses, and the amount as text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Moved {
-    pub(crate) debit: String,
-    pub(crate) credit: String,
-    pub(crate) amount: String,
-}
-
-impl From<&Leg> for Moved {
-    fn from(leg: &Leg) -> Self {
-        let Leg { debit, credit, amount } = leg;
-        Self { debit: debit.address(), credit: credit.address(), amount: amount.to_string() }
-    }
-}
-
-/// What is wrong, by kind.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Findings {
-    /// Acknowledged, and not there, or not as acknowledged.
-    pub(crate) lost: Vec<String>,
-    /// There twice.
-    pub(crate) doubled: Vec<String>,
-    /// Everything else.
-    pub(crate) other: Vec<String>,
-}
-
-impl Findings {
-    /// Whether nothing is wrong.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.lost.is_empty() && self.doubled.is_empty() && self.other.is_empty()
-    }
-
-    /// Takes others.
-    pub(crate) fn append(&mut self, others: Self) {
-        let Self { lost, doubled, other } = others;
-        self.lost.extend(lost);
-        self.doubled.extend(doubled);
-        self.other.extend(other);
-    }
-
-    /// All of them, each with its kind.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = String> {
-        let named = |name: &'static str, list: &'_ [String]| {
-            list.iter().map(|text| format!("{name}: {text}")).collect::<Vec<_>>()
-        };
-        [named("LOST", &self.lost), named("DOUBLED", &self.doubled), named("WRONG", &self.other)]
-            .into_iter()
-            .flatten()
-    }
 }
 
 /// The record of one data directory.
@@ -290,11 +225,8 @@ impl Record {
 
     /// Something acknowledged is not where it was said to be.
     fn missing(&mut self, awaited: Option<usize>, position: u64) {
-        if let Some(entry) = awaited.and_then(|index| self.entries.get(index)) {
-            let text = describe(&entry.intent);
-            self.findings
-                .lost
-                .push(format!("{text} was acknowledged at {position}, where something else is"));
+        if let Some(index) = awaited {
+            self.lose(index, &format!("was acknowledged at {position}, where something else is"));
         }
     }
 
@@ -416,3 +348,6 @@ fn describe(intent: &Intent) -> String {
     };
     format!("the {name} {id}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -291,3 +291,6 @@ pub(crate) fn judge_look(intent: &Intent, answer: &Answer) -> Result<Option<Outc
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

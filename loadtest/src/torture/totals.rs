@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::fault::Fault;
-use super::record::Findings;
+use super::findings::Findings;
 use super::rig::Rig;
 
 /// Findings that are printed.

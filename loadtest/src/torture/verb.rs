@@ -233,3 +233,55 @@ fn moved(debit: Account, credit: Account, amount: Fen) -> Vec<(Account, Change)>
 fn held(account: Account, held: i128) -> (Account, Change) {
     (account, Change { posted: 0, held })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: Uuid = Uuid::from_u128(0x0197_A0B0_0000_7000_8000_0000_0000_0001);
+
+    /// What an intent does to accounts, as posted and held; posted sums to zero in each case.
+    fn check(verb: &Verb, outcome: &Outcome, expected: &[(Account, i128, i128)]) {
+        let shown: Vec<(Account, i128, i128)> = effects(verb, outcome)
+            .into_iter()
+            .map(|(account, change)| (account, change.posted, change.held))
+            .collect();
+        assert_eq!(shown, expected, "{verb:?}");
+        assert_eq!(shown.iter().map(|(_, posted, _)| posted).sum::<i128>(), 0, "{verb:?}");
+    }
+
+    #[test]
+    fn effects_follow_from_the_record_alone() {
+        let done = Outcome::Done { position: Some(1) };
+        let (one, two) = (Account::Purse(1), Account::Purse(2));
+        let leg = Leg { debit: one, credit: two, amount: Fen(10) };
+        check(&Verb::Transfer(vec![leg]), &done, &[(one, -10, 0), (two, 10, 0)]);
+        check(&Verb::Hold { hold: ID, leg }, &done, &[(one, 0, 10)]);
+        let capture = Verb::Capture { hold: ID, leg, amount: Fen(4) };
+        check(&capture, &done, &[(one, -4, 0), (two, 4, 0), (one, 0, -10)]);
+        check(&Verb::Release { hold: ID, leg }, &done, &[(one, 0, -10)]);
+        check(&Verb::Reverse { of: ID, leg, amount: Fen(3) }, &done, &[(two, -3, 0), (one, 3, 0)]);
+        let refused = Outcome::Refused { code: "insufficient_funds".to_owned(), position: Some(1) };
+        check(&capture, &refused, &[]);
+    }
+
+    #[test]
+    fn effects_of_the_wallet_follow_the_parts() {
+        let done = Outcome::Done { position: None };
+        let parts = Parts { balance: Fen(6), channel: Fen(4) };
+        let split = |waits| Outcome::Split { parts, waits };
+        let (payer, shop, bank) = (Account::Customer(3), Account::Merchant, Account::Channel(2));
+        let (user, channel, amount) = (3, 2, Fen(10));
+        check(&Verb::Order { user, channel, amount }, &done, &[]);
+        let recharged = Verb::Recharged { order: ID, user, channel, amount };
+        check(&recharged, &done, &[(bank, -10, 0), (payer, 10, 0)]);
+        check(&Verb::Pay { user, channel, amount }, &split(true), &[(payer, 0, 6)]);
+        check(&Verb::Pay { user, channel, amount }, &split(false), &[(payer, -6, 0), (shop, 6, 0)]);
+        let settled = Verb::Settled { payment: ID, user, channel, parts };
+        check(&settled, &done, &[(payer, -6, 0), (shop, 6, 0), (bank, -4, 0), (shop, 4, 0), (payer, 0, -6)]);
+        let refund = Verb::Refund { payment: ID, user, channel, amount };
+        check(&refund, &split(false), &[(shop, -6, 0), (payer, 6, 0), (shop, -4, 0), (bank, 4, 0)]);
+        let other = Account::Customer(4);
+        check(&Verb::Give { user, to: 4, amount }, &done, &[(payer, -10, 0), (other, 10, 0)]);
+    }
+}
