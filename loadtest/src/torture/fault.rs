@@ -75,6 +75,8 @@ const CALLS: [(&str, bool); 5] = [
     ("write", true),
     ("fdatasync", true),
 ];
+/// The first ones of them are of any file. Writes to any file would also be those between threads.
+const CALLS_OF_ANY_FILE: usize = 3;
 /// How long a fault may take to be met, and the server to end.
 const ENDS: Duration = Duration::from_secs(4);
 /// How often another call is tried when one was not met.
@@ -97,11 +99,12 @@ struct Injection {
 
 impl Injection {
     fn draw(rig: &Rig, error: &'static str, rng: &mut SmallRng) -> Self {
-        let drawn = CALLS.get(rng.random_range(0..CALLS.len())).copied();
-        let (calls, of_log) = drawn.unwrap_or(("fdatasync", false));
         let at_start = rng.random_ratio(1, AT_START_EVERY);
         // A start writes another log than the one that is there before it.
-        let path = rig.journal_log().filter(|_| of_log && !at_start);
+        let calls = if at_start { CALLS.get(..CALLS_OF_ANY_FILE).unwrap_or_default() } else { &CALLS };
+        let drawn = calls.get(rng.random_range(0..calls.len().max(1))).copied();
+        let (calls, of_log) = drawn.unwrap_or(("fdatasync", false));
+        let path = rig.journal_log().filter(|_| of_log);
         let number = rng.random_range(1..=6);
         Self { calls, error, number, path, at_start, trace: rig.folder.join("strace") }
     }
@@ -123,7 +126,9 @@ impl Injection {
     fn was_met(&self, server_has_ended: bool) -> Result<bool, String> {
         let until = Instant::now() + if server_has_ended { ENDS } else { Duration::ZERO };
         loop {
-            let met = fs::read_to_string(&self.trace).unwrap_or_default().contains("(INJECTED)");
+            let trace = fs::read_to_string(&self.trace)
+                .map_err(|error| format!("strace has written nothing; may it trace here? {error}"))?;
+            let met = trace.contains("(INJECTED)");
             if met || Instant::now() >= until {
                 fs::remove_file(&self.trace).map_err(text)?;
                 return Ok(met);

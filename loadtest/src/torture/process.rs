@@ -57,7 +57,7 @@ impl Start {
 
     /// Starts a server, kills it after a while, and waits for its end.
     pub(crate) fn kill_early(&self, after: Duration) -> io::Result<()> {
-        let mut child = self.command(&[])?.stdout(Stdio::null()).spawn()?;
+        let mut child = named(self.command(&[])?.stdout(Stdio::null()).spawn())?;
         thread::sleep(after);
         child.kill()?;
         child.wait().map(drop)
@@ -65,7 +65,7 @@ impl Start {
 
     /// Starts one that must not start, as the directory is in use: gives its exit code and whether it bound a port.
     pub(crate) fn second(&self) -> io::Result<(Option<i32>, bool)> {
-        let output = self.command(&[])?.stdout(Stdio::piped()).output()?;
+        let output = named(self.command(&[])?.stdout(Stdio::piped()).output())?;
         Ok((output.status.code(), !output.stdout.is_empty()))
     }
 
@@ -78,7 +78,7 @@ impl Start {
     /// Starts, and waits until requests are served. `Err` holds how a start ended that did not come so far.
     pub(crate) fn serve(&self, tracer: &[String]) -> io::Result<Result<Server, ExitStatus>> {
         let started = Instant::now();
-        let mut child = self.command(tracer)?.stdout(Stdio::piped()).spawn()?;
+        let mut child = named(self.command(tracer)?.stdout(Stdio::piped()).spawn())?;
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
             BufReader::new(stdout).read_line(&mut line)?;
@@ -162,6 +162,11 @@ impl Drop for Server {
         let _ended_already = self.child.kill();
         let _ended_already = self.child.wait();
     }
+}
+
+/// What could not be started, in the error.
+fn named<T>(result: io::Result<T>) -> io::Result<T> {
+    result.map_err(|error| io::Error::other(format!("{}: {error}", DIES_WITH_US.join(" "))))
 }
 
 /// Whether a process stopped itself at once, as it must after an error.

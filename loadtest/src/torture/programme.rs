@@ -196,6 +196,10 @@ impl<'a> Programme<'a> {
             let style = Style { clients: CLIENTS, wallet: false, bulky: true };
             let mut rig = self.rig(Place::Full, number, style)?;
             let result = storage::full(&mut rig, &volume, &mut self.dice(Place::Full, u64::from(number)));
+            if result.is_err() || !rig.record.findings.is_empty() {
+                rig.gone()?;
+                volume.keep(&rig.folder.join("kept")).map_err(text)?;
+            }
             self.totals.add(&mut rig);
             let (met, what) = result?;
             self.totals.full += 1;

@@ -79,6 +79,11 @@ impl Volume {
         done(self.mount(), "mount")
     }
 
+    /// Copies what would be gone with the mount.
+    pub(crate) fn keep(&self, to: &Path) -> io::Result<()> {
+        done(quietly(Command::new("cp").arg("-a").arg(&self.at).arg(to)), "cp -a")
+    }
+
     fn mount(&self) -> bool {
         let image = self.image.as_deref().unwrap_or(Path::new(""));
         quietly(Command::new("mount").args(["-o", "loop"]).arg(image).arg(&self.at))
