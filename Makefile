@@ -20,6 +20,7 @@ BUG ?=
 SHRINK ?=
 FIRST ?=
 SLO ?=
+CYCLES ?=
 
 .PHONY: help
 help:
@@ -52,6 +53,12 @@ sim: prerequisites ## the simulation: 10^7 operations (OPERATIONS=n, FIRST=seed)
 planted: prerequisites ## plant each known bug into the engine; the simulation must find every one (a table)
 	@YUE_SIM_BUG='$(BUG)' $(CARGO) test -p yue-engine --features planted-bugs --test simulation $(LOCKED) \
 	  -- --ignored --nocapture --test-threads=1 planted_bugs
+
+.PHONY: torture
+torture: ## kill -9, EIO, ENOSPC, power cuts, SIGSTOP on a real server under load (CYCLES=kills, default 200; SEED=n)
+	@scripts/prerequisites.sh strace
+	@$(CARGO) build --release -p yue-server -p yue-loadtest --bins $(LOCKED)
+	@CYCLES='$(CYCLES)' SEED='$(SEED)' scripts/torture.sh
 
 .PHONY: lint
 lint: prerequisites ## formatting and clippy, warnings are errors

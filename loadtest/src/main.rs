@@ -30,6 +30,7 @@ mod setup;
 mod skew;
 mod slo;
 mod timer;
+mod torture;
 mod verdict;
 mod wire;
 mod worker;
@@ -71,6 +72,9 @@ enum Command {
     Run(RunArgs),
     /// Finds out how much the server takes: clients that send as soon as they have their answer.
     Saturate(SaturateArgs),
+    /// Starts a server of its own, and kills, stops and starves it under load, again and again; a record outside says
+    /// what must be there. Needs `yue` and strace; as root also file systems that are full or lose power.
+    Torture(TortureArgs),
 }
 
 #[derive(Args)]
@@ -221,6 +225,39 @@ impl SaturateArgs {
     }
 }
 
+#[derive(Args)]
+struct TortureArgs {
+    /// Kills under load; every other fault comes in proportion.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    cycles: u32,
+    /// Repeats the choices of an earlier run, as far as processes allow.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The server's binary; default: `yue` beside this one.
+    #[arg(long)]
+    yue: Option<PathBuf>,
+    /// Where data and record go: on a disk, since on a tmpfs a sync costs nothing. Removed after a run that passed.
+    #[arg(long, default_value = "out/torture")]
+    folder: PathBuf,
+    /// A fault that must be found, so that the exit code must be 2.
+    #[arg(long, value_enum)]
+    plant: Option<torture::Plant>,
+}
+
+impl TortureArgs {
+    fn settings(self) -> Result<torture::Settings, String> {
+        let own = std::env::current_exe().map_err(|error| error.to_string())?;
+        let seed = self.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+        Ok(torture::Settings {
+            cycles: self.cycles,
+            seed,
+            binary: self.yue.unwrap_or_else(|| own.with_file_name("yue")),
+            folder: torture::new_folder(&self.folder, seed)?,
+            plant: self.plant,
+        })
+    }
+}
+
 fn parse_factor(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
@@ -254,6 +291,10 @@ fn main() -> ExitCode {
         },
         Command::Saturate(arguments) => match arguments.settings() {
             Ok(settings) => saturate::run(&settings),
+            Err(error) => return settings_error(error),
+        },
+        Command::Torture(arguments) => match arguments.settings() {
+            Ok(settings) => torture::run(&settings),
             Err(error) => return settings_error(error),
         },
     };
