@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How well the owner is known; decides on limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Class {
     /// One outside check.
     #[default]

@@ -314,7 +314,8 @@ impl Wallet {
             (self.given(order).await?, Self::DECIDED)
         };
         let (user, amount, alias) = (&order.document.user, money.amount(), money.alias());
-        let channel = names::channel(money.channel);
+        let (channel, suspense) = (names::channel(money.channel), names::suspense(money.channel));
+        self.not_frozen([&channel].into_iter().chain(from_suspense.then_some(&suspense)))?;
         let in_suspense = match from_suspense {
             true => Some(self.suspended(&money).await?.ok_or_else(Self::overtaken)?.id),
             false => None,

@@ -257,7 +257,10 @@ mod tests {
     use super::*;
     use crate::{
         model::AccountStatus,
-        wallet::{Notified, fixture::Fixture, fixture::settings},
+        wallet::{
+            Notified, PaymentRequest, RechargeRequest,
+            fixture::{Fixture, part, purchase, settings},
+        },
     };
 
     #[tokio::test]
@@ -269,6 +272,43 @@ mod tests {
             let word = ChannelResult { reference: "r-1".into(), ..word };
             assert_eq!(fixture.wallet.notified(&word).await, unknown, "{order}");
             assert_eq!(fixture.available("suspense:wechat"), sum, "{order}");
+        }
+    }
+
+    /// An order's money that comes while an account is frozen is the order's with the channel's next copy.
+    #[tokio::test]
+    async fn a_freeze_decides_no_order() {
+        for account in ["channels:wechat", "merchants:shop", "platform:carbon", "customers:alice:carbon"] {
+            let fixture = Fixture::new(settings()).await;
+            let wallet = &fixture.wallet;
+            let recharge = RechargeRequest {
+                id: TransactionId(1),
+                user: part("alice"),
+                channel: Channel::Wechat,
+                amount: Amount(200),
+                promotion: None,
+            };
+            wallet.recharge(recharge).await.unwrap();
+            let combine_with = Some(Channel::Wechat);
+            let payment = PaymentRequest { combine_with, ..purchase("alice", 300) };
+            let token = fixture.token("alice").await;
+            wallet.pay(TransactionId(2), &payment, Some(&token)).await.unwrap();
+            wallet.ensure_channel(Channel::Wechat).await.unwrap();
+            fixture.set_status(account, AccountStatus::Frozen).await;
+            let words = [(2, 300, Notified::Settled), (1, 200, Notified::Credited)];
+            for (order, units, _) in &words {
+                let word = fixture.word(TransactionId(*order), true, *units);
+                let said = wallet.notified(&word).await;
+                let stopped = account.starts_with("channels") || *order == 2;
+                assert_eq!(said.is_err(), stopped, "{account}, {order}: {said:?}");
+            }
+            fixture.set_status(account, AccountStatus::Active).await;
+            for (order, units, expected) in words {
+                let word = fixture.word(TransactionId(order), true, units);
+                assert_eq!(wallet.notified(&word).await, Ok(expected), "{account}, {order}");
+            }
+            assert_eq!(fixture.available("customers:alice"), 200, "{account}");
+            assert_eq!(fixture.available("merchants:shop"), 300, "{account}");
         }
     }
 

@@ -16,7 +16,7 @@ use super::{
 #[cfg(test)]
 use crate::wallet::{document::Form, fixture::ID};
 use crate::{
-    model::{Address, Amount, Attachment, RejectionCode, Timestamp, TransactionId},
+    model::{Address, Amount, Attachment, OperationKind, RejectionCode, Timestamp, TransactionId},
     wallet::{
         Channel, Notified, SuspenseReason, Wallet, WalletCode, WalletError,
         document::{Document, peek},
@@ -142,6 +142,16 @@ impl Wallet {
         } else {
             draft.alias(money.alias());
         }
+        let moved = draft.operations.iter().flat_map(|operation| match &operation.kind {
+            OperationKind::Transfer { debit, credit, .. } => vec![debit, credit],
+            // What is set aside goes its way whatever is frozen.
+            OperationKind::Hold { .. }
+            | OperationKind::Capture { .. }
+            | OperationKind::Release { .. }
+            | OperationKind::Reverse { .. } => Vec::new(),
+        });
+        let suspense = names::suspense(result.channel);
+        self.not_frozen(moved.chain(from_suspense.map(|_| &suspense)))?;
         self.submit(draft).await?;
         Ok(None)
     }
