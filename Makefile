@@ -20,6 +20,7 @@ BUG ?=
 SHRINK ?=
 FIRST ?=
 SLO ?=
+CASES ?=
 
 .PHONY: help
 help:
@@ -52,6 +53,11 @@ sim: prerequisites ## the simulation: 10^7 operations (OPERATIONS=n, FIRST=seed)
 planted: prerequisites ## plant each known bug into the engine; the simulation must find every one (a table)
 	@YUE_SIM_BUG='$(BUG)' $(CARGO) test -p yue-engine --features planted-bugs --test simulation $(LOCKED) \
 	  -- --ignored --nocapture --test-threads=1 planted_bugs
+
+.PHONY: schemathesis
+schemathesis: prerequisites ## what the OpenAPI document says, tried 50,000 times against a server (CASES=n, SEED=n); needs python3 and PyPI
+	@$(CARGO) build --release -p yue-server --bins $(LOCKED)
+	@CASES='$(CASES)' SEED='$(SEED)' scripts/schemathesis.sh
 
 .PHONY: lint
 lint: prerequisites ## formatting and clippy, warnings are errors
