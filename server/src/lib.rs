@@ -12,6 +12,7 @@ pub mod config;
 pub mod listener;
 pub mod openapi;
 pub mod problem;
+pub mod reindex;
 pub mod sandbox_channel;
 pub mod serve;
 pub mod telemetry;
