@@ -21,6 +21,9 @@ SHRINK ?=
 FIRST ?=
 SLO ?=
 CASES ?=
+SECONDS ?=
+TARGET ?=
+KEEP ?=
 
 .PHONY: help
 help:
@@ -53,6 +56,10 @@ sim: prerequisites ## the simulation: 10^7 operations (OPERATIONS=n, FIRST=seed)
 planted: prerequisites ## plant each known bug into the engine; the simulation must find every one (a table)
 	@YUE_SIM_BUG='$(BUG)' $(CARGO) test -p yue-engine --features planted-bugs --test simulation $(LOCKED) \
 	  -- --ignored --nocapture --test-threads=1 planted_bugs
+
+.PHONY: fuzz
+fuzz: prerequisites ## libFuzzer on everything that reads bytes: SECONDS=60 each (TARGET=name; KEEP=1 keeps what it has found worth keeping)
+	@SECONDS_EACH='$(SECONDS)' TARGET='$(TARGET)' KEEP='$(KEEP)' scripts/fuzz.sh
 
 .PHONY: schemathesis
 schemathesis: prerequisites ## what the OpenAPI document says, tried 50,000 times against a server (CASES=n, SEED=n); needs python3 and PyPI

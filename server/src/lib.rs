@@ -9,6 +9,8 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod listener;
 pub mod openapi;
 pub mod problem;
