@@ -21,6 +21,10 @@ SHRINK ?=
 FIRST ?=
 SLO ?=
 CYCLES ?=
+CASES ?=
+SECONDS ?=
+TARGET ?=
+KEEP ?=
 
 .PHONY: help
 help:
@@ -59,6 +63,15 @@ torture: ## kill -9, EIO, ENOSPC, power cuts, SIGSTOP on a real server under loa
 	@scripts/prerequisites.sh strace
 	@$(CARGO) build --release -p yue-server -p yue-loadtest --bins $(LOCKED)
 	@CYCLES='$(CYCLES)' SEED='$(SEED)' scripts/torture.sh
+
+.PHONY: fuzz
+fuzz: prerequisites ## libFuzzer on everything that reads bytes: SECONDS=60 each (TARGET=name; KEEP=1 keeps what it has found worth keeping)
+	@SECONDS_EACH='$(SECONDS)' TARGET='$(TARGET)' KEEP='$(KEEP)' scripts/fuzz.sh
+
+.PHONY: schemathesis
+schemathesis: prerequisites ## what the OpenAPI document says, tried 50,000 times against a server (CASES=n, SEED=n); needs python3 and PyPI
+	@$(CARGO) build --release -p yue-server --bins $(LOCKED)
+	@CASES='$(CASES)' SEED='$(SEED)' scripts/schemathesis.sh
 
 .PHONY: lint
 lint: prerequisites ## formatting and clippy, warnings are errors

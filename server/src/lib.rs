@@ -9,9 +9,12 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod listener;
 pub mod openapi;
 pub mod problem;
+pub mod reindex;
 pub mod sandbox_channel;
 pub mod serve;
 pub mod telemetry;

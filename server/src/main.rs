@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 use yue_server::{
     cli::{Cli, Command, ServeArguments},
     config::{Options, Settings},
+    reindex::reindex,
     sandbox_channel,
     serve::serve,
     verify::verify,
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(arguments) => run_serve(arguments),
         Command::Verify(arguments) => verify(&arguments).map_err(Into::into),
+        Command::Reindex(arguments) => reindex(&arguments).map_err(Into::into),
         Command::Config(arguments) => print_config(arguments),
         Command::SandboxChannel(arguments) => sandbox_channel::run(arguments).map_err(Into::into),
     };

@@ -4,6 +4,8 @@
 mod accounts;
 mod audit;
 mod contention;
+mod damage;
+mod golden;
 mod product;
 mod reads;
 mod restart;

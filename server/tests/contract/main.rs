@@ -8,6 +8,7 @@
 
 mod accounts;
 mod batch;
+mod corpus;
 mod document;
 mod events;
 mod hostile;

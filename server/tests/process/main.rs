@@ -11,4 +11,5 @@ mod connections;
 mod full;
 mod kill;
 mod lifecycle;
+mod reindex;
 mod wallet;
