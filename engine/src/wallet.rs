@@ -38,11 +38,14 @@ mod wealth;
 mod wealth_day;
 mod wealth_settings;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use crate::{
     engine::Engine,
-    model::{AccountOpening, AccountStatus, Address, Limit, NormalSide},
+    model::{AccountOpening, AccountStatus, Address, Limit, NormalSide, Timestamp},
     view::AccountError,
 };
 
@@ -78,7 +81,13 @@ pub use wealth_settings::WealthView;
 
 /// A wallet on a ledger. Cheap to clone.
 #[derive(Clone)]
-pub struct Wallet(Arc<Inner>);
+pub struct Wallet(Arc<Inner>, Option<Arc<Deadline>>);
+
+/// Until when the first step of a verb may be decided. Later steps have none: a verb that has begun goes on.
+struct Deadline {
+    at: Timestamp,
+    begun: AtomicBool,
+}
 
 struct Inner {
     engine: Engine,
@@ -94,7 +103,28 @@ impl Wallet {
     pub fn new(engine: Engine, settings: Settings, secrets: Secrets) -> Self {
         let turns = hashing::Turns::new(&settings);
         let wealth_days = wealth_day::Running::default();
-        Self(Arc::new(Inner { engine, settings, secrets, turns, wealth_days }))
+        Self(Arc::new(Inner { engine, settings, secrets, turns, wealth_days }), None)
+    }
+
+    /// A handle for one call, which is refused as [`Unavailable::Late`] if its first transaction is not decided by then:
+    /// nothing of it happened. What has begun is never taken back.
+    #[must_use]
+    pub fn until(&self, deadline: Option<Timestamp>) -> Self {
+        let deadline = deadline.map(|at| Arc::new(Deadline { at, begun: AtomicBool::new(false) }));
+        Self(Arc::clone(&self.0), deadline)
+    }
+
+    /// The deadline of the verb's next transaction.
+    fn deadline(&self) -> Option<Timestamp> {
+        let deadline = self.1.as_deref().filter(|deadline| !deadline.begun.load(Ordering::Relaxed));
+        deadline.map(|deadline| deadline.at)
+    }
+
+    /// A transaction of the verb is on disk.
+    fn has_begun(&self) {
+        if let Some(deadline) = &self.1 {
+            deadline.begun.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The ledger below.
@@ -151,7 +181,10 @@ impl Wallet {
             managed: true,
         };
         match self.engine().open_account(opening).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.has_begun();
+                Ok(())
+            }
             Err(AccountError::Unavailable(why)) => Err(why.into()),
             Err(_) => Err(WalletError::refused(WalletCode::AccountExists)),
         }

@@ -16,6 +16,7 @@ mod machine;
 mod mix;
 mod money;
 mod operation;
+mod overload;
 mod payers;
 mod phases;
 mod priority;
@@ -71,6 +72,8 @@ enum Command {
     Run(RunArgs),
     /// Finds out how much the server takes: clients that send as soon as they have their answer.
     Saturate(SaturateArgs),
+    /// Offers up to ten times what the server takes, and judges what is kept: goodput, accepted latency, recovery.
+    Overload(OverloadArgs),
 }
 
 #[derive(Args)]
@@ -221,6 +224,44 @@ impl SaturateArgs {
     }
 }
 
+#[derive(Args)]
+struct OverloadArgs {
+    #[command(flatten)]
+    server: Server,
+    /// Connections, each with one request in flight; an arrival that finds none free is shed, and counted.
+    #[arg(long, default_value_t = 1_024, value_parser = parse_count)]
+    connections: usize,
+    /// Accounts among which the money moves.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
+    accounts: u32,
+    /// The length of each stage: 0.8, 1, 2, 5 and 10 times the capacity, and 0.8 again.
+    #[arg(long, default_value_t = 15.0, value_parser = parse_factor)]
+    seconds: f64,
+    /// The length of each step of the search for the capacity.
+    #[arg(long, default_value_t = 4.0, value_parser = parse_factor)]
+    step_seconds: f64,
+    /// Of the arrivals and accounts.
+    #[arg(long, default_value_t = 618)]
+    seed: u64,
+    /// The folder for the report: overload.html and overload.json.
+    #[arg(long, default_value = "out")]
+    report: PathBuf,
+}
+
+impl OverloadArgs {
+    fn settings(self) -> Result<overload::Settings, String> {
+        Ok(overload::Settings {
+            endpoint: self.server.endpoint()?,
+            connections: self.connections,
+            accounts: self.accounts,
+            seconds: self.seconds,
+            step_seconds: self.step_seconds,
+            seed: self.seed,
+            report: self.report,
+        })
+    }
+}
+
 fn parse_factor(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
@@ -254,6 +295,10 @@ fn main() -> ExitCode {
         },
         Command::Saturate(arguments) => match arguments.settings() {
             Ok(settings) => saturate::run(&settings),
+            Err(error) => return settings_error(error),
+        },
+        Command::Overload(arguments) => match arguments.settings() {
+            Ok(settings) => overload::run(&settings),
             Err(error) => return settings_error(error),
         },
     };

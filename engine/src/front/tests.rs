@@ -139,8 +139,11 @@ async fn a_read_waits_for_the_index_so_long_and_no_longer() {
     assert_eq!(front.transaction(TransactionId(7)).await.err(), Some(late));
     assert_eq!(front.events(Position(1), 1).await.err(), Some(late));
     // The id has an outcome: nobody may be told that it has none.
-    assert_eq!(front.submit(Lane::Checkout, transaction(7)).await, Err(SubmitError::Unknown));
-    assert_eq!(front.submit_batch(Lane::Checkout, vec![transaction(7)]).await, [Err(SubmitError::Unknown)]);
+    assert_eq!(front.submit(Lane::Checkout, None, transaction(7)).await, Err(SubmitError::Unknown));
+    assert_eq!(
+        front.submit_batch(Lane::Checkout, None, vec![transaction(7)]).await,
+        [Err(SubmitError::Unknown)]
+    );
     // The index has it, but a shard does not.
     front.state.synced.store(0, Ordering::Release);
     front.directory.notified(ShardNo(1), Position(9));
@@ -155,7 +158,7 @@ async fn a_large_batch_lets_others_have_their_turn() {
     let mut context = Context::from_waker(Waker::noop());
     {
         let mut batch =
-            pin!(fixture.front.submit_batch(Lane::Checkout, (1..=600).map(transaction).collect()));
+            pin!(fixture.front.submit_batch(Lane::Checkout, None, (1..=600).map(transaction).collect()));
         for expected in [256, 256, 88] {
             assert!(batch.as_mut().poll(&mut context).is_pending());
             assert_eq!(fixture.sent(), expected);
@@ -165,7 +168,7 @@ async fn a_large_batch_lets_others_have_their_turn() {
     // A client that goes away in the middle leaves nothing claimed that is on no way.
     let before = fixture.front.directory.transactions.in_flight();
     let mut batch =
-        Box::pin(fixture.front.submit_batch(Lane::Checkout, (601..=1_200).map(transaction).collect()));
+        Box::pin(fixture.front.submit_batch(Lane::Checkout, None, (601..=1_200).map(transaction).collect()));
     assert!(batch.as_mut().poll(&mut context).is_pending());
     drop(batch);
     assert_eq!(fixture.front.directory.transactions.in_flight() - before, fixture.sent());
