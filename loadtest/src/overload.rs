@@ -148,7 +148,7 @@ impl Run<'_> {
         for step in STEPS {
             let rate = step * start;
             let stage = Stage {
-                label: String::new(),
+                label: format!("search {step}"),
                 rate: Some(rate),
                 connections: self.settings.connections,
                 seconds: self.settings.step_seconds,
@@ -174,10 +174,9 @@ impl Run<'_> {
     /// Runs a stage; what was posted a second.
     fn stage(&mut self, part: Part, stage: Stage) -> Result<f64, String> {
         self.generator.run(&stage).map_err(text)?;
-        self.parts.push((part, stage));
         let totals = self.generator.stages.last().ok_or("no stage")?;
-        let (label, _) = self.parts.last().map(|(_, stage)| (stage.label.as_str(), ())).unwrap_or_default();
-        println!("{}", line(label, totals));
+        println!("{}", line(&stage.label, totals));
+        self.parts.push((part, stage));
         Ok(totals.goodput())
     }
 }

@@ -20,7 +20,7 @@ use axum::{
     body::{Body, Bytes, HttpBody as _},
     extract::Request,
     http::{HeaderValue, StatusCode, header},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 pub(crate) use gate::Slot;
 use gate::{Floor, Gate};
@@ -109,7 +109,7 @@ pub(crate) struct Arrival {
 
 impl Arrival {
     /// Longest time that a deadline may leave: an hour, as for a request that waits for nothing.
-    const DEADLINE_MS_MAX: u32 = 3_600_000;
+    pub(crate) const DEADLINE_MS_MAX: u32 = 3_600_000;
 
     /// Reads the deadline of a request that is no mere question, and puts it on its way with it.
     ///
@@ -199,14 +199,18 @@ impl Admission {
     }
 
     /// Whether a request goes on, before its body is read. Cheap: a few loads.
-    pub(crate) fn lets_in(&self, class: Class, wallet: Option<&Wallet>) -> bool {
-        let Some(wallet) = wallet else { return true };
-        match class {
-            Class::Open => true,
-            Class::Command => wallet.engine().admission().is_ok() && self.gate.has_room(),
-            Class::Password => wallet.engine().admission().is_ok() && wallet.checks_passwords(),
-            Class::Long => wallet.engine().admission().is_ok(),
-        }
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(crate) fn lets_in(&self, class: Class, wallet: Option<&Wallet>) -> Result<(), Unavailable> {
+        let Some(wallet) = wallet.filter(|_| class != Class::Open) else { return Ok(()) };
+        wallet.engine().admission()?;
+        let (has_room, what) = match class {
+            Class::Open | Class::Long => (true, ""),
+            Class::Command => (self.gate.has_room(), "the server"),
+            Class::Password => (wallet.checks_passwords(), "the queue of passwords"),
+        };
+        if has_room { Ok(()) } else { Err(Unavailable::Overloaded(what)) }
     }
 
     /// A place among the commands that are worked on, now that the body is there; none where none is needed.
@@ -253,13 +257,21 @@ impl Admission {
     }
 
     /// Refuses a request: what is small of its body is taken off the wire, so that the connection goes on.
-    pub(crate) async fn refuse(&self, request: Request) -> Response {
+    pub(crate) async fn refuse(&self, request: Request, why: Unavailable) -> (Code, Response) {
         self.refused.fetch_add(1, Relaxed);
         let waits = request.headers().contains_key(header::EXPECT);
-        let body = request.into_body();
-        let closes = waits || !take_off(body).await;
-        self.turn().await;
-        refusal(closes)
+        // A client that waits for `100 Continue` has not sent the body yet, and does not.
+        let closes = waits || !take_off(request.into_body()).await;
+        match why {
+            Unavailable::StorageLow => {
+                let problem = Problem::from(why);
+                (problem.code(), if closes { problem.closes() } else { problem }.into_response())
+            }
+            Unavailable::Overloaded(_) | Unavailable::Stopping | Unavailable::Late => {
+                self.turn().await;
+                (Code::Overloaded, overloaded(closes))
+            }
+        }
     }
 
     pub(crate) fn figures(&self) -> Figures {
@@ -298,7 +310,7 @@ async fn take_off(mut body: Body) -> bool {
 }
 
 /// The answer, made once but for the seconds of its `Retry-After`.
-fn refusal(closes: bool) -> Response {
+fn overloaded(closes: bool) -> Response {
     static BODY: LazyLock<Bytes> = LazyLock::new(|| {
         let problem = Problem::new(Code::Overloaded, "more commands wait than are let in; nothing was read");
         serde_json::to_vec(&ProblemBody::from(problem)).unwrap_or_default().into()

@@ -236,10 +236,10 @@ where
     fn call(self, mut request: Request, app: App) -> Self::Future {
         let started = Instant::now();
         let class = Class::of(self.route);
-        if !app.admission().lets_in(class, app.0.wallet.get()) {
+        if let Err(why) = app.admission().lets_in(class, app.0.wallet.get()) {
             return Box::pin(async move {
-                let response = app.admission().refuse(request).await;
-                app.telemetry().refused(Code::Overloaded);
+                let (code, response) = app.admission().refuse(request, why).await;
+                app.telemetry().refused(code);
                 app.telemetry().answered(self.route, response.status(), started.elapsed());
                 response
             });

@@ -78,8 +78,8 @@ pub struct HttpLimits {
     pub idle_timeout: Duration,
     /// From SIGTERM to the end of the last request.
     pub drain_timeout: Duration,
-    /// The mean time from a command's body to its answer from which on fewer are let in; at least four times what a
-    /// group of the journal takes.
+    /// The mean time from a command's body to its answer from which on fewer are let in; at least three times what
+    /// a group of the journal takes.
     pub admission_target: Duration,
     /// Refusals for overload that leave in a second; more of them wait for their turn, half a second at the most.
     pub refusals_per_second_max: usize,
@@ -102,7 +102,7 @@ impl Default for HttpLimits {
             write_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(25),
-            admission_target: Duration::from_millis(4),
+            admission_target: Duration::from_millis(3),
             refusals_per_second_max: std::thread::available_parallelism()
                 .map_or(1, std::num::NonZero::get)
                 .saturating_mul(REFUSALS_PER_CORE),

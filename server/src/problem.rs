@@ -192,7 +192,7 @@ impl Problem {
 
     fn retry_after_s(&self) -> Option<u64> {
         match self.0.code {
-            Code::Overloaded => Some(retry_overloaded_s()),
+            Code::Overloaded | Code::DeadlineExceeded => Some(retry_overloaded_s()),
             Code::StorageLow => Some(rand::random_range(Self::RETRY_STORAGE_LOW_S)),
             Code::Malformed
             | Code::TooLarge
@@ -206,7 +206,6 @@ impl Problem {
             | Code::MethodNotAllowed
             | Code::UnsupportedMediaType
             | Code::RequestTimeout
-            | Code::DeadlineExceeded
             | Code::Wallet(_) => self.0.retry_after_s,
         }
     }

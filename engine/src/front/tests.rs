@@ -30,9 +30,14 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    fn with(change: impl FnOnce(&mut Config)) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut config = Config::new(data.path());
         config.shards = 2;
+        change(&mut config);
         let opened = recovery::open(&config, &IndexOptions::default(), |_| Ok(FaultyJournal::new()));
         let (shared, Assembled { assets, index, .. }) = opened.unwrap();
         let (mailboxes, inboxes) = (0..config.shards).map(|_| mailbox(&config)).unzip();
@@ -89,6 +94,39 @@ fn transaction(id: u128) -> Transaction {
         metadata: Metadata::default(),
         attachment: None,
     }
+}
+
+/// A hot payer's flood into a mailbox of eight, then one payment of a neighbour in the same shard.
+async fn check_flood(account_commands_max: usize, hot_sent: usize, neighbour_sent: bool) {
+    let fixture = Fixture::with(|config| {
+        (config.shards, config.mailbox_commands_max) = (1, 8);
+        config.account_commands_max = account_commands_max;
+    });
+    let pays = |id: u128, from: &str| {
+        let address = |text: &str| Address::parse(text).unwrap();
+        let (debit, credit) = (address(from), address("merchants:1"));
+        let amount = RequestedAmount::parse("1.00");
+        let kind = OperationKind::Transfer { debit, credit, amount };
+        Transaction { operations: smallvec![Operation { kind, code: None }], ..transaction(id) }
+    };
+    ["customers:1", "customers:2", "merchants:1"].map(|name| fixture.account(name));
+    let mut context = Context::from_waker(Waker::noop());
+    let front = &fixture.front;
+    let mut flood: Vec<_> =
+        (1..=20).map(|id| Box::pin(front.submit(Lane::Checkout, None, pays(id, "customers:1")))).collect();
+    let sent = flood.iter_mut().filter(|call| call.as_mut().poll(&mut context).is_pending()).count();
+    assert_eq!(sent, hot_sent, "of the hot payer, with at most {account_commands_max}");
+    let mut neighbour = Box::pin(front.submit(Lane::Checkout, None, pays(21, "customers:2")));
+    let sent = neighbour.as_mut().poll(&mut context).is_pending();
+    assert_eq!(sent, neighbour_sent, "of the neighbour, with at most {account_commands_max}");
+}
+
+#[tokio::test]
+async fn a_hot_payer_leaves_room_in_the_mailbox() {
+    check_flood(usize::MAX, 8, false).await;
+    check_flood(8, 8, false).await;
+    check_flood(4, 4, true).await;
+    check_flood(1, 1, true).await;
 }
 
 #[tokio::test(start_paused = true)]

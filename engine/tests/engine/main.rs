@@ -4,6 +4,7 @@
 mod accounts;
 mod audit;
 mod contention;
+mod overload;
 mod product;
 mod reads;
 mod restart;

@@ -166,3 +166,113 @@ fn on_time(done: &[Done]) -> Check {
         worst < LATENESS_P99_MS_MAX,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::overload::{BASE, Stage};
+
+    fn totals(posted: u64, latency_ms: u64) -> Totals {
+        let mut totals = Totals { seconds: 1.0, offered: posted, posted, ..Totals::new() };
+        totals.latency.record(Duration::from_millis(latency_ms));
+        totals.lateness.record(Duration::from_micros(20));
+        totals.probe_latency.record(Duration::from_millis(1));
+        totals.retry_after.extend([1, 2]);
+        totals
+    }
+
+    fn done(part: Part, totals: Totals) -> Done {
+        let stage =
+            Stage { label: String::new(), rate: Some(1.0), connections: 1, seconds: 1.0, settle: 0.0 };
+        Done { part, stage, totals }
+    }
+
+    /// Posted a second, and latency in milliseconds, at each multiple and after.
+    fn run(stages: [(u64, u64); 6]) -> Vec<Done> {
+        let parts =
+            [BASE, 1.0, 2.0, 5.0, HIGHEST].map(Part::Load).into_iter().chain([Part::Recovery]).zip(stages);
+        parts.map(|(part, (posted, ms))| done(part, totals(posted, ms))).collect()
+    }
+
+    /// A second of the recovery: posted of 100 offered, and latency in milliseconds.
+    fn second(accepted: u64, latency_ms: u64) -> Second {
+        let mut second = Second { offered: 100, accepted, ..Second::new(5) };
+        second.latency.record(Duration::from_millis(latency_ms));
+        second
+    }
+
+    fn honest() -> Ledger {
+        Ledger { moved: 100, posted: 100, unknown: 0, unbalanced: Vec::new(), examples: Vec::new() }
+    }
+
+    fn check(done: &[Done], seconds: &[Second], ledger: &Ledger, failing: &[&str]) {
+        let checks = all(done, seconds, ledger);
+        let failed: Vec<&str> = checks.iter().filter(|check| !check.passed).map(|check| check.name).collect();
+        assert_eq!(failed, failing);
+    }
+
+    const GOOD: [(u64, u64); 6] = [(800, 5), (1_000, 6), (950, 8), (920, 9), (900, 10), (800, 5)];
+
+    #[test]
+    fn each_bound_is_kept_or_named() {
+        let normal: Vec<Second> = (0..5).map(|_| second(100, 5)).collect();
+        check(&run(GOOD), &normal, &honest(), &[]);
+        let with = |at: usize, stage: (u64, u64)| {
+            let mut stages = GOOD;
+            stages[at] = stage;
+            run(stages)
+        };
+        check(&with(2, (899, 8)), &normal, &honest(), &["goodput at 2×"]);
+        check(&with(3, (899, 8)), &normal, &honest(), &["goodput at 5×"]);
+        check(&with(4, (899, 8)), &normal, &honest(), &["goodput at 10×"]);
+        // The peak may come at any load.
+        check(&with(3, (1_100, 8)), &normal, &honest(), &["goodput at 2×", "goodput at 10×"]);
+        check(&with(4, (950, 11)), &normal, &honest(), &["accepted p99 at 10×"]);
+        let mut late = run(GOOD);
+        late[4].totals.lateness.record(Duration::from_millis(2));
+        check(&late, &normal, &honest(), &["generator on time, p99"]);
+        let mut deaf = run(GOOD);
+        deaf[4].totals.probes_failed = 1;
+        check(&deaf, &normal, &honest(), &["health and outcomes reachable"]);
+    }
+
+    #[test]
+    fn recovery_is_three_normal_seconds_in_a_row() {
+        let seconds = |text: &str| -> Vec<Second> {
+            let second = |letter| match letter {
+                'n' => second(95, 10),
+                'f' => second(94, 5),
+                _ => second(100, 11),
+            };
+            text.chars().map(second).collect()
+        };
+        let check = |text: &str, expected: Option<usize>| {
+            assert_eq!(recovered_after(&run(GOOD), &seconds(text)), expected, "{text}");
+        };
+        check("nnn", Some(0));
+        check("fnnsnnn", Some(4));
+        check("nn", None);
+        check("ffffffffffffnnn", Some(12));
+        let failing = all(&run(GOOD), &seconds("ffffffffffffnnn"), &honest());
+        assert!(failing.iter().any(|check| check.name == "back to normal after 10×" && !check.passed));
+    }
+
+    #[test]
+    fn the_ledger_moves_what_was_acknowledged() {
+        let normal: Vec<Second> = (0..5).map(|_| second(100, 5)).collect();
+        let name = "conservation";
+        check(&run(GOOD), &normal, &Ledger { moved: 99, ..honest() }, &[name]);
+        check(&run(GOOD), &normal, &Ledger { moved: 101, ..honest() }, &[name]);
+        check(&run(GOOD), &normal, &Ledger { moved: 101, unknown: 1, ..honest() }, &[]);
+        let unbalanced = vec!["CNY".to_owned()];
+        check(&run(GOOD), &normal, &Ledger { unbalanced, ..honest() }, &[name]);
+        let examples = vec!["500".to_owned()];
+        let answers = "every answer is 201, or 503 with Retry-After";
+        check(&run(GOOD), &normal, &Ledger { examples, ..honest() }, &[answers]);
+        let mut same = run(GOOD);
+        same.iter_mut().for_each(|done| done.totals.retry_after = BTreeSet::from([1]));
+        check(&same, &normal, &honest(), &[answers]);
+    }
+}

@@ -41,6 +41,10 @@ pub(crate) struct StageRow {
     pub(crate) label: String,
     /// A stage of the search for the capacity.
     pub(crate) search: bool,
+    /// Arrivals wait for nothing; else the next one comes when a connection is free.
+    pub(crate) open_loop: bool,
+    /// At the base again, after the highest load.
+    pub(crate) recovery: bool,
     /// Offered, as a multiple of the capacity.
     pub(crate) multiple: f64,
     /// All of these by second.
@@ -157,6 +161,8 @@ fn stage_row(done: &Done, capacity: f64) -> StageRow {
     StageRow {
         label: done.stage.label.clone(),
         search: matches!(done.part, Part::Search | Part::WarmUp),
+        open_loop: done.stage.rate.is_some(),
+        recovery: done.part == Part::Recovery,
         multiple: totals.rate() / capacity.max(f64::MIN_POSITIVE),
         offered: totals.rate(),
         reached: rate(totals.offered.saturating_sub(totals.shed)),
@@ -262,11 +268,8 @@ const TICKS: [f64; 6] = [0.5, 0.8, 1.0, 2.0, 5.0, 10.0];
 
 /// The open-loop stages by what they offer.
 fn by_load(report: &Report) -> Vec<&StageRow> {
-    let mut rows: Vec<&StageRow> = report
-        .stages
-        .iter()
-        .filter(|stage| stage.label != "warm-up" && stage.label != "closed" && stage.multiple > 0.0)
-        .collect();
+    let mut rows: Vec<&StageRow> =
+        report.stages.iter().filter(|stage| stage.open_loop && !stage.recovery).collect();
     rows.sort_by(|one, other| one.multiple.total_cmp(&other.multiple));
     rows
 }
@@ -419,8 +422,7 @@ fn stages(page: &mut String, report: &Report) {
          <th class=\"n\">late p99</th><th class=\"n\">generator</th></tr>\n",
     );
     for row in &report.stages {
-        let label = if row.label.is_empty() { format!("{:.2}×", row.multiple) } else { row.label.clone() };
-        push(page, format_args!("<tr><td>{}</td>", escape(&label)));
+        push(page, format_args!("<tr><td>{}</td>", escape(&row.label)));
         for rate in [row.offered, row.reached, row.goodput, row.refused, row.shed] {
             push(page, format_args!("<td class=\"n\">{}</td>", grouped(rate.round())));
         }

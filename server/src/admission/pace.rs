@@ -72,3 +72,46 @@ impl Drop for Waiting<'_> {
         self.0.fetch_sub(1, Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The waits in milliseconds of refusals at these moments, at 1,000 a second.
+    fn check(moments_ms: &[u64], expected_ms: &[u64]) {
+        let pace = Pace::new(1_000);
+        let waits: Vec<_> = moments_ms
+            .iter()
+            .map(|&ms| u64::try_from(pace.next(Duration::from_millis(ms)).as_millis()).unwrap())
+            .collect();
+        assert_eq!(waits, expected_ms, "{moments_ms:?}");
+    }
+
+    #[test]
+    fn refusals_below_the_rate_leave_at_once() {
+        check(&[100, 101, 102, 110, 200], &[0; 5]);
+        // After a pause some do together.
+        check(&[100; 14], &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn others_wait_for_their_turn_and_no_longer_than_the_most() {
+        let pace = Pace::new(1_000);
+        let at = Duration::from_secs(1);
+        let waits: Vec<_> = (0..2_000).map(|_| pace.next(at)).collect();
+        assert!(waits.is_sorted());
+        assert!(waits.iter().all(|wait| *wait <= Pace::WAIT_MAX + Duration::from_millis(1)));
+        assert_eq!(waits.last().map(Duration::as_millis), Some(Pace::WAIT_MAX.as_millis()));
+        // A second later all have left.
+        assert_eq!(pace.next(at * 2), Duration::ZERO);
+    }
+
+    #[test]
+    fn waits_are_counted_while_they_last() {
+        let pace = Pace::new(1);
+        let waits = (pace.waits(), pace.waits());
+        assert_eq!(pace.waiting(), 2);
+        drop(waits);
+        assert_eq!(pace.waiting(), 0);
+    }
+}

@@ -69,8 +69,8 @@ pub struct Options {
     /// Milliseconds that requests in flight get to end after SIGTERM [default: 25000].
     #[arg(long, env = "YUE_DRAIN_TIMEOUT_MS", value_name = "MS")]
     pub drain_timeout_ms: Option<u64>,
-    /// Milliseconds that a command shall take from its body to its answer: while the mean is above it (and above four times
-    /// a journal group's time), fewer are let in and the others refused with 503 [default: 4].
+    /// Milliseconds that a command shall take from its body to its answer: while the mean is above it (and above three
+    /// times a journal group's time), fewer are let in and the others refused with 503 [default: 3].
     #[arg(long, env = "YUE_ADMISSION_TARGET_MS", value_name = "MS")]
     pub admission_target_ms: Option<u64>,
     /// Refusals for overload that leave in a second; more wait for their turn, half a second at the most

@@ -13,6 +13,7 @@ mod events;
 mod hostile;
 mod ledger;
 mod limits;
+mod overload;
 mod precedence;
 mod reads;
 mod refusals;
