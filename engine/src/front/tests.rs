@@ -2,7 +2,7 @@
 
 use std::{
     pin::pin,
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -109,12 +109,15 @@ async fn check_flood(account_commands_max: usize, hot_sent: usize, neighbour_sen
         let kind = OperationKind::Transfer { debit, credit, amount };
         Transaction { operations: smallvec![Operation { kind, code: None }], ..transaction(id) }
     };
-    ["customers:1", "customers:2", "merchants:1"].map(|name| fixture.account(name));
+    for name in ["customers:1", "customers:2", "merchants:1"] {
+        fixture.account(name);
+    }
     let mut context = Context::from_waker(Waker::noop());
     let front = &fixture.front;
     let mut flood: Vec<_> =
         (1..=20).map(|id| Box::pin(front.submit(Lane::Checkout, None, pays(id, "customers:1")))).collect();
-    let sent = flood.iter_mut().filter(|call| call.as_mut().poll(&mut context).is_pending()).count();
+    let polled = flood.iter_mut().map(|call| call.as_mut().poll(&mut context));
+    let sent = polled.filter(Poll::is_pending).count();
     assert_eq!(sent, hot_sent, "of the hot payer, with at most {account_commands_max}");
     let mut neighbour = Box::pin(front.submit(Lane::Checkout, None, pays(21, "customers:2")));
     let sent = neighbour.as_mut().poll(&mut context).is_pending();
