@@ -24,7 +24,7 @@ pub(crate) const BASE: f64 = 0.8;
 /// The multiples of the capacity that are too much, or just not.
 const FACTORS: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
 /// Multiples of the closed loop's rate that the search for the capacity offers.
-const STEPS: [f64; 6] = [0.6, 0.75, 0.9, 1.0, 1.15, 1.3];
+const STEPS: [f64; 6] = [0.5, 0.65, 0.8, 0.9, 1.0, 1.2];
 /// Clients of the closed loop that finds where the search begins.
 const CLOSED_CLIENTS: usize = 64;
 /// Seconds at the start of each stage that do not count: the server finds its bound again within them.
@@ -133,7 +133,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The most that was posted a second in any step.
+    /// The most that was posted a second in any step of the open loop.
     fn search(&mut self) -> Result<f64, String> {
         let closed = |label: &str, seconds, settle| Stage {
             label: label.to_owned(),
@@ -144,7 +144,8 @@ impl Run<'_> {
         };
         self.stage(Part::WarmUp, closed("warm-up", WARM_UP_S, SETTLE_S))?;
         let start = self.stage(Part::Search, closed("closed", self.settings.step_seconds, 0.0))?;
-        let mut best = start;
+        // Clients that wait for their answers are no open loop: their rate is where the search begins, and no peak.
+        let mut best = 0.0_f64;
         for step in STEPS {
             let rate = step * start;
             let stage = Stage {

@@ -95,7 +95,7 @@ fn flood(seed: u64, shards: u16, most: usize) -> (usize, usize, Vec<u128>) {
     // What was refused is free: it goes once there is room.
     let again = (1..=FLOOD + NEIGHBOURS).find(|id| !posted.contains(id));
     if let Some(id) = again {
-        let from = if id <= FLOOD { 0 } else { id - FLOOD };
+        let from = id.saturating_sub(FLOOD);
         let call = stepped.submit(None, numbered(id, &payer(from), "merchants:1", 1));
         assert!(stepped.drive(vec![call])[0].is_ok());
     }

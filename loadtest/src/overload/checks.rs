@@ -38,9 +38,9 @@ pub(crate) struct Ledger {
     pub(crate) examples: Vec<String>,
 }
 
-/// The most that any stage has posted a second.
+/// The most that any stage of the open loop has posted a second.
 pub(crate) fn peak(done: &[Done]) -> f64 {
-    let rates = done.iter().filter(|done| done.part != Part::WarmUp).map(|done| done.totals.goodput());
+    let rates = done.iter().filter(|done| done.stage.rate.is_some()).map(|done| done.totals.goodput());
     rates.fold(0.0, f64::max)
 }
 
