@@ -85,8 +85,8 @@ pub struct HttpLimits {
     pub refusals_per_second_max: usize,
 }
 
-/// Refusals a second for each processor: each costs both sides together about ten microseconds, so that these take
-/// 2 % of it.
+/// Refusals a second for each processor: each costs both sides together some ten microseconds by estimate, so that
+/// these take 2 % of it.
 const REFUSALS_PER_CORE: usize = 2_000;
 
 impl Default for HttpLimits {
