@@ -44,6 +44,11 @@ demo: prerequisites ## a fresh server, the first minute of 618 in small, the ver
 	@$(CARGO) build --release -p yue-server -p yue-loadtest --bins $(LOCKED)
 	@SLO='$(SLO)' scripts/demo.sh
 
+.PHONY: overload
+overload: prerequisites ## up to 10 times the capacity: goodput, accepted latency, recovery, report (wants an idle machine; ARGS)
+	@$(CARGO) build --release -p yue-server -p yue-loadtest --bins $(LOCKED)
+	@scripts/overload.sh $(ARGS)
+
 .PHONY: test
 test: prerequisites ## all tests and doc tests (ARGS=name runs those whose name contains it)
 	@scripts/test.sh $(LOCKED) -- $(ARGS)

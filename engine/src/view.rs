@@ -67,6 +67,9 @@ pub enum Unavailable {
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Stopping,
+    /// The caller's deadline had passed before the command was given to the journal; nothing happened.
+    #[error("the deadline passed before the command was given to the journal")]
+    Late,
 }
 
 /// Why an account could not be opened or changed.

@@ -39,13 +39,16 @@ mod wealth;
 mod wealth_day;
 mod wealth_settings;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use self::queue::Queue;
 
 use crate::{
     engine::Engine,
-    model::{AccountOpening, AccountStatus, Address, Limit, NormalSide},
+    model::{AccountOpening, AccountStatus, Address, Limit, NormalSide, Timestamp},
     view::AccountError,
 };
 
@@ -81,7 +84,13 @@ pub use wealth_settings::WealthView;
 
 /// A wallet on a ledger. Cheap to clone.
 #[derive(Clone)]
-pub struct Wallet(Arc<Inner>);
+pub struct Wallet(Arc<Inner>, Option<Arc<Deadline>>);
+
+/// Until when the first step of a verb may be decided. Later steps have none: a verb that has begun goes on.
+struct Deadline {
+    at: Timestamp,
+    begun: AtomicBool,
+}
 
 struct Inner {
     engine: Engine,
@@ -107,7 +116,8 @@ impl Wallet {
         let day_closes = Queue::new(1, Self::LONG_WORK_WAITING_MAX, "the close of a day");
         let statements =
             Queue::new(Self::STATEMENTS_MAX, Self::LONG_WORK_WAITING_MAX, "the queue of statements");
-        Self(Arc::new(Inner { engine, settings, secrets, turns, day_closes, statements, wealth_days }))
+        let inner = Inner { engine, settings, secrets, turns, day_closes, statements, wealth_days };
+        Self(Arc::new(inner), None)
     }
 
     /// Whether accounts of this name are opened by the wallet alone: whoever opened one before it could keep what users are
@@ -115,6 +125,27 @@ impl Wallet {
     #[must_use]
     pub fn keeps(address: &Address) -> bool {
         names::wealth_owed_owner(address.as_str()).is_some()
+    }
+
+    /// A handle for one call, which is refused as [`Unavailable::Late`] if its first transaction is not decided by then:
+    /// nothing of it happened. What has begun is never taken back.
+    #[must_use]
+    pub fn until(&self, deadline: Option<Timestamp>) -> Self {
+        let deadline = deadline.map(|at| Arc::new(Deadline { at, begun: AtomicBool::new(false) }));
+        Self(Arc::clone(&self.0), deadline)
+    }
+
+    /// The deadline of the verb's next transaction.
+    fn deadline(&self) -> Option<Timestamp> {
+        let deadline = self.1.as_deref().filter(|deadline| !deadline.begun.load(Ordering::Relaxed));
+        deadline.map(|deadline| deadline.at)
+    }
+
+    /// A transaction of the verb is on disk.
+    fn has_begun(&self) {
+        if let Some(deadline) = &self.1 {
+            deadline.begun.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The ledger below.
@@ -179,7 +210,9 @@ impl Wallet {
         let asset = asset.into();
         let opening =
             AccountOpening { address, asset, normal, floor, ceiling, limits, metadata, managed: true };
-        self.engine().open_account(opening).await.map(drop)
+        self.engine().open_account(opening).await?;
+        self.has_begun();
+        Ok(())
     }
 }
 

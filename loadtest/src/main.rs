@@ -16,6 +16,7 @@ mod machine;
 mod mix;
 mod money;
 mod operation;
+mod overload;
 mod payers;
 mod phases;
 mod priority;
@@ -75,6 +76,8 @@ enum Command {
     /// Starts a server of its own, and kills, stops and starves it under load, again and again; a record outside says
     /// what must be there. Needs `yue` and strace; as root also file systems that are full or lose power.
     Torture(TortureArgs),
+    /// Offers up to ten times what the server takes, and judges what is kept: goodput, accepted latency, recovery.
+    Overload(OverloadArgs),
 }
 
 #[derive(Args)]
@@ -258,6 +261,44 @@ impl TortureArgs {
     }
 }
 
+#[derive(Args)]
+struct OverloadArgs {
+    #[command(flatten)]
+    server: Server,
+    /// Connections, each with one request in flight; an arrival that finds none free is shed, and counted.
+    #[arg(long, default_value_t = 1_024, value_parser = parse_count)]
+    connections: usize,
+    /// Accounts among which the money moves.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
+    accounts: u32,
+    /// The length of each stage: 0.8, 1, 2, 5 and 10 times the capacity, and 0.8 again.
+    #[arg(long, default_value_t = 15.0, value_parser = parse_factor)]
+    seconds: f64,
+    /// The length of each step of the search for the capacity.
+    #[arg(long, default_value_t = 4.0, value_parser = parse_factor)]
+    step_seconds: f64,
+    /// Of the arrivals and accounts.
+    #[arg(long, default_value_t = 618)]
+    seed: u64,
+    /// The folder for the report: overload.html and overload.json.
+    #[arg(long, default_value = "out")]
+    report: PathBuf,
+}
+
+impl OverloadArgs {
+    fn settings(self) -> Result<overload::Settings, String> {
+        Ok(overload::Settings {
+            endpoint: self.server.endpoint()?,
+            connections: self.connections,
+            accounts: self.accounts,
+            seconds: self.seconds,
+            step_seconds: self.step_seconds,
+            seed: self.seed,
+            report: self.report,
+        })
+    }
+}
+
 fn parse_factor(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
@@ -295,6 +336,10 @@ fn main() -> ExitCode {
         },
         Command::Torture(arguments) => match arguments.settings() {
             Ok(settings) => torture::run(&settings),
+            Err(error) => return settings_error(error),
+        },
+        Command::Overload(arguments) => match arguments.settings() {
+            Ok(settings) => overload::run(&settings),
             Err(error) => return settings_error(error),
         },
     };

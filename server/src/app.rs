@@ -23,7 +23,8 @@ use tokio::{
 use yue_engine::{engine::Engine, wallet::Wallet};
 
 use crate::{
-    body::{self, BodyLimits, BodyMemory, ReceivedBody},
+    admission::{Admission, Admitted, Arrival, Class},
+    body::{self, BodyLimits, BodyMemory},
     config::HttpLimits,
     problem::{Code, Problem},
     query::Query,
@@ -55,6 +56,7 @@ struct Shared {
     telemetry: Telemetry,
     event_streams: Arc<Semaphore>,
     body_memory: BodyMemory,
+    admission: Admission,
 }
 
 impl App {
@@ -72,6 +74,7 @@ impl App {
             telemetry: Telemetry::default(),
             event_streams: Arc::new(Semaphore::new(limits.event_streams_max.min(Semaphore::MAX_PERMITS))),
             body_memory: BodyMemory::new(limits.body_memory_bytes_max),
+            admission: Admission::new(&limits),
         }))
     }
 
@@ -132,22 +135,30 @@ impl App {
         &self.0.telemetry
     }
 
+    /// Who is let in.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.0.admission
+    }
+
     /// Reads the body of one thing.
-    pub(crate) async fn read_body(&self, request: Request) -> Result<ReceivedBody, Problem> {
+    pub(crate) async fn read_body(&self, request: Request) -> Result<Admitted, Problem> {
         self.read(request, self.0.limits.body_bytes_max).await
     }
 
     /// Reads the body of a batch.
-    pub(crate) async fn read_batch(&self, request: Request) -> Result<ReceivedBody, Problem> {
+    pub(crate) async fn read_batch(&self, request: Request) -> Result<Admitted, Problem> {
         self.read(request, self.0.limits.batch_bytes_max).await
     }
 
     /// Calls with a body have no parameters. They are told so once the body is read: until then a client writes.
-    async fn read(&self, request: Request, bytes_max: usize) -> Result<ReceivedBody, Problem> {
+    async fn read(&self, request: Request, bytes_max: usize) -> Result<Admitted, Problem> {
         let limits = BodyLimits { bytes_max, read_timeout: self.0.limits.body_read_timeout };
         let no_parameters = Query::parse(request.uri().query(), &[]).map(drop);
+        let arrival = Arrival::of(&request);
         let body = body::read(request, limits, &self.0.body_memory).await?;
-        no_parameters.map(|()| body)
+        no_parameters?;
+        let place = self.0.admission.enter(arrival, self.0.wallet.get())?;
+        Ok(Admitted::new(body, place, arrival.deadline))
     }
 
     /// Room for one more event stream, if there is some.
@@ -211,14 +222,31 @@ where
 {
     type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-    fn call(self, request: Request, app: App) -> Self::Future {
+    fn call(self, mut request: Request, app: App) -> Self::Future {
         let started = Instant::now();
+        let class = Class::of(self.route);
+        if let Err(why) = app.admission().lets_in(class, app.0.wallet.get()) {
+            return Box::pin(async move {
+                let (code, response) = app.admission().refuse(request, why).await;
+                app.telemetry().refused(code);
+                app.telemetry().answered(self.route, response.status(), started.elapsed());
+                response
+            });
+        }
+        let arrived = Arrival::note(&mut request, class, app.recovered());
         let answer = (self.handler)(app.clone(), request);
         Box::pin(async move {
-            let response = match answer.await {
+            let answered = match arrived {
+                Ok(()) => answer.await,
+                Err(problem) => Err(problem),
+            };
+            let response = match answered {
                 Ok(response) => response,
                 Err(problem) => {
                     app.telemetry().refused(problem.code());
+                    if problem.code() == Code::Overloaded && class != Class::Open {
+                        app.admission().turn().await;
+                    }
                     problem.into_response()
                 }
             };

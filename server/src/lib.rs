@@ -6,6 +6,7 @@
 //!
 //! Start reading at [`app`], the table of routes; [`serve`] is the order of start and stop.
 
+pub mod admission;
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -17,8 +17,8 @@ use super::{OPERATIONS, audit::Auditor, names::Thing, random::Random};
 use crate::{
     front::Front,
     journal::Record,
-    model::{AccountChange, AccountNo, AccountOpening, Address, Lane, Transaction, TransactionId},
-    view::{AccountError, Outcome, SubmitError, TransactionView},
+    model::{AccountChange, AccountNo, AccountOpening, Address, Lane, Timestamp, Transaction, TransactionId},
+    view::{AccountError, Outcome, SubmitError, TransactionView, Unavailable},
 };
 
 type Submitted = Result<Outcome, SubmitError>;
@@ -40,6 +40,13 @@ fn lane_of(transaction: &Transaction) -> Lane {
         1 => recharge,
         _ => batch,
     }
+}
+
+/// A deadline for one submission in four: at once, soon, or late enough.
+fn deadline_of(transaction: &Transaction, now: Timestamp) -> Option<Timestamp> {
+    let choice = transaction.id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    let after = *[0, 1_000_000, 1_000_000_000].get(usize::try_from(choice / 4 % 3).ok()?)?;
+    choice.is_multiple_of(4).then(|| now.plus_nanos(after))
 }
 
 enum Answer {
@@ -73,6 +80,8 @@ pub(super) struct Clients {
     /// Bodies without an outcome: to be sent again.
     pub(super) unsettled: BTreeMap<TransactionId, Transaction>,
     pub(super) submitted: u64,
+    /// The time from which deadlines count; without it nobody sets one.
+    pub(super) now: Option<Timestamp>,
     /// Answers that refused for the time being.
     pub(super) refused: u64,
 }
@@ -89,15 +98,16 @@ impl Clients {
         let future: Pin<Box<dyn Future<Output = Answer>>> = match call {
             Call::Submit(transaction) => {
                 bodies.push(transaction.clone());
+                let deadline = self.now.and_then(|now| deadline_of(&transaction, now));
                 Box::pin(async move {
-                    Answer::Submit(vec![front.submit(lane_of(&transaction), transaction).await])
+                    Answer::Submit(vec![front.submit(lane_of(&transaction), deadline, transaction).await])
                 })
             }
             Call::Batch(transactions) => {
                 bodies.clone_from(&transactions);
                 auditor.coverage.hit("batch");
                 let lane = transactions.first().map_or(Lane::Checkout, lane_of);
-                Box::pin(async move { Answer::Submit(front.submit_batch(lane, transactions).await) })
+                Box::pin(async move { Answer::Submit(front.submit_batch(lane, None, transactions).await) })
             }
             Call::Open(opening) => {
                 opened = Some(opening.clone());
@@ -282,7 +292,14 @@ impl Clients {
                 self.unsettled.remove(&body.id);
                 auditor.coverage.hit("id reused");
             }
-            Err(SubmitError::Unavailable(_)) => {
+            Err(SubmitError::Unavailable(Unavailable::Late)) => {
+                self.refused += 1;
+                auditor.coverage.hit("deadline passed");
+            }
+            Err(SubmitError::Unavailable(why)) => {
+                if *why == Unavailable::Overloaded("the queue of one of its accounts") {
+                    auditor.coverage.hit("account's queue full");
+                }
                 self.refused += 1;
                 auditor.coverage.hit("overloaded");
             }

@@ -121,6 +121,12 @@ impl Turns {
 }
 
 impl Wallet {
+    /// Whether one more password could be checked, or wait for its check, now. Cheap: to be asked before any work.
+    #[must_use]
+    pub fn checks_passwords(&self) -> bool {
+        self.turns().queue.has_room()
+    }
+
     /// Does what needs a password's check, in its turn and to its end, though the caller goes away: else a client that
     /// hangs up would leave a right password counted as a wrong one.
     pub(super) async fn in_turn<T, F>(&self, work: F) -> Result<T, WalletError>

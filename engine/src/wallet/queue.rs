@@ -20,6 +20,11 @@ impl Queue {
         Self { running: permits(running_max), waiting: permits(waiting_max), what }
     }
 
+    /// Whether somebody may wait now.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting.available_permits() > 0
+    }
+
     /// A turn, which ends with the value.
     pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, Unavailable> {
         let full = |_| Unavailable::Overloaded(self.what);

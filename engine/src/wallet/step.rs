@@ -208,7 +208,12 @@ impl Wallet {
         let attachment = Some(Box::new(Attachment { document: bytes, aliases, cells }));
         let (code, reference, metadata) = (None, None, Metadata::default());
         let transaction = Transaction { id, operations, code, reference, metadata, attachment };
-        match self.engine().submit_in(lane, transaction).await {
+        let deadline = self.deadline();
+        let submitted = self.engine().submit_by(lane, deadline, transaction).await;
+        if submitted.is_ok() {
+            self.has_begun();
+        }
+        match submitted {
             // Somebody else's copy came first: what is on disk is its document.
             Ok(outcome) if outcome.replayed => self.find(id).await,
             Ok(outcome) => Ok(Some(Settled {

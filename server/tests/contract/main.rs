@@ -14,6 +14,7 @@ mod events;
 mod hostile;
 mod ledger;
 mod limits;
+mod overload;
 mod precedence;
 mod reads;
 mod refusals;
