@@ -209,6 +209,17 @@ impl Wallet {
     }
 }
 
+/// For the snapshots of forms.
+#[cfg(test)]
+pub(super) fn forms() -> Vec<Form> {
+    let user = part("alice");
+    vec![
+        Form::document(&ProfileSet { user, class: Class::III }),
+        Form::cell(&Profile { class: Class::I }),
+        Form::cell(&Profile { class: Class::II }),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,15 +274,4 @@ mod tests {
         wallet.submit(draft).await.unwrap().unwrap().posted().unwrap();
         assert_eq!(wallet.change_customer(&carol, closing).await.unwrap().status, AccountStatus::Closed);
     }
-}
-
-/// For the snapshots of forms.
-#[cfg(test)]
-pub(super) fn forms() -> Vec<Form> {
-    let user = part("alice");
-    vec![
-        Form::document(&ProfileSet { user, class: Class::III }),
-        Form::cell(&Profile { class: Class::I }),
-        Form::cell(&Profile { class: Class::II }),
-    ]
 }

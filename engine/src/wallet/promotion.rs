@@ -261,31 +261,6 @@ impl Wallet {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        model::AccountStatus,
-        wallet::fixture::{Fixture, settings},
-    };
-
-    /// What could not be funded while an account was frozen can be made later.
-    #[tokio::test]
-    async fn a_refused_funding_takes_no_name() {
-        let fixture = Fixture::new(settings()).await;
-        fixture.promotion("other", PromotionRule::AmountOff(Amount(1)), 100).await;
-        let terms = fixture.wallet.promotion_terms(&part("other")).unwrap();
-        fixture.set_status("platform:promotion", AccountStatus::Frozen).await;
-        for _ in 0..2 {
-            assert!(fixture.wallet.make_promotion(&part("half"), &terms).await.is_err());
-        }
-        fixture.set_status("platform:promotion", AccountStatus::Active).await;
-        assert_eq!(fixture.wallet.make_promotion(&part("half"), &terms).await, Ok(true));
-        assert_eq!(fixture.wallet.make_promotion(&part("half"), &terms).await, Ok(false));
-        assert_eq!(fixture.available("promos:half"), 100);
-    }
-}
-
 /// For the snapshots of forms.
 #[cfg(test)]
 pub(super) fn forms() -> Vec<Form> {
@@ -310,4 +285,29 @@ pub(super) fn forms() -> Vec<Form> {
     let made = |all| Form::document(&PromotionMade { promotion: part("half"), terms: terms(all) });
     let [first, ..] = all;
     all.into_iter().map(made).chain([Form::cell(&Terms(Some(terms(first))))]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::AccountStatus,
+        wallet::fixture::{Fixture, settings},
+    };
+
+    /// What could not be funded while an account was frozen can be made later.
+    #[tokio::test]
+    async fn a_refused_funding_takes_no_name() {
+        let fixture = Fixture::new(settings()).await;
+        fixture.promotion("other", PromotionRule::AmountOff(Amount(1)), 100).await;
+        let terms = fixture.wallet.promotion_terms(&part("other")).unwrap();
+        fixture.set_status("platform:promotion", AccountStatus::Frozen).await;
+        for _ in 0..2 {
+            assert!(fixture.wallet.make_promotion(&part("half"), &terms).await.is_err());
+        }
+        fixture.set_status("platform:promotion", AccountStatus::Active).await;
+        assert_eq!(fixture.wallet.make_promotion(&part("half"), &terms).await, Ok(true));
+        assert_eq!(fixture.wallet.make_promotion(&part("half"), &terms).await, Ok(false));
+        assert_eq!(fixture.available("promos:half"), 100);
+    }
 }
