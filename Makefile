@@ -20,6 +20,11 @@ BUG ?=
 SHRINK ?=
 FIRST ?=
 SLO ?=
+CYCLES ?=
+CASES ?=
+SECONDS ?=
+TARGET ?=
+KEEP ?=
 
 .PHONY: help
 help:
@@ -39,6 +44,11 @@ demo: prerequisites ## a fresh server, the first minute of 618 in small, the ver
 	@$(CARGO) build --release -p yue-server -p yue-loadtest --bins $(LOCKED)
 	@SLO='$(SLO)' scripts/demo.sh
 
+.PHONY: overload
+overload: prerequisites ## up to 10 times the capacity: goodput, accepted latency, recovery, report (wants an idle machine; ARGS)
+	@$(CARGO) build --release -p yue-server -p yue-loadtest --bins $(LOCKED)
+	@scripts/overload.sh $(ARGS)
+
 .PHONY: test
 test: prerequisites ## all tests and doc tests (ARGS=name runs those whose name contains it)
 	@scripts/test.sh $(LOCKED) -- $(ARGS)
@@ -56,6 +66,21 @@ planted: prerequisites ## plant each known bug into the engine; the simulation m
 .PHONY: attacks
 attacks: prerequisites ## attacks on a server with keys: what each is answered, and what others notice of it
 	@scripts/attacks.sh $(LOCKED)
+
+.PHONY: torture
+torture: ## kill -9, EIO, ENOSPC, power cuts, SIGSTOP on a real server under load (CYCLES=kills, default 200; SEED=n)
+	@scripts/prerequisites.sh strace
+	@$(CARGO) build --release -p yue-server -p yue-loadtest --bins $(LOCKED)
+	@CYCLES='$(CYCLES)' SEED='$(SEED)' scripts/torture.sh
+
+.PHONY: fuzz
+fuzz: prerequisites ## libFuzzer on everything that reads bytes: SECONDS=60 each (TARGET=name; KEEP=1 keeps what it has found worth keeping)
+	@SECONDS_EACH='$(SECONDS)' TARGET='$(TARGET)' KEEP='$(KEEP)' scripts/fuzz.sh
+
+.PHONY: schemathesis
+schemathesis: prerequisites ## what the OpenAPI document says, tried 50,000 times against a server (CASES=n, SEED=n); needs python3 and PyPI
+	@$(CARGO) build --release -p yue-server --bins $(LOCKED)
+	@CASES='$(CASES)' SEED='$(SEED)' scripts/schemathesis.sh
 
 .PHONY: lint
 lint: prerequisites ## formatting and clippy, warnings are errors

@@ -1,8 +1,11 @@
 #!/bin/bash
 # Installs what the build needs and is missing. Quick and silent about everything that is there.
+# scripts/prerequisites.sh [TOOL…]   also these, where a package is called as its tool
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/build-env.sh
+
+extra_tools=("$@")
 
 fail() { printf 'prerequisites: %s\n' "$*" >&2; exit 1; }
 
@@ -10,7 +13,7 @@ fail() { printf 'prerequisites: %s\n' "$*" >&2; exit 1; }
 missing_packages() {
   if ! { command -v gcc && command -v g++; } >/dev/null 2>&1; then echo build-essential; fi
   local tool
-  for tool in make ccache curl; do
+  for tool in make ccache curl "${extra_tools[@]}"; do
     if ! command -v "$tool" >/dev/null 2>&1; then echo "$tool"; fi
   done
   if ! find_libclang >/dev/null; then echo libclang-dev; fi

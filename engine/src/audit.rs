@@ -84,6 +84,15 @@ impl Report {
         self.findings.is_empty()
     }
 
+    /// Whether something is wrong, and only with the index: each such finding begins with it. A journal that was never
+    /// trimmed builds it anew ([`crate::reindex`]).
+    #[must_use]
+    pub fn blames_index_alone(&self) -> bool {
+        let of_the_index =
+            |finding: &String| finding.starts_with("index") || finding.starts_with("the index");
+        !self.is_sound() && self.findings.iter().all(of_the_index)
+    }
+
     /// Whether another finding would be dropped.
     fn is_full(&self) -> bool {
         self.findings.len() >= Self::FINDINGS_MAX

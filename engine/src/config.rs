@@ -35,6 +35,10 @@ pub struct Config {
     pub batch_commands_max: usize,
     /// Commands that may wait in one shard for accounts that are reserved by others.
     pub parked_commands_max: usize,
+    /// Commands in flight that may name one account which can refuse them, from admission to answer; more are refused
+    /// (`overloaded`), so that a hot payer does not fill its shard's mailbox for its neighbours. A quarter of the mailbox:
+    /// the largest batch of one payer fits.
+    pub account_commands_max: usize,
     /// Commands that may be in flight in the whole engine, from admission to answer. Bounds memory.
     pub in_flight_commands_max: usize,
     /// Records in one journal group: a group of 8,192 syncs in about 3 ms on a virtual disk.
@@ -83,6 +87,7 @@ impl Config {
             recharge_commands_max: 65_536,
             batch_commands_max: 65_536,
             parked_commands_max: 16_384,
+            account_commands_max: 16_384,
             in_flight_commands_max: 262_144,
             group_records_max: 16_384,
             group_bytes_max: 4 << 20,

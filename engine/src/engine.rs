@@ -254,21 +254,36 @@ impl Engine {
     /// # Errors
     /// As [`Engine::submit`].
     pub async fn submit_in(&self, lane: Lane, transaction: Transaction) -> Result<Outcome, SubmitError> {
-        self.inner.front.submit(lane, &self.caller, transaction).await
+        self.submit_by(lane, None, transaction).await
+    }
+
+    /// The same, unless the engine's time passes `deadline` before the command is decided: then it is refused, and
+    /// nothing happened. A command that is decided is never taken back.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`], and [`Unavailable::Late`].
+    pub async fn submit_by(
+        &self,
+        lane: Lane,
+        deadline: Option<Timestamp>,
+        transaction: Transaction,
+    ) -> Result<Outcome, SubmitError> {
+        self.inner.front.submit(lane, &self.caller, deadline, transaction).await
     }
 
     /// Submits transactions that have no order between them; one result each, in the order given.
     pub async fn submit_batch(&self, transactions: Vec<Transaction>) -> Vec<Result<Outcome, SubmitError>> {
-        self.submit_batch_in(Lane::Checkout, transactions).await
+        self.submit_batch_in(Lane::Checkout, None, transactions).await
     }
 
-    /// The same, in the order of a lane.
+    /// The same, in the order of a lane, and each until a deadline as in [`Engine::submit_by`].
     pub async fn submit_batch_in(
         &self,
         lane: Lane,
+        deadline: Option<Timestamp>,
         transactions: Vec<Transaction>,
     ) -> Vec<Result<Outcome, SubmitError>> {
-        self.inner.front.submit_batch(lane, &self.caller, transactions).await
+        self.inner.front.submit_batch(lane, &self.caller, deadline, transactions).await
     }
 
     /// A transaction or final refusal; waits for one in flight.
@@ -467,6 +482,18 @@ impl Engine {
             accounts: u64::try_from(front.directory.count()).unwrap_or(u64::MAX),
             ..front.counters.snapshot()
         }
+    }
+
+    /// Journal groups written so far, and the nanoseconds that their appends and syncs took together. Cheap.
+    #[must_use]
+    pub fn sync_time(&self) -> (u64, u64) {
+        self.inner.front.counters.sync_time()
+    }
+
+    /// Bounds what one account may have in flight below [`Config::account_commands_max`], from now on: for whoever lets
+    /// callers in, so that one hot account leaves room for others. Batches and batch work have the larger bound alone.
+    pub fn set_account_commands_max(&self, most: usize) {
+        self.inner.front.state.account_commands.0.store(most, Ordering::Relaxed);
     }
 
     /// Whether new writes would be refused now. Cheap: to be asked before any work on a request.

@@ -15,7 +15,7 @@ mod walk;
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use smallvec::SmallVec;
@@ -27,7 +27,7 @@ use crate::{
     journal::{PostedTransaction, Record},
     metrics::Counters,
     model::{
-        AccountNo, AccountStatus, Assets, Attachment, Caller, CellWrite, Command, HoldId, Operation,
+        AccountNo, AccountStatus, Assets, Attachment, Caller, CellWrite, Command, HoldId, Lane, Operation,
         OperationKind, Position, PostedKind, Rejection, RequestedAmount, ResolvedOperation, Timestamp,
         Transaction, TransactionId,
     },
@@ -62,12 +62,35 @@ pub(crate) struct State {
     pub(crate) storage_low: AtomicBool,
     pub(crate) room: Room,
     pub(crate) stopping: AtomicBool,
+    /// How much less than `Config::account_commands_max` one account may have in flight now.
+    pub(crate) account_commands: AccountCommands,
+}
+
+/// A bound that whoever lets callers in lowers while there are too many.
+pub(crate) struct AccountCommands(pub(crate) AtomicUsize);
+
+impl Default for AccountCommands {
+    fn default() -> Self {
+        Self(AtomicUsize::new(usize::MAX))
+    }
 }
 
 impl State {
     pub(crate) fn synced(&self) -> Position {
         Position(self.synced.load(Ordering::Acquire))
     }
+}
+
+/// How a transaction is to be taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms<'a> {
+    /// Who asks.
+    pub(crate) caller: &'a Caller,
+    pub(crate) lane: Lane,
+    /// Until when it may be decided.
+    pub(crate) deadline: Option<Timestamp>,
+    /// It is no part of a batch.
+    pub(crate) alone: bool,
 }
 
 /// What came of [`Front::prepare`].
@@ -157,11 +180,11 @@ impl Front {
     /// Claims a transaction's ids and accounts, and runs the first pass of the rules.
     pub(crate) fn prepare(
         &self,
-        caller: &Caller,
         transaction: Transaction,
+        terms: Terms<'_>,
         reply: impl FnOnce() -> Reply,
     ) -> Result<Prepared, IndexError> {
-        if let Err(denied) = callers::may_submit(caller, &transaction) {
+        if let Err(denied) = callers::may_submit(terms.caller, &transaction) {
             return Ok(Prepared::Refused(denied));
         }
         match self.directory.transactions.claim(transaction.id) {
@@ -175,7 +198,7 @@ impl Front {
             self.directory.transactions.abandon(transaction.id, Ok(()));
             return Ok(Prepared::Known(transaction, position));
         }
-        let mut claimed = Claimed::of(caller, &transaction);
+        let mut claimed = Claimed::of(terms.caller, &transaction);
         let mut operations = SmallVec::with_capacity(transaction.operations.len());
         let mut refused = None;
         for (index, operation) in (0_u8..).zip(&transaction.operations) {
@@ -212,6 +235,11 @@ impl Front {
             }
         };
         let (guards, guarded) = self.guards(&transaction, &operations, &cells, &claimed);
+        if self.is_crowded(&guarded, terms) {
+            self.withdraw(&transaction, &claimed);
+            self.counters.unavailable();
+            return Ok(Prepared::Refused(Unavailable::Overloaded("the queue of one of its accounts").into()));
+        }
         let completion = Completion {
             id: transaction.id,
             holds: claimed.holds,
@@ -220,7 +248,23 @@ impl Front {
             reply: reply(),
         };
         let command = Command { transaction, operations, cells, refused };
-        Ok(Prepared::Ready(Box::new(Envelope { command, guards, guarded, completion, reserved: None })))
+        let deadline = terms.deadline;
+        let envelope = Envelope { command, guards, guarded, deadline, completion, reserved: None };
+        Ok(Prepared::Ready(Box::new(envelope)))
+    }
+
+    /// Whether an account that can refuse the command has too much in flight: then it is this account's surplus, and not
+    /// its neighbours in the shard, that is turned away. An account that can refuse nothing (a merchant who is paid) is
+    /// no queue, and has no bound.
+    fn is_crowded(&self, guarded: &[AccountNo], terms: Terms<'_>) -> bool {
+        let lowered = match terms.lane {
+            Lane::Checkout | Lane::Recharge if terms.alone => {
+                self.state.account_commands.0.load(Ordering::Relaxed)
+            }
+            Lane::Checkout | Lane::Recharge | Lane::Batch => usize::MAX,
+        };
+        let most = self.config.account_commands_max.min(lowered);
+        guarded.iter().any(|&account| self.directory.entry(account).admitted() > most)
     }
 
     /// Gives back what a transaction that has to wait has claimed.

@@ -97,8 +97,8 @@ pub enum IndexError {
     Storage(String),
     /// What was read makes no sense.
     #[error(
-        "the index is damaged: {0}; stop the engine and delete the index folder: a journal that was never trimmed \
-         rebuilds it; otherwise restore the folder from a copy"
+        "the index is damaged: {0}; stop the engine and run `yue reindex`: a journal that was never trimmed rebuilds it; \
+         otherwise restore the folder from a copy"
     )]
     Damaged(String),
     /// Written by a newer release.

@@ -20,6 +20,7 @@ pub mod planted;
 #[cfg(not(feature = "planted-bugs"))]
 mod planted;
 mod recovery;
+pub mod reindex;
 mod retention;
 mod shard;
 #[cfg(feature = "simulation")]

@@ -146,6 +146,11 @@ impl Counters {
         count(&self.sync_time, nanos.div_ceil(SYNC_TIME_UNIT_NANOS));
     }
 
+    /// Groups, and the nanoseconds of their appends and syncs.
+    pub(crate) fn sync_time(&self) -> (u64, u64) {
+        (self.groups.load(Relaxed), self.sync_nanos.load(Relaxed))
+    }
+
     pub(crate) fn snapshot(&self) -> Snapshot {
         let load = |counter: &AtomicU64| counter.load(Relaxed);
         Snapshot {

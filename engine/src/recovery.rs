@@ -87,6 +87,18 @@ pub(crate) fn format_is_known(data: &Path) -> Result<bool, OpenError> {
     }
 }
 
+/// The sizes of the index.
+pub(crate) fn index_options(config: &Config) -> IndexOptions {
+    let sizes = Sizes::of(config);
+    IndexOptions {
+        segment_records_max: config.segment_records,
+        segment_bytes_max: sizes.segment_bytes_max,
+        block_cache_bytes: config.index_cache_bytes,
+        write_buffer_bytes: usize::try_from(sizes.write_buffer_bytes).unwrap_or(usize::MAX),
+        ..IndexOptions::default()
+    }
+}
+
 pub(crate) fn recover(config: &Config) -> Result<Recovered, OpenError> {
     let sizes = Sizes::of(config);
     let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -95,13 +107,7 @@ pub(crate) fn recover(config: &Config) -> Result<Recovered, OpenError> {
         full_check_bytes_max: config.full_check_bytes_max,
         write_buffer_bytes: size(sizes.write_buffer_bytes),
     };
-    let index_options = IndexOptions {
-        segment_records_max: config.segment_records,
-        segment_bytes_max: sizes.segment_bytes_max,
-        block_cache_bytes: config.index_cache_bytes,
-        write_buffer_bytes: size(sizes.write_buffer_bytes),
-        ..IndexOptions::default()
-    };
+    let index_options = index_options(config);
     let (shared, mut assembled) = open(config, &index_options, |checkpoint| {
         RocksJournal::open(&config.data, &journal_options, checkpoint)
     })?;

@@ -350,6 +350,13 @@ impl Shard {
         own: SmallVec<[AccountNo; 2]>,
         ticket: Option<Ticket>,
     ) -> Option<Ticket> {
+        // Before it is decided, and so before the journal has it: what is decided is never taken back.
+        if envelope.deadline.is_some_and(|deadline| deadline < self.stamp) {
+            self.withdraw(envelope, |completion, shard, _| {
+                completion.late(&shard.directory, &shard.counters);
+            });
+            return ticket;
+        }
         let mut alone = Facts::default();
         let facts = envelope.reserved.as_deref_mut().map_or(&mut alone, |reserved| &mut reserved.facts);
         if envelope.command.refused.is_none()

@@ -75,6 +75,9 @@ pub enum Unavailable {
     /// The engine is stopping.
     #[error("the engine is stopping")]
     Stopping,
+    /// The caller's deadline had passed before the command was given to the journal; nothing happened.
+    #[error("the deadline passed before the command was given to the journal")]
+    Late,
 }
 
 /// Why an account could not be opened or changed.
@@ -288,6 +291,8 @@ pub struct PastBalance {
     pub posted: i128,
     /// Now.
     pub status: AccountStatus,
+    /// Whether wallet verbs alone move it.
+    pub managed: bool,
 }
 
 /// Turnover of all accounts at one position.

@@ -25,6 +25,7 @@ mod notification;
 mod password;
 mod payment;
 mod promotion;
+mod queue;
 mod recharge;
 mod refund;
 mod settings;
@@ -39,11 +40,16 @@ mod wealth;
 mod wealth_day;
 mod wealth_settings;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use self::queue::Queue;
 
 use crate::{
     engine::Engine,
-    model::{AccountOpening, AccountStatus, Address, Caller, Limit, NormalSide},
+    model::{AccountOpening, AccountStatus, Address, Caller, Limit, NormalSide, Timestamp},
     view::AccountError,
 };
 
@@ -82,6 +88,13 @@ pub use wealth_settings::WealthView;
 pub struct Wallet {
     inner: Arc<Inner>,
     caller: Caller,
+    deadline: Option<Arc<Deadline>>,
+}
+
+/// Until when the first step of a verb may be decided. Later steps have none: a verb that has begun goes on.
+struct Deadline {
+    at: Timestamp,
+    begun: AtomicBool,
 }
 
 struct Inner {
@@ -89,17 +102,55 @@ struct Inner {
     settings: Settings,
     secrets: Secrets,
     turns: hashing::Turns,
+    day_closes: Queue,
+    statements: Queue,
     wealth_days: wealth_day::Running,
 }
 
 impl Wallet {
+    /// Statements that are taken in and compared at once: each needs room on the disk.
+    const STATEMENTS_MAX: usize = 4;
+    /// Callers that wait for a turn at long work; more are refused.
+    const LONG_WORK_WAITING_MAX: usize = 64;
+
     /// The wallet of a running ledger.
     #[must_use]
     pub fn new(engine: Engine, settings: Settings, secrets: Secrets) -> Self {
         let turns = hashing::Turns::new(&settings);
         let wealth_days = wealth_day::Running::default();
-        let inner = Inner { engine, settings, secrets, turns, wealth_days };
-        Self { inner: Arc::new(inner), caller: Caller::TRUSTED }
+        let day_closes = Queue::new(1, Self::LONG_WORK_WAITING_MAX, "the close of a day");
+        let statements =
+            Queue::new(Self::STATEMENTS_MAX, Self::LONG_WORK_WAITING_MAX, "the queue of statements");
+        let inner = Inner { engine, settings, secrets, turns, day_closes, statements, wealth_days };
+        Self { inner: Arc::new(inner), caller: Caller::TRUSTED, deadline: None }
+    }
+
+    /// Whether accounts of this name are opened by the wallet alone: whoever opened one before it could keep what users are
+    /// owed.
+    #[must_use]
+    pub fn keeps(address: &Address) -> bool {
+        names::wealth_owed_owner(address.as_str()).is_some()
+    }
+
+    /// A handle for one call, which is refused as [`Unavailable::Late`] if its first transaction is not decided by then:
+    /// nothing of it happened. What has begun is never taken back.
+    #[must_use]
+    pub fn until(&self, deadline: Option<Timestamp>) -> Self {
+        let deadline = deadline.map(|at| Arc::new(Deadline { at, begun: AtomicBool::new(false) }));
+        Self { inner: Arc::clone(&self.inner), caller: self.caller.clone(), deadline }
+    }
+
+    /// The deadline of the verb's next transaction.
+    fn deadline(&self) -> Option<Timestamp> {
+        let deadline = self.deadline.as_deref().filter(|deadline| !deadline.begun.load(Ordering::Relaxed));
+        deadline.map(|deadline| deadline.at)
+    }
+
+    /// A transaction of the verb is on disk.
+    fn has_begun(&self) {
+        if let Some(deadline) = &self.deadline {
+            deadline.begun.store(true, Ordering::Relaxed);
+        }
     }
 
     /// The ledger below.
@@ -138,28 +189,35 @@ impl Wallet {
         if let Some(account) = self.engine().account(&address) {
             let fits = account.asset.code == kind.asset && account.normal == kind.normal;
             let usable = account.status != AccountStatus::Closed;
-            let ours = account.managed || !account.address.as_str().starts_with(names::CUSTOMERS);
+            let ours = account.managed || !names::is_users(&account.address);
             return if fits && usable && ours {
                 Ok(())
             } else {
                 Err(WalletError::refused(WalletCode::AccountExists))
             };
         }
-        let opening = AccountOpening {
-            address,
-            asset: kind.asset.into(),
-            normal: kind.normal,
-            floor: kind.floor,
-            ceiling: kind.ceiling,
-            limits,
-            metadata: crate::model::Metadata::default(),
-            managed: true,
-        };
-        match self.engine().open_account(opening).await {
-            Ok(_) => Ok(()),
+        match self.open_managed(address, kind, limits).await {
+            Ok(()) => Ok(()),
             Err(AccountError::Unavailable(why)) => Err(why.into()),
             Err(_) => Err(WalletError::refused(WalletCode::AccountExists)),
         }
+    }
+
+    /// Opens an account that wallet verbs alone move.
+    async fn open_managed(
+        &self,
+        address: Address,
+        kind: AccountKind,
+        limits: Vec<Limit>,
+    ) -> Result<(), AccountError> {
+        let AccountKind { asset, normal, floor, ceiling } = kind;
+        let metadata = crate::model::Metadata::default();
+        let asset = asset.into();
+        let opening =
+            AccountOpening { address, asset, normal, floor, ceiling, limits, metadata, managed: true };
+        self.engine().open_account(opening).await?;
+        self.has_begun();
+        Ok(())
     }
 }
 

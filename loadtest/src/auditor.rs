@@ -24,6 +24,7 @@ use crate::verdict::Check;
 use crate::wire::Endpoint;
 use crate::worker::Findings;
 
+pub(crate) use events::read as read_events;
 pub(crate) use trial::{position, read as trial_balance};
 
 /// Connections of the audit.

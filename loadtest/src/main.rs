@@ -16,6 +16,7 @@ mod machine;
 mod mix;
 mod money;
 mod operation;
+mod overload;
 mod payers;
 mod phases;
 mod priority;
@@ -30,6 +31,7 @@ mod setup;
 mod skew;
 mod slo;
 mod timer;
+mod torture;
 mod verdict;
 mod wire;
 mod worker;
@@ -71,6 +73,11 @@ enum Command {
     Run(RunArgs),
     /// Finds out how much the server takes: clients that send as soon as they have their answer.
     Saturate(SaturateArgs),
+    /// Starts a server of its own, and kills, stops and starves it under load, again and again; a record outside says
+    /// what must be there. Needs `yue` and strace; as root also file systems that are full or lose power.
+    Torture(TortureArgs),
+    /// Offers up to ten times what the server takes, and judges what is kept: goodput, accepted latency, recovery.
+    Overload(OverloadArgs),
 }
 
 #[derive(Args)]
@@ -221,6 +228,77 @@ impl SaturateArgs {
     }
 }
 
+#[derive(Args)]
+struct TortureArgs {
+    /// Kills under load; every other fault comes in proportion.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    cycles: u32,
+    /// Repeats the choices of an earlier run, as far as processes allow.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// The server's binary; default: `yue` beside this one.
+    #[arg(long)]
+    yue: Option<PathBuf>,
+    /// Where data and record go: on a disk, since on a tmpfs a sync costs nothing. Removed after a run that passed.
+    #[arg(long, default_value = "out/torture")]
+    folder: PathBuf,
+    /// A fault that must be found, so that the exit code must be 2.
+    #[arg(long, value_enum)]
+    plant: Option<torture::Plant>,
+}
+
+impl TortureArgs {
+    fn settings(self) -> Result<torture::Settings, String> {
+        let own = std::env::current_exe().map_err(|error| error.to_string())?;
+        let seed = self.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+        Ok(torture::Settings {
+            cycles: self.cycles,
+            seed,
+            binary: self.yue.unwrap_or_else(|| own.with_file_name("yue")),
+            folder: torture::new_folder(&self.folder, seed)?,
+            plant: self.plant,
+        })
+    }
+}
+
+#[derive(Args)]
+struct OverloadArgs {
+    #[command(flatten)]
+    server: Server,
+    /// Connections, each with one request in flight; an arrival that finds none free is shed, and counted.
+    #[arg(long, default_value_t = 1_024, value_parser = parse_count)]
+    connections: usize,
+    /// Accounts among which the money moves.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
+    accounts: u32,
+    /// The length of each stage: 0.8, 1, 2, 5 and 10 times the capacity, and 0.8 again.
+    #[arg(long, default_value_t = 15.0, value_parser = parse_factor)]
+    seconds: f64,
+    /// The length of each step of the search for the capacity.
+    #[arg(long, default_value_t = 4.0, value_parser = parse_factor)]
+    step_seconds: f64,
+    /// Of the arrivals and accounts.
+    #[arg(long, default_value_t = 618)]
+    seed: u64,
+    /// The folder for the report: overload.html and overload.json.
+    #[arg(long, default_value = "out")]
+    report: PathBuf,
+}
+
+impl OverloadArgs {
+    fn settings(self) -> Result<overload::Settings, String> {
+        Ok(overload::Settings {
+            endpoint: self.server.endpoint()?,
+            connections: self.connections,
+            accounts: self.accounts,
+            seconds: self.seconds,
+            step_seconds: self.step_seconds,
+            seed: self.seed,
+            report: self.report,
+        })
+    }
+}
+
 fn parse_factor(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
@@ -254,6 +332,14 @@ fn main() -> ExitCode {
         },
         Command::Saturate(arguments) => match arguments.settings() {
             Ok(settings) => saturate::run(&settings),
+            Err(error) => return settings_error(error),
+        },
+        Command::Torture(arguments) => match arguments.settings() {
+            Ok(settings) => torture::run(&settings),
+            Err(error) => return settings_error(error),
+        },
+        Command::Overload(arguments) => match arguments.settings() {
+            Ok(settings) => overload::run(&settings),
             Err(error) => return settings_error(error),
         },
     };

@@ -4,6 +4,7 @@
 
 mod html;
 mod json;
+pub(crate) mod overload;
 mod plot;
 
 use std::collections::BTreeMap;
@@ -55,7 +56,7 @@ pub(crate) struct Percentiles {
 }
 
 impl Percentiles {
-    fn of(latency: &Latency) -> Self {
+    pub(crate) fn of(latency: &Latency) -> Self {
         Self {
             p50: latency.percentile_ms(50.0),
             p90: latency.percentile_ms(90.0),

@@ -161,7 +161,7 @@ impl Work for Loop<'_> {
 /// Saturates; the exit code, or why there was no run.
 pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
     // 1. Accounts and money.
-    prepare(settings)?;
+    prepare(&settings.endpoint, settings.accounts)?;
     let before = auditor::trial_balance(&settings.endpoint)?;
     let before = before.turnover().ok_or("no turnover")?;
     println!(
@@ -254,12 +254,9 @@ impl Seen {
 }
 
 /// Opens the accounts `load:0` and so on, and gives each its money.
-fn prepare(settings: &Settings) -> Result<(), String> {
-    let endpoint = &settings.endpoint;
+pub(crate) fn prepare(endpoint: &Endpoint, accounts: u32) -> Result<(), String> {
     let mut bodies = vec![r#"{"address":"channels:load","asset":"CNY","normal":"debit"}"#.to_owned()];
-    bodies.extend(
-        (0..settings.accounts).map(|number| format!(r#"{{"address":"load:{number}","asset":"CNY"}}"#)),
-    );
+    bodies.extend((0..accounts).map(|number| format!(r#"{{"address":"load:{number}","asset":"CNY"}}"#)));
     closed::each(
         endpoint,
         64,
@@ -272,7 +269,7 @@ fn prepare(settings: &Settings) -> Result<(), String> {
         },
     )?;
     let mut ids = Ids::new();
-    let numbers: Vec<u32> = (0..settings.accounts).collect();
+    let numbers: Vec<u32> = (0..accounts).collect();
     let batches: Vec<String> =
         numbers.chunks(RECHARGES).map(|numbers| recharges(numbers, &mut ids)).collect();
     closed::each(

@@ -239,6 +239,35 @@ fn saturation_prints_its_figures_and_checks_the_work() {
 }
 
 #[test]
+fn an_overload_run_checks_the_work_and_draws_it() {
+    let arguments = [
+        "overload",
+        "--seconds",
+        "1",
+        "--step-seconds",
+        "0.5",
+        "--connections",
+        "16",
+        "--accounts",
+        "100",
+        "--report",
+        ".",
+    ];
+    let run = yue_load(Fault::None, &arguments);
+    // How much is kept depends on what else the machine does; nothing may be wrong.
+    assert_ne!(run.output.status.code(), Some(2), "{}", run.text());
+    let text = std::fs::read_to_string(run.folder.path().join("overload.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(report["stages"].as_array().unwrap().len(), 14, "{}", run.text());
+    assert!(report["stages"][12]["shed"].as_f64().unwrap() > 0.0, "{}", run.text());
+    let page = std::fs::read_to_string(run.folder.path().join("overload.html")).unwrap();
+    assert_eq!((page.matches("<svg").count(), page.matches("</svg>").count()), (4, 4));
+    assert!(run.text().contains("figure overload_goodput_10x "), "{}", run.text());
+    let run = yue_load(Fault::DropsAnEffect, &arguments);
+    assert_eq!(run.output.status.code(), Some(2), "{}", run.text());
+}
+
+#[test]
 fn a_server_that_is_not_there_is_no_run() {
     let check = |command: &mut Command, arguments: &[&str], code: i32| {
         assert_eq!(command.args(arguments).output().unwrap().status.code(), Some(code), "{arguments:?}");

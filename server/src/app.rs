@@ -23,6 +23,7 @@ use tokio::{
 use yue_engine::{engine::Engine, model::Caller, wallet::Wallet};
 
 use crate::{
+    admission::{Admission, Admitted, Arrival, Class},
     auth::{BodyKind, Gate},
     body::{self, BodyLimits, BodyMemory, ReceivedBody},
     config::HttpLimits,
@@ -58,8 +59,8 @@ struct Shared {
     limits: HttpLimits,
     telemetry: Telemetry,
     event_streams: Arc<Semaphore>,
-    statements: Arc<Semaphore>,
     body_memory: BodyMemory,
+    admission: Admission,
     /// `None`: everybody who reaches the server may do everything.
     gate: Option<Gate>,
 }
@@ -68,9 +69,6 @@ impl App {
     /// How long a request waits for a recovery that is nearly done, before it is told to come back. Small
     /// directories recover within it, so that clients do not see a start at all.
     const START_WAIT: Duration = Duration::from_secs(5);
-
-    /// Statements that are taken in and compared at once: each needs room on the disk. Others wait.
-    const STATEMENTS_MAX: usize = 4;
 
     /// An application whose engine is still to come, open to all.
     #[must_use]
@@ -87,8 +85,8 @@ impl App {
             limits,
             telemetry: Telemetry::default(),
             event_streams: Arc::new(Semaphore::new(limits.event_streams_max.min(Semaphore::MAX_PERMITS))),
-            statements: Arc::new(Semaphore::new(Self::STATEMENTS_MAX)),
             body_memory: BodyMemory::new(limits.body_memory_bytes_max),
+            admission: Admission::new(&limits),
             gate,
         });
         Self { shared, caller: Caller::TRUSTED }
@@ -128,7 +126,7 @@ impl App {
         Self { shared: Arc::clone(&self.shared), caller }
     }
 
-    /// Who is let in, if not everybody is.
+    /// Whose calls are taken, if not everybody's are.
     pub(crate) fn gate(&self) -> Option<&Gate> {
         self.shared.gate.as_ref()
     }
@@ -168,25 +166,34 @@ impl App {
         &self.shared.telemetry
     }
 
+    /// How many are let in.
+    pub(crate) fn admission(&self) -> &Admission {
+        &self.shared.admission
+    }
+
     /// Reads the body of one thing.
-    pub(crate) async fn read_body(&self, request: Request) -> Result<ReceivedBody, Problem> {
+    pub(crate) async fn read_body(&self, request: Request) -> Result<Admitted, Problem> {
         self.read(request, self.shared.limits.body_bytes_max).await
     }
 
     /// Reads the body of a batch.
-    pub(crate) async fn read_batch(&self, request: Request) -> Result<ReceivedBody, Problem> {
+    pub(crate) async fn read_batch(&self, request: Request) -> Result<Admitted, Problem> {
         self.read(request, self.shared.limits.batch_bytes_max).await
     }
 
     /// Calls with a body have no parameters. They are told so once the body is read: until then a client writes.
-    async fn read(&self, request: Request, bytes_max: usize) -> Result<ReceivedBody, Problem> {
+    async fn read(&self, request: Request, bytes_max: usize) -> Result<Admitted, Problem> {
         let limits = BodyLimits { bytes_max, read_timeout: self.shared.limits.body_read_timeout, json: true };
         let no_parameters = Query::parse(request.uri().query(), &[]).map(drop);
+        let arrival = Arrival::of(&request);
         let body = body::read(request, limits, &self.shared.body_memory).await?;
-        no_parameters.map(|()| body)
+        no_parameters?;
+        let place = self.shared.admission.enter(arrival, self.shared.wallet.get())?;
+        Ok(Admitted::new(body, place, arrival.deadline))
     }
 
-    /// Reads the whole body of a signed request, whatever it is.
+    /// Reads the whole body of a signed request, whatever it is. It takes no place among the commands: whose it is, is
+    /// still to be checked, and its route reads it again.
     pub(crate) async fn read_signed(
         &self,
         request: Request,
@@ -201,12 +208,6 @@ impl App {
         };
         let limits = BodyLimits { bytes_max, read_timeout: limits.body_read_timeout, json };
         body::read(request, limits, &self.shared.body_memory).await
-    }
-
-    /// A statement's turn.
-    pub(crate) async fn statement(&self) -> Option<OwnedSemaphorePermit> {
-        // Never closed.
-        Arc::clone(&self.shared.statements).acquire_owned().await.ok()
     }
 
     /// Room for one more event stream, if there is some.
@@ -275,21 +276,46 @@ where
 {
     type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-    fn call(self, request: Request, app: App) -> Self::Future {
+    /// In order: 1. is there room for it at all, asked before anything is read; 2. when it came, from which its deadline
+    /// counts; 3. who asks; 4. the route, which takes its place among the commands with its body.
+    fn call(self, mut request: Request, app: App) -> Self::Future {
         let started = Instant::now();
+        let Self { route, handler } = self;
+        let class = Class::of(route);
+        if let Err(why) = app.admission().lets_in(class, app.shared.wallet.get()) {
+            return Box::pin(async move {
+                let (code, response) = app.admission().refuse(request, why).await;
+                app.telemetry().refused(code);
+                app.telemetry().answered(route, response.status(), started.elapsed());
+                response
+            });
+        }
+        let arrived = Arrival::note(&mut request, class, app.recovered());
         let Some(gate) = app.gate().cloned() else {
-            let answer = (self.handler)(app.clone(), request);
-            return Box::pin(finish(app, self.route, started, answer));
+            let answer = handler(app.clone(), request);
+            let answer = async move {
+                arrived?;
+                answer.await
+            };
+            return Box::pin(finish(app, route, started, answer));
         };
+        // Who is unknown is told so, and not what is wrong with the deadline.
         let answer = {
             let app = app.clone();
-            async move { gate.guard(app, self.route, request, self.handler).await }
+            let handler = move |app, request| {
+                let answer = handler(app, request);
+                async move {
+                    arrived?;
+                    answer.await
+                }
+            };
+            async move { gate.guard(app, route, request, handler).await }
         };
-        Box::pin(finish(app, self.route, started, answer))
+        Box::pin(finish(app, route, started, answer))
     }
 }
 
-/// Makes an answer of a problem, and counts it.
+/// Makes an answer of a problem, and counts it. A refusal for overload waits for its turn.
 async fn finish(
     app: App,
     route: Route,
@@ -300,6 +326,9 @@ async fn finish(
         Ok(response) => response,
         Err(problem) => {
             app.telemetry().refused(problem.code());
+            if problem.code() == Code::Overloaded && Class::of(route) != Class::Open {
+                app.admission().turn().await;
+            }
             problem.into_response()
         }
     };

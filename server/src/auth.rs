@@ -97,7 +97,7 @@ pub enum GateError {
 }
 
 /// A request whose caller is known.
-struct Admitted {
+struct Identified {
     key: Arc<Key>,
     approved_by: Option<Arc<Key>>,
     request: Request,
@@ -144,14 +144,15 @@ impl Gate {
         handler: F,
     ) -> Result<Response, Problem>
     where
-        F: Fn(App, Request) -> Answer,
+        F: FnOnce(App, Request) -> Answer,
         Answer: Future<Output = Result<Response, Problem>>,
     {
         let Some(policy) = Policy::of(route) else { return handler(app, request).await };
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let mut call = Call { gate: self, method, path, id: new_id(), key: None, approved_by: None };
-        let admitted = Box::pin(self.admit(&app, policy, request, &mut call)).await;
-        let Admitted { key, approved_by, request } = admitted.inspect_err(|problem| call.refused(problem))?;
+        let identified = Box::pin(self.identify(&app, policy, request, &mut call)).await;
+        let Identified { key, approved_by, request } =
+            identified.inspect_err(|problem| call.refused(problem))?;
         let caller = Caller::new(key.scopes, key.prefix.clone(), approved_by.is_some());
         let audited = call.is_audited(policy);
         if audited {
@@ -172,13 +173,13 @@ impl Gate {
         answer
     }
 
-    async fn admit(
+    async fn identify(
         &self,
         app: &App,
         policy: Policy,
         request: Request,
         call: &mut Call<'_>,
-    ) -> Result<Admitted, Problem> {
+    ) -> Result<Identified, Problem> {
         let keys = self.0.keys.load_full();
         let (parts, body) = request.into_parts();
         let claim = self.claims(&keys, &parts.headers, parts.extensions.get::<Peer>());
@@ -203,7 +204,7 @@ impl Gate {
         let checked = self.check(&keys, policy, claim, approval.as_ref(), &signed, call);
         match checked {
             Ok((key, approved_by)) => {
-                Ok(Admitted { key, approved_by, request: Request::from_parts(parts, body) })
+                Ok(Identified { key, approved_by, request: Request::from_parts(parts, body) })
             }
             Err(problem) => {
                 leave_unread(&parts.headers, body);

@@ -22,6 +22,8 @@ pub enum Command {
     Serve(ServeArguments),
     /// Check a data directory offline: the journal's chain, the witness, every balance.
     Verify(VerifyArguments),
+    /// Build a data directory's index anew from its journal, offline.
+    Reindex(ReindexArguments),
     /// Print the configuration that `serve` would run with, as a configuration file.
     Config(ServeArguments),
     /// Make, list, rotate and revoke keys.
@@ -45,6 +47,14 @@ pub struct ServeArguments {
 #[derive(Args, Clone, Debug)]
 pub struct VerifyArguments {
     /// The data directory. No other process may use it meanwhile.
+    #[arg(long, env = "YUE_DATA", value_name = "DIR")]
+    pub data: PathBuf,
+}
+
+/// Arguments of `reindex`.
+#[derive(Args, Clone, Debug)]
+pub struct ReindexArguments {
+    /// The data directory. No other process may use it meanwhile; it needs room for a second index.
     #[arg(long, env = "YUE_DATA", value_name = "DIR")]
     pub data: PathBuf,
 }

@@ -89,7 +89,16 @@ pub struct HttpLimits {
     pub idle_timeout: Duration,
     /// From SIGTERM to the end of the last request.
     pub drain_timeout: Duration,
+    /// The mean time from a command's body to its answer from which on fewer are let in; at least three times what
+    /// a group of the journal takes.
+    pub admission_target: Duration,
+    /// Refusals for overload that leave in a second; more of them wait for their turn, half a second at the most.
+    pub refusals_per_second_max: usize,
 }
+
+/// Refusals a second for each processor: each costs both sides together some ten microseconds by estimate, so that
+/// these take 2 % of it.
+const REFUSALS_PER_CORE: usize = 2_000;
 
 impl Default for HttpLimits {
     fn default() -> Self {
@@ -104,6 +113,10 @@ impl Default for HttpLimits {
             write_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(25),
+            admission_target: Duration::from_millis(3),
+            refusals_per_second_max: std::thread::available_parallelism()
+                .map_or(1, std::num::NonZero::get)
+                .saturating_mul(REFUSALS_PER_CORE),
         }
     }
 }
@@ -172,12 +185,14 @@ impl Settings {
     fn check_bounds(self) -> Result<Self, ConfigError> {
         let bounds = [
             ("connections-max", self.http.connections_max),
+            ("refusals-per-second-max", self.http.refusals_per_second_max),
             ("body-bytes-max", self.http.body_bytes_max),
             ("batch-bytes-max", self.http.batch_bytes_max),
             ("mailbox-commands-max", self.engine.mailbox_commands_max),
             ("recharge-commands-max", self.engine.recharge_commands_max),
             ("batch-commands-max", self.engine.batch_commands_max),
             ("parked-commands-max", self.engine.parked_commands_max),
+            ("account-commands-max", self.engine.account_commands_max),
             ("in-flight-commands-max", self.engine.in_flight_commands_max),
             ("group-records-max", self.engine.group_records_max),
             ("group-bytes-max", self.engine.group_bytes_max),

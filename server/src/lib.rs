@@ -6,13 +6,17 @@
 //!
 //! Start reading at [`app`], the table of routes; [`serve`] is the order of start and stop.
 
+pub mod admission;
 pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod listener;
 pub mod openapi;
 pub mod problem;
+pub mod reindex;
 pub mod sandbox_channel;
 pub mod serve;
 pub mod telemetry;

@@ -8,6 +8,7 @@ use yue_server::{
     auth::commands as keys,
     cli::{Cli, Command, ServeArguments},
     config::{Options, Settings},
+    reindex::reindex,
     sandbox_channel,
     serve::serve,
     verify::verify,
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Serve(arguments) => run_serve(arguments),
         Command::Verify(arguments) => verify(&arguments).map_err(Into::into),
+        Command::Reindex(arguments) => reindex(&arguments).map_err(Into::into),
         Command::Keys(arguments) => keys::run(&arguments).map(|text| print!("{text}")).map_err(Into::into),
         Command::Config(arguments) => print_config(arguments),
         Command::SandboxChannel(arguments) => sandbox_channel::run(arguments).map_err(Into::into),

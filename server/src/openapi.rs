@@ -7,10 +7,14 @@ mod security;
 
 use utoipa::{
     IntoResponses, OpenApi,
-    openapi::{RefOr, Schema, schema::AdditionalProperties},
+    openapi::{
+        ObjectBuilder, RefOr, Required, Schema, Type,
+        path::{ParameterBuilder, ParameterIn},
+        schema::AdditionalProperties,
+    },
 };
 
-use crate::{problem::ProblemBody, routes};
+use crate::{admission::Arrival, problem::ProblemBody, routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -83,7 +87,34 @@ pub fn document_json() -> String {
     let mut document = Document::openapi();
     security::describe(&mut document);
     refuse_unknown_fields_of_operations(&mut document);
-    document.to_pretty_json().unwrap_or_default()
+    offer_deadlines(&mut document);
+    // The registry's names of unsigned formats are without the hyphen that utoipa 6 writes.
+    document.to_pretty_json().unwrap_or_default().replace("\"format\": \"u-int", "\"format\": \"uint")
+}
+
+/// Every call that is no mere question takes a deadline.
+fn offer_deadlines(document: &mut utoipa::openapi::OpenApi) {
+    let schema = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(0))
+        .maximum(Some(Arrival::DEADLINE_MS_MAX));
+    let deadline = ParameterBuilder::new()
+        .name("Yue-Deadline-Ms")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "Milliseconds that the client waits, from the moment at which the request's head arrived. If they have passed \
+             before anything was given to the journal, the request is refused with 503 `deadline_exceeded`, and nothing \
+             happened. What the journal has is never taken back.",
+        ))
+        .schema(Some(schema))
+        .build();
+    for item in document.paths.paths.values_mut() {
+        let commands = [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
+        for command in commands.into_iter().flatten() {
+            command.parameters.get_or_insert_default().push(RefOr::T(deadline.clone()));
+        }
+    }
 }
 
 /// The derive says so of structs only, and an operation is an enum, as is an authorisation.
@@ -116,7 +147,7 @@ pub(crate) enum BodyProblems {
     /// `unsupported_media_type`: the body must be `application/json`.
     #[response(status = 415, content_type = "application/problem+json")]
     UnsupportedMediaType(ProblemBody),
-    /// `overloaded` or `storage_low`: nothing was applied, try again.
+    /// `overloaded`, `storage_low` or `deadline_exceeded`: nothing was applied, try again.
     #[response(status = 503, content_type = "application/problem+json",
         headers(("Retry-After" = u32, description = "Seconds, spread at random.")))]
     Unavailable(ProblemBody),
@@ -138,7 +169,7 @@ pub(crate) enum BatchProblems {
     /// `unsupported_media_type`: the body must be `application/json`.
     #[response(status = 415, content_type = "application/problem+json")]
     UnsupportedMediaType(ProblemBody),
-    /// `overloaded` or `storage_low`: nothing was applied, try again.
+    /// `overloaded`, `storage_low` or `deadline_exceeded`: nothing was applied, try again.
     #[response(status = 503, content_type = "application/problem+json",
         headers(("Retry-After" = u32, description = "Seconds, spread at random.")))]
     Unavailable(ProblemBody),
@@ -171,7 +202,7 @@ pub(crate) enum SubmitProblems {
     #[response(status = 422, content_type = "application/problem+json",
         headers(("Idempotent-Replayed" = String, description = "`true` if it was refused before.")))]
     Refused(ProblemBody),
-    /// `overloaded` or `storage_low`: nothing was applied, the id stays free, try again.
+    /// `overloaded`, `storage_low` or `deadline_exceeded`: nothing was applied, the id stays free, try again.
     #[response(status = 503, content_type = "application/problem+json",
         headers(("Retry-After" = u32, description = "Seconds, spread at random.")))]
     Unavailable(ProblemBody),

@@ -199,7 +199,7 @@ impl Problem {
 
     fn retry_after_s(&self) -> Option<u64> {
         match self.0.code {
-            Code::Overloaded => Some(rand::random_range(Self::RETRY_OVERLOADED_S)),
+            Code::Overloaded | Code::DeadlineExceeded => Some(retry_overloaded_s()),
             Code::StorageLow => Some(rand::random_range(Self::RETRY_STORAGE_LOW_S)),
             Code::Malformed
             | Code::TooLarge
@@ -224,22 +224,15 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let retry_after_s = self.retry_after_s();
-        let Details {
-            code,
-            detail,
-            operation,
-            field,
-            position,
-            replayed,
-            closes,
-            outcome,
-            attempts_left,
-            retry_after_s: _,
-        } = *self.0;
-        let body = ProblemBody {
+/// Seconds after which an overloaded server is worth another try, for one client.
+pub(crate) fn retry_overloaded_s() -> u64 {
+    rand::random_range(Problem::RETRY_OVERLOADED_S)
+}
+
+impl From<Problem> for ProblemBody {
+    fn from(problem: Problem) -> Self {
+        let Details { code, detail, operation, field, position, outcome, attempts_left, .. } = *problem.0;
+        Self {
             r#type: format!("urn:yue:problem:{}", code.as_str()),
             title: code.title(),
             status: code.status().as_u16(),
@@ -251,7 +244,15 @@ impl IntoResponse for Problem {
             field,
             position,
             attempts_left,
-        };
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let retry_after_s = self.retry_after_s();
+        let Details { code, replayed, closes, .. } = *self.0;
+        let body = ProblemBody::from(self);
         let mut response = Response::new(Body::from(serde_json::to_vec(&body).unwrap_or_default()));
         *response.status_mut() = code.status();
         let headers = response.headers_mut();
@@ -274,6 +275,7 @@ impl From<Unavailable> for Problem {
         let code = match unavailable {
             Unavailable::Overloaded(_) | Unavailable::Stopping => Code::Overloaded,
             Unavailable::StorageLow => Code::StorageLow,
+            Unavailable::Late => Code::DeadlineExceeded,
         };
         Self::new(code, unavailable.to_string())
     }

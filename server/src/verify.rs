@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use yue_engine::audit::{self, AuditError, Progress, Report, Trimmed};
+use yue_engine::{
+    audit::{self, AuditError, Progress, Report, Trimmed},
+    index::IndexError,
+};
 
 use crate::cli::VerifyArguments;
 
@@ -19,10 +22,40 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 pub enum VerifyError {
     /// The check could not be carried to its end.
     #[error("NOT SOUND: {0}")]
-    Audit(#[from] AuditError),
+    Audit(AuditError),
+    /// It could not, for what lies in `index/`: of the journal nothing is known yet.
+    #[error(
+        "NOT SOUND: {0}\nremedy     `yue reindex` builds the index anew from a sound journal that was never trimmed"
+    )]
+    Index(IndexError),
     /// It was, and found something.
     #[error("NOT SOUND: {0} findings")]
     Findings(usize),
+    /// It was, and found something in the index alone.
+    #[error(
+        "NOT SOUND: {0} findings, all of them in the index\nremedy     `yue reindex` builds it anew from the journal, which is sound"
+    )]
+    IndexFindings(usize),
+    /// Likewise, and the journal does not have all that the index tells.
+    #[error(
+        "NOT SOUND: {0} findings, all of them in the index\nremedy     the journal was trimmed: restore the folder `index` from a copy"
+    )]
+    TrimmedIndexFindings(usize),
+}
+
+impl From<AuditError> for VerifyError {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::Index(
+                error @ (IndexError::Storage(_) | IndexError::Damaged(_) | IndexError::Gap { .. }),
+            ) => Self::Index(error),
+            AuditError::Index(IndexError::Version { .. } | IndexError::Group { .. })
+            | AuditError::Journal(_)
+            | AuditError::Format(_)
+            | AuditError::Io(_)
+            | AuditError::InUse(_) => Self::Audit(error),
+        }
+    }
 }
 
 /// Verifies a directory, with progress on standard error and the report on standard output.
@@ -53,7 +86,12 @@ pub fn verify(arguments: &VerifyArguments) -> Result<(), VerifyError> {
         println!("verdict    SOUND");
         Ok(())
     } else {
-        Err(VerifyError::Findings(report.findings.len()))
+        let findings = report.findings.len();
+        Err(match (report.blames_index_alone(), report.trimmed) {
+            (false, _) => VerifyError::Findings(findings),
+            (true, None) => VerifyError::IndexFindings(findings),
+            (true, Some(_)) => VerifyError::TrimmedIndexFindings(findings),
+        })
     }
 }
 

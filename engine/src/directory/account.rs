@@ -272,6 +272,11 @@ impl AccountEntry {
         }
     }
 
+    /// Commands in flight that name the account.
+    pub(crate) fn admitted(&self) -> usize {
+        usize::try_from(self.admitted.load(Ordering::Relaxed)).unwrap_or(usize::MAX)
+    }
+
     pub(crate) fn is_quiet(&self) -> bool {
         self.admitted.load(Ordering::SeqCst) == 0
     }

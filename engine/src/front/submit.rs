@@ -9,12 +9,12 @@ use crossbeam::channel::TrySendError;
 use futures_util::future::join_all;
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Front, Prepared, Wait};
+use super::{Front, Prepared, Terms, Wait};
 use crate::{
     config::Config,
     fatal::fatal,
     journal::Record,
-    model::{AccountNo, Caller, Lane, Position, Transaction},
+    model::{AccountNo, Caller, Lane, Position, Timestamp, Transaction},
     planted::{Bug, planted},
     shard::{
         Envelope, Input, ShardNo,
@@ -56,20 +56,28 @@ impl Front {
         &self,
         lane: Lane,
         caller: &Caller,
+        deadline: Option<Timestamp>,
+        transaction: Transaction,
+    ) -> Result<Outcome, SubmitError> {
+        self.submit_as(Terms { caller, lane, deadline, alone: true }, transaction).await
+    }
+
+    async fn submit_as(
+        &self,
+        terms: Terms<'_>,
         mut transaction: Transaction,
     ) -> Result<Outcome, SubmitError> {
         self.admission()?;
         self.take_room(bytes_of(&transaction))?;
         for _ in 0..Self::WAITS_MAX {
             let (sender, answer) = oneshot::channel();
-            let prepared = self
-                .prepare(caller, transaction, || Reply::One(sender))
-                .unwrap_or_else(|error| fatal(&error));
+            let prepared =
+                self.prepare(transaction, terms, || Reply::One(sender)).unwrap_or_else(|error| fatal(&error));
             transaction = match prepared {
                 Prepared::Known(transaction, position) => {
                     // It has an outcome, but not one that could be told.
                     self.indexed(position).await.map_err(|_| SubmitError::Unknown)?;
-                    return self.replay(caller, transaction, position);
+                    return self.replay(terms.caller, transaction, position);
                 }
                 Prepared::Wait(transaction, wait) => {
                     self.wait(wait).await?;
@@ -77,7 +85,7 @@ impl Front {
                 }
                 Prepared::Refused(error) => return Err(error),
                 Prepared::Ready(envelope) => {
-                    self.dispatch_one(lane, envelope);
+                    self.dispatch_one(terms.lane, envelope);
                     match answer.await {
                         Ok(Answer::Done(outcome)) => return Ok(outcome),
                         Ok(Answer::Unavailable(why)) => return Err(why.into()),
@@ -97,6 +105,7 @@ impl Front {
         &self,
         lane: Lane,
         caller: &Caller,
+        deadline: Option<Timestamp>,
         transactions: Vec<Transaction>,
     ) -> Vec<Result<Outcome, SubmitError>> {
         if transactions.is_empty() {
@@ -106,13 +115,14 @@ impl Front {
         if let Err(why) = self.admission().and_then(|()| self.take_room(bytes)) {
             return transactions.iter().map(|_| Err(why.into())).collect();
         }
+        let terms = Terms { caller, lane, deadline, alone: false };
         let (reply, done) = BatchReply::new(transactions.len());
         let mut later = Later::default();
         let mut transactions = (0_u32..).zip(transactions).peekable();
         while transactions.peek().is_some() {
             // What is claimed goes on its way before the next turn: this call may end at any wait.
             let chunk = transactions.by_ref().take(Self::TRANSACTIONS_PER_TURN_MAX);
-            self.dispatch_chunk(lane, caller, chunk, &reply, &mut later);
+            self.dispatch_chunk(terms, chunk, &reply, &mut later);
             tokio::task::yield_now().await;
         }
         // Never an error: this thread keeps a handle on the sender.
@@ -130,7 +140,7 @@ impl Front {
                 None => Err(SubmitError::Unknown),
             });
         }
-        for (index, result) in self.submit_later(lane, caller, later).await {
+        for (index, result) in self.submit_later(terms, later).await {
             if let Some(slot) = usize::try_from(index).ok().and_then(|index| results.get_mut(index)) {
                 *slot = result;
             }
@@ -141,8 +151,7 @@ impl Front {
     /// Prepares a part of a batch and sends what is ready to its shards.
     fn dispatch_chunk(
         &self,
-        lane: Lane,
-        caller: &Caller,
+        terms: Terms<'_>,
         chunk: impl Iterator<Item = (u32, Transaction)>,
         reply: &Arc<BatchReply>,
         later: &mut Later,
@@ -150,7 +159,7 @@ impl Front {
         let mut ready: Vec<Vec<Box<Envelope>>> = self.mailboxes.iter().map(|_| Vec::new()).collect();
         for (index, transaction) in chunk {
             let to = || Reply::Many(Arc::clone(reply), index);
-            match self.prepare(caller, transaction, to).unwrap_or_else(|error| fatal(&error)) {
+            match self.prepare(transaction, terms, to).unwrap_or_else(|error| fatal(&error)) {
                 Prepared::Ready(envelope) => {
                     if let Some(commands) = ready.get_mut(first_shard(&envelope).index()) {
                         commands.push(envelope);
@@ -171,17 +180,12 @@ impl Front {
             }
         }
         for (shard, commands) in (0..).map(ShardNo).zip(ready) {
-            self.dispatch(lane, shard, commands);
+            self.dispatch(terms.lane, shard, commands);
         }
     }
 
     /// What is left of a batch when the rest of it is answered.
-    async fn submit_later(
-        &self,
-        lane: Lane,
-        caller: &Caller,
-        later: Later,
-    ) -> Vec<(u32, Result<Outcome, SubmitError>)> {
+    async fn submit_later(&self, terms: Terms<'_>, later: Later) -> Vec<(u32, Result<Outcome, SubmitError>)> {
         let Later { known, waiting, refused } = later;
         let mut results: Vec<_> = refused.into_iter().map(|(index, error)| (index, Err(error))).collect();
         // One wait for all of them.
@@ -191,12 +195,12 @@ impl Front {
         while known.peek().is_some() {
             for (index, transaction, position) in known.by_ref().take(Self::TRANSACTIONS_PER_TURN_MAX) {
                 let result = shown.map_err(|_| SubmitError::Unknown);
-                results.push((index, result.and_then(|()| self.replay(caller, transaction, position))));
+                results.push((index, result.and_then(|()| self.replay(terms.caller, transaction, position))));
             }
             tokio::task::yield_now().await;
         }
         let submitted = waiting.into_iter().map(|(index, transaction)| async move {
-            (index, Box::pin(self.submit(lane, caller, transaction)).await)
+            (index, Box::pin(self.submit_as(terms, transaction)).await)
         });
         results.extend(join_all(submitted).await);
         results

@@ -2,7 +2,7 @@
 
 use std::{
     pin::pin,
-    task::{Context, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -30,9 +30,14 @@ struct Fixture {
 
 impl Fixture {
     fn new() -> Self {
+        Self::with(|_| ())
+    }
+
+    fn with(change: impl FnOnce(&mut Config)) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut config = Config::new(data.path());
         config.shards = 2;
+        change(&mut config);
         let opened = recovery::open(&config, &IndexOptions::default(), |_| Ok(FaultyJournal::new()));
         let (shared, Assembled { assets, index, .. }) = opened.unwrap();
         let (mailboxes, inboxes) = (0..config.shards).map(|_| mailbox(&config)).unzip();
@@ -91,6 +96,42 @@ fn transaction(id: u128) -> Transaction {
     }
 }
 
+/// A hot payer's flood into a mailbox of eight, then one payment of a neighbour in the same shard.
+async fn check_flood(account_commands_max: usize, hot_sent: usize, neighbour_sent: bool) {
+    let fixture = Fixture::with(|config| {
+        (config.shards, config.mailbox_commands_max) = (1, 8);
+        config.account_commands_max = account_commands_max;
+    });
+    let pays = |id: u128, from: &str| {
+        let address = |text: &str| Address::parse(text).unwrap();
+        let (debit, credit) = (address(from), address("merchants:1"));
+        let amount = RequestedAmount::parse("1.00");
+        let kind = OperationKind::Transfer { debit, credit, amount };
+        Transaction { operations: smallvec![Operation { kind, code: None }], ..transaction(id) }
+    };
+    for name in ["customers:1", "customers:2", "merchants:1"] {
+        fixture.account(name);
+    }
+    let mut context = Context::from_waker(Waker::noop());
+    let front = &fixture.front;
+    let submit = |transaction| front.submit(Lane::Checkout, &Caller::TRUSTED, None, transaction);
+    let mut flood: Vec<_> = (1..=20).map(|id| Box::pin(submit(pays(id, "customers:1")))).collect();
+    let polled = flood.iter_mut().map(|call| call.as_mut().poll(&mut context));
+    let sent = polled.filter(Poll::is_pending).count();
+    assert_eq!(sent, hot_sent, "of the hot payer, with at most {account_commands_max}");
+    let mut neighbour = Box::pin(submit(pays(21, "customers:2")));
+    let sent = neighbour.as_mut().poll(&mut context).is_pending();
+    assert_eq!(sent, neighbour_sent, "of the neighbour, with at most {account_commands_max}");
+}
+
+#[tokio::test]
+async fn a_hot_payer_leaves_room_in_the_mailbox() {
+    check_flood(usize::MAX, 8, false).await;
+    check_flood(8, 8, false).await;
+    check_flood(4, 4, true).await;
+    check_flood(1, 1, true).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_change_that_never_gets_the_mark_has_one_deadline() {
     let fixture = Fixture::new();
@@ -140,11 +181,11 @@ async fn a_read_waits_for_the_index_so_long_and_no_longer() {
     assert_eq!(front.events(Position(1), 1).await.err(), Some(late));
     // The id has an outcome: nobody may be told that it has none.
     assert_eq!(
-        front.submit(Lane::Checkout, &Caller::TRUSTED, transaction(7)).await,
+        front.submit(Lane::Checkout, &Caller::TRUSTED, None, transaction(7)).await,
         Err(SubmitError::Unknown)
     );
     assert_eq!(
-        front.submit_batch(Lane::Checkout, &Caller::TRUSTED, vec![transaction(7)]).await,
+        front.submit_batch(Lane::Checkout, &Caller::TRUSTED, None, vec![transaction(7)]).await,
         [Err(SubmitError::Unknown)]
     );
     // The index has it, but a shard does not.
@@ -163,6 +204,7 @@ async fn a_large_batch_lets_others_have_their_turn() {
         let mut batch = pin!(fixture.front.submit_batch(
             Lane::Checkout,
             &Caller::TRUSTED,
+            None,
             (1..=600).map(transaction).collect()
         ));
         for expected in [256, 256, 88] {
@@ -176,6 +218,7 @@ async fn a_large_batch_lets_others_have_their_turn() {
     let mut batch = Box::pin(fixture.front.submit_batch(
         Lane::Checkout,
         &Caller::TRUSTED,
+        None,
         (601..=1_200).map(transaction).collect(),
     ));
     assert!(batch.as_mut().poll(&mut context).is_pending());

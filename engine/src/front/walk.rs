@@ -49,7 +49,8 @@ impl Front {
             // None: it was opened later.
             sound(self.index.balance_at(no, Point::Position(position)))?.posted
         };
-        Some(PastBalance { address: address.clone(), posted, status: rules.status })
+        let managed = entry.opening.managed;
+        Some(PastBalance { address: address.clone(), posted, status: rules.status, managed })
     }
 
     fn walk<T>(

@@ -71,8 +71,8 @@ impl Base {
             let (first, rest) = number(rest)?;
             let (last, rest) = number(rest)?;
             let (entries, rest) = number(rest)?;
-            let known = *mark == Self::MARK && u32::from_le_bytes(*version) == Self::VERSION;
-            (known && rest.is_empty()).then_some(Self {
+            let whole = *mark == Self::MARK && rest.is_empty();
+            let base = Self {
                 head: Head {
                     position: Position(position),
                     at: Timestamp(i64::from_le_bytes(*at)),
@@ -84,12 +84,21 @@ impl Base {
                     last: Position(last),
                     entries,
                 },
-            })
+            };
+            whole.then_some((u32::from_le_bytes(*version), base))
         };
         if blake3::hash(content).as_bytes() != hash {
             return Err(damaged());
         }
-        fields().filter(Self::is_in_order).ok_or_else(damaged)
+        let (version, base) = fields().ok_or_else(damaged)?;
+        if version != Self::VERSION {
+            let known = Self::VERSION;
+            let reason = format!(
+                "what says where it begins has format version {version}, this program knows version {known}"
+            );
+            return Err(JournalError::Broken { after: Position::ZERO, reason });
+        }
+        if base.is_in_order() { Ok(base) } else { Err(damaged()) }
     }
 
     /// What was trimmed lies before the state, and the state before the records that say it.

@@ -144,6 +144,15 @@ impl Completion {
         counters.left();
     }
 
+    /// Its caller's deadline has passed; nothing of it happened. Copies of it have deadlines of their own, or none: they
+    /// go on.
+    pub(crate) fn late(self, directory: &Directory, counters: &Counters) {
+        self.withdraw(directory, Ok(()));
+        counters.unavailable();
+        self.reply.send(Answer::Unavailable(Unavailable::Late));
+        counters.left();
+    }
+
     /// The command has to be resolved again.
     pub(crate) fn stale(self, directory: &Directory, counters: &Counters, command: Box<Command>) {
         self.withdraw(directory, Ok(()));

@@ -70,6 +70,8 @@ pub(crate) struct Envelope {
     pub(crate) guards: ShardSet,
     /// The accounts with a leg that they can refuse, or with a hold or reversed total of theirs: what is reserved.
     pub(crate) guarded: SmallVec<[AccountNo; 2]>,
+    /// Until when it may be decided; from then on nobody wants it.
+    pub(crate) deadline: Option<Timestamp>,
     pub(crate) completion: Completion,
     /// What lower shards have contributed; they hold their accounts until the decision.
     pub(crate) reserved: Option<Box<Reserved>>,

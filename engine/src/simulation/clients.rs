@@ -17,8 +17,11 @@ use super::{OPERATIONS, audit::Auditor, names::Thing, random::Random};
 use crate::{
     front::Front,
     journal::Record,
-    model::{AccountChange, AccountNo, AccountOpening, Address, Caller, Lane, Transaction, TransactionId},
-    view::{AccountError, Outcome, SubmitError, TransactionView},
+    model::{
+        AccountChange, AccountNo, AccountOpening, Address, Caller, Lane, Timestamp, Transaction,
+        TransactionId,
+    },
+    view::{AccountError, Outcome, SubmitError, TransactionView, Unavailable},
 };
 
 type Submitted = Result<Outcome, SubmitError>;
@@ -40,6 +43,13 @@ fn lane_of(transaction: &Transaction) -> Lane {
         1 => recharge,
         _ => batch,
     }
+}
+
+/// A deadline for one submission in four: at once, soon, or late enough.
+fn deadline_of(transaction: &Transaction, now: Timestamp) -> Option<Timestamp> {
+    let choice = transaction.id.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+    let after = *[0, 1_000_000, 1_000_000_000].get(usize::try_from(choice / 4 % 3).ok()?)?;
+    choice.is_multiple_of(4).then(|| now.plus_nanos(after))
 }
 
 enum Answer {
@@ -73,6 +83,8 @@ pub(super) struct Clients {
     /// Bodies without an outcome: to be sent again.
     pub(super) unsettled: BTreeMap<TransactionId, Transaction>,
     pub(super) submitted: u64,
+    /// The time from which deadlines count; without it nobody sets one.
+    pub(super) now: Option<Timestamp>,
     /// Answers that refused for the time being.
     pub(super) refused: u64,
 }
@@ -89,10 +101,10 @@ impl Clients {
         let future: Pin<Box<dyn Future<Output = Answer>>> = match call {
             Call::Submit(transaction) => {
                 bodies.push(transaction.clone());
+                let deadline = self.now.and_then(|now| deadline_of(&transaction, now));
                 Box::pin(async move {
-                    Answer::Submit(vec![
-                        front.submit(lane_of(&transaction), &Caller::TRUSTED, transaction).await,
-                    ])
+                    let lane = lane_of(&transaction);
+                    Answer::Submit(vec![front.submit(lane, &Caller::TRUSTED, deadline, transaction).await])
                 })
             }
             Call::Batch(transactions) => {
@@ -100,7 +112,7 @@ impl Clients {
                 auditor.coverage.hit("batch");
                 let lane = transactions.first().map_or(Lane::Checkout, lane_of);
                 Box::pin(async move {
-                    Answer::Submit(front.submit_batch(lane, &Caller::TRUSTED, transactions).await)
+                    Answer::Submit(front.submit_batch(lane, &Caller::TRUSTED, None, transactions).await)
                 })
             }
             Call::Open(opening) => {
@@ -287,7 +299,14 @@ impl Clients {
                 self.unsettled.remove(&body.id);
                 auditor.coverage.hit("id reused");
             }
-            Err(SubmitError::Unavailable(_)) => {
+            Err(SubmitError::Unavailable(Unavailable::Late)) => {
+                self.refused += 1;
+                auditor.coverage.hit("deadline passed");
+            }
+            Err(SubmitError::Unavailable(why)) => {
+                if *why == Unavailable::Overloaded("the queue of one of its accounts") {
+                    auditor.coverage.hit("account's queue full");
+                }
                 self.refused += 1;
                 auditor.coverage.hit("overloaded");
             }

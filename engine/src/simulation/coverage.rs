@@ -18,10 +18,12 @@ pub struct Coverage {
 }
 
 /// Everything that has to be reached beside the refusals.
-const EXPECTED: [&str; 38] = [
+const EXPECTED: [&str; 40] = [
     "replayed",
     "id reused",
     "overloaded",
+    "deadline passed",
+    "account's queue full",
     "parked",
     "batch",
     "client gone",

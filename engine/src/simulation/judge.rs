@@ -144,7 +144,10 @@ impl Auditor {
             .iter()
             .filter_map(|operation| match operation.kind {
                 OperationKind::Hold { id, .. } => Some(Thing::Hold(id)),
-                _ => None,
+                OperationKind::Transfer { .. }
+                | OperationKind::Capture { .. }
+                | OperationKind::Release { .. }
+                | OperationKind::Reverse { .. } => None,
             })
             .filter(|hold| is_doubtful(hold) && !doubtful.contains(hold))
             .collect();

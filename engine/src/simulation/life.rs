@@ -70,6 +70,8 @@ impl Life {
         config.batch_commands_max = config.mailbox_commands_max;
         config.parked_commands_max = *random.pick(&[1, 4, 64]);
         config.in_flight_commands_max = *random.pick(&[6, 20, 64]);
+        // From a chance of its own: the others stay as they were.
+        config.account_commands_max = *Random::new(options.seed.rotate_left(32)).pick(&[3, 16, 64]);
         config.index_lag_records_max = *random.pick(&[20, 100, 1_000]);
         config.page_rows_max = 100_000;
         let index_options = IndexOptions {
@@ -246,7 +248,9 @@ impl Life {
             },
             _ => Call::Submit(self.workload.transaction(random)),
         };
+        self.clients.now = Some(self.now);
         self.clients.call(call, &world.front, &mut self.auditor);
+        self.clients.now = None;
         true
     }
 

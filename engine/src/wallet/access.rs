@@ -14,7 +14,7 @@ impl Wallet {
     /// The same wallet, as a caller may use it.
     #[must_use]
     pub fn for_caller(&self, caller: Caller) -> Self {
-        Self { inner: Arc::clone(&self.inner), caller }
+        Self { inner: Arc::clone(&self.inner), caller, deadline: self.deadline.clone() }
     }
 
     fn own(&self, address: &Address) -> Result<(), WalletError> {

@@ -3,7 +3,7 @@
 //! Owns the codes; the HTTP side gives each its status. Never decides.
 
 use crate::{
-    model::{Position, RejectionCode},
+    model::{Amount, Position, RejectionCode},
     view::{AccountError, SubmitError, Unavailable},
 };
 
@@ -164,6 +164,15 @@ impl WalletError {
     #[must_use]
     pub fn field(code: WalletCode, field: impl Into<String>) -> Self {
         Self::Refused(Box::new(Refusal { field: Some(field.into()), ..Refusal::new(code) }))
+    }
+
+    /// Refuses an amount of nothing, which stands for what is no amount as well: a known id is told that its body differs
+    /// before anybody looks at that.
+    pub(super) fn check_amount(amount: Amount, field: impl Into<String>) -> Result<(), Self> {
+        if amount == Amount::ZERO {
+            return Err(Self::field(WalletCode::Ledger(RejectionCode::AmountInvalid), field));
+        }
+        Ok(())
     }
 }
 

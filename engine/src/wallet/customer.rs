@@ -21,12 +21,12 @@ use super::{
     wealth_settings::WealthSettings,
 };
 use crate::{
-    model::{AccountOpening, AccountStatus, Amount, CellKind, Metadata, Timestamp},
+    model::{AccountStatus, Amount, CellKind, Timestamp},
     view::{AccountError, LimitView},
 };
 
 /// How well the owner is known; decides on limits.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Class {
     /// One outside check.
     #[default]
@@ -116,6 +116,10 @@ impl Wallet {
                 if profile.content.class != class {
                     return Err(WalletError::field(WalletCode::AccountExists, "/class"));
                 }
+                // An opening may have ended between the profile and its limits.
+                if self.status_of(&address)? != AccountStatus::Closed {
+                    self.follow_class(user).await?;
+                }
                 return Ok(OpenedCustomer { view: self.customer(user).await?, opened: false });
             }
             self.open_accounts(user, class).await?;
@@ -126,6 +130,7 @@ impl Wallet {
             );
             draft.write(&profile);
             if self.submit(draft).await?.is_some_and(|settled| !settled.replayed) {
+                self.follow_class(user).await?;
                 return Ok(OpenedCustomer { view: self.customer(user).await?, opened: true });
             }
         }
@@ -133,18 +138,12 @@ impl Wallet {
     }
 
     async fn open_accounts(&self, user: &Part, class: Class) -> Result<(), WalletError> {
-        let opening = AccountOpening {
-            address: names::customer(user),
-            asset: AccountKind::CNY.into(),
-            normal: AccountKind::OWED.normal,
-            floor: AccountKind::OWED.floor,
-            ceiling: None,
-            limits: self.settings().limits_of(class),
-            metadata: Metadata::default(),
-            managed: true,
-        };
-        match self.engine().open_account(opening).await {
-            Ok(_) => {}
+        let managed = || self.engine().account(&names::customer(user)).is_some_and(|account| account.managed);
+        let limits = self.settings().limits_of(class);
+        match self.open_managed(names::customer(user), AccountKind::OWED, limits).await {
+            Ok(()) => {}
+            // What an opening that was cut short has left, perhaps of another class: the limits follow the profile.
+            Err(AccountError::Exists { .. }) if managed() => {}
             Err(AccountError::Unavailable(why)) => return Err(why.into()),
             Err(_) => return Err(WalletError::field(WalletCode::AccountExists, "/user")),
         }
@@ -221,4 +220,60 @@ pub(super) fn forms() -> Vec<Form> {
         Form::cell(&Profile { class: Class::I }),
         Form::cell(&Profile { class: Class::II }),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{AccountChange, Patch, TransactionId},
+        wallet::{
+            CustomerChange,
+            fixture::{Fixture, settings},
+        },
+    };
+
+    /// What a crash leaves between an opening's records.
+    #[tokio::test]
+    async fn a_half_opened_wallet_is_opened_with_any_class() {
+        for class in [Class::I, Class::II, Class::III] {
+            let fixture = Fixture::new(settings()).await;
+            let (wallet, carol) = (&fixture.wallet, part("carol"));
+            wallet.open_accounts(&carol, Class::II).await.unwrap();
+            let opened = wallet.open_customer(&carol, class).await.unwrap();
+            assert!(opened.opened, "{class:?}");
+            assert_eq!(opened.view.class, class);
+            let limits: Vec<_> = opened.view.limits.iter().map(|view| view.limit.clone()).collect();
+            let whole = part("dave");
+            let whole = wallet.open_customer(&whole, class).await.unwrap().view.limits;
+            assert_eq!(limits, whole.into_iter().map(|view| view.limit).collect::<Vec<_>>(), "{class:?}");
+            assert!(!wallet.open_customer(&carol, class).await.unwrap().opened);
+            // It ended before its limits followed.
+            let change = AccountChange { limits: Patch::Set(Vec::new()), ..AccountChange::default() };
+            wallet.engine().change_account(&names::customer(&carol), change).await.unwrap();
+            let again = wallet.open_customer(&carol, class).await.unwrap();
+            let followed: Vec<_> = again.view.limits.iter().map(|view| view.limit.clone()).collect();
+            assert_eq!(followed, limits, "{class:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_wallet_is_not_closed_while_income_is_owed() {
+        let fixture = Fixture::new(settings()).await;
+        let (wallet, carol) = (&fixture.wallet, part("carol"));
+        wallet.open_customer(&carol, Class::III).await.unwrap();
+        let (owed, own, bank) =
+            (names::wealth_owed(&carol), names::customer(&carol), names::platform("bank"));
+        wallet.ensure(owed.clone(), AccountKind::OWED).await.unwrap();
+        fixture.fund_account(&owed, 1).await;
+        let closing = CustomerChange { status: Some(AccountStatus::Closed), class: None };
+        let refused = wallet.change_customer(&carol, closing).await;
+        let code = refused.map(drop).unwrap_err();
+        assert_eq!(code, WalletError::refused(WalletCode::AccountNotEmpty));
+        let document = ProfileSet { user: carol.clone(), class: Class::III };
+        let mut draft = Draft::new(TransactionId(1), document);
+        draft.transfer(&owed, &own, Amount(1), "income").transfer(&own, &bank, Amount(1), "spent");
+        wallet.submit(draft).await.unwrap().unwrap().posted().unwrap();
+        assert_eq!(wallet.change_customer(&carol, closing).await.unwrap().status, AccountStatus::Closed);
+    }
 }

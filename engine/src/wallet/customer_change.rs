@@ -41,6 +41,10 @@ impl Wallet {
             return Err(WalletError::refused(WalletCode::Ledger(RejectionCode::AccountClosed)));
         }
         if let Some(class) = change.class {
+            // A crash in between leaves the limits of the lower class: never more than the class that is shown allows.
+            if class < self.profile(user)?.content.class {
+                self.set_limits(user, class).await?;
+            }
             self.write_class(user, class).await?;
             self.follow_class(user).await?;
         }
@@ -89,23 +93,45 @@ impl Wallet {
     }
 
     /// Gives the account the limits of the profile's class, whoever wrote that last.
-    async fn follow_class(&self, user: &Part) -> Result<(), WalletError> {
-        let address = names::customer(user);
+    pub(super) async fn follow_class(&self, user: &Part) -> Result<(), WalletError> {
         for _ in 0..Self::TRIES_MAX {
             let profile: Held<Profile> = self.profile(user)?;
-            let limits = self.settings().limits_of(profile.content.class);
-            let account = self.engine().account(&address);
-            let has: Option<Vec<Limit>> =
-                account.map(|account| account.limits.into_iter().map(|view| view.limit).collect());
-            if has.as_ref() != Some(&limits) {
-                let change = AccountChange { limits: Patch::Set(limits), ..AccountChange::default() };
-                self.engine().change_account(&address, change).await?;
-            }
+            self.set_limits(user, profile.content.class).await?;
             if self.profile(user)?.content.class == profile.content.class {
                 return Ok(());
             }
         }
         Err(Self::overtaken())
+    }
+
+    /// Gives the account the limits of a class.
+    async fn set_limits(&self, user: &Part, class: Class) -> Result<(), WalletError> {
+        let address = names::customer(user);
+        let limits = self.settings().limits_of(class);
+        let account = self.engine().account(&address);
+        let has: Option<Vec<Limit>> =
+            account.map(|account| account.limits.into_iter().map(|view| view.limit).collect());
+        if has.as_ref() != Some(&limits) {
+            let change = AccountChange { limits: Patch::Set(limits), ..AccountChange::default() };
+            self.engine().change_account(&address, change).await?;
+        }
+        Ok(())
+    }
+
+    /// Refuses what a frozen account of the platform's, a channel's or a merchant's would refuse, without a record: what
+    /// decides an order is decided once, and a freeze ends.
+    pub(super) fn not_frozen<'a>(
+        &self,
+        addresses: impl IntoIterator<Item = &'a Address>,
+    ) -> Result<(), WalletError> {
+        let frozen = |address: &&Address| {
+            let account = self.engine().account(address);
+            account.is_some_and(|account| account.status == AccountStatus::Frozen)
+        };
+        match addresses.into_iter().find(frozen) {
+            Some(_) => Err(WalletError::refused(WalletCode::Ledger(RejectionCode::AccountFrozen))),
+            None => Ok(()),
+        }
     }
 
     /// Gives the user's shares the status of the balance, whoever set that last. The points' account stays active: they
@@ -133,7 +159,9 @@ impl Wallet {
                 let account = self.engine().account(address);
                 account.is_some_and(|account| account.posted != 0 || account.held != 0)
             };
-            if has_money(&own) || has_money(&wealth) {
+            // Income of the wealth product that could not be credited is still to come.
+            let owed = names::wealth_owed(user);
+            if [&own, &wealth, &owed].into_iter().any(has_money) {
                 return Err(WalletError::refused(WalletCode::AccountNotEmpty));
             }
             self.set_status(&own, AccountStatus::Frozen).await?;
@@ -163,7 +191,7 @@ impl Wallet {
         Err(WalletError::refused(WalletCode::Ledger(code)))
     }
 
-    fn status_of(&self, address: &Address) -> Result<AccountStatus, WalletError> {
+    pub(super) fn status_of(&self, address: &Address) -> Result<AccountStatus, WalletError> {
         let account = self.engine().account(address);
         account.map(|account| account.status).ok_or_else(|| WalletError::refused(WalletCode::NotFound))
     }

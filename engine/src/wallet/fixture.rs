@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Config, Engine,
-    model::{Amount, Timestamp, TransactionId},
+    model::{AccountChange, AccountStatus, Amount, Patch, Timestamp, TransactionId},
 };
 
 /// The wallet is dropped before its directory.
@@ -109,6 +109,12 @@ impl Fixture {
     pub(super) async fn token(&self, user: &str) -> Auth {
         let most = Amount(100_000);
         Auth::Token(self.wallet.create_token(&part(user), Self::password(), most, 60).await.unwrap().token)
+    }
+
+    pub(super) async fn set_status(&self, account: &str, status: AccountStatus) {
+        let change = AccountChange { status: Patch::Set(status), ..AccountChange::default() };
+        let address = crate::model::Address::parse(account).unwrap();
+        self.wallet.engine().change_account(&address, change).await.unwrap();
     }
 
     pub(super) async fn promotion(&self, name: &str, rule: PromotionRule, budget: u64) {

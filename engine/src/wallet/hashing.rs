@@ -3,13 +3,12 @@
 //! Owns the turns: who may check a password now, and how many may wait for it. Never hashes on a shard's thread or a
 //! worker of the runtime: a hash takes tens of milliseconds of one core. Never knows whose password it is.
 
-use std::sync::Arc;
+use std::cell::RefCell;
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Settings, Wallet, WalletError, hashers::Hashers};
+use super::{Settings, Wallet, WalletError, hashers::Hashers, queue::Queue};
 use crate::view::Unavailable;
 
 /// A password as a caller gives it: six digits.
@@ -82,6 +81,12 @@ impl Hashed {
     }
 }
 
+thread_local! {
+    /// A hashing thread's memory, kept from one hash to the next. To give 19 MiB back to the system and take them anew
+    /// for each hash stops all threads of the process at each page.
+    static BLOCKS: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
+}
+
 /// `None` if there is no memory for it.
 fn argon2id(
     password: Password,
@@ -92,36 +97,36 @@ fn argon2id(
     let mut hash = [0; 32];
     let params = Params::new(memory_kib, passes, Params::DEFAULT_P_COST, Some(hash.len())).ok()?;
     let argon2 = Argon2::new_with_secret(pepper, Algorithm::Argon2id, Version::V0x13, params).ok()?;
-    argon2.hash_password_into(&password.0, salt, &mut hash).ok()?;
+    BLOCKS.with_borrow_mut(|blocks| {
+        let count = argon2.params().block_count();
+        blocks.try_reserve_exact(count.saturating_sub(blocks.len())).ok()?;
+        blocks.resize(count, Block::default());
+        argon2.hash_password_into_with_memory(&password.0, salt, &mut hash, blocks).ok()
+    })?;
     Some(hash)
 }
 
 /// The turns of those who have a password checked.
 pub(super) struct Turns {
-    running: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    queue: Queue,
     hashers: Hashers,
 }
 
 impl Turns {
     pub(super) fn new(settings: &Settings) -> Self {
-        let permits = |most: usize| Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
         let hashes = settings.password_hashes_max.clamp(1, Settings::PASSWORD_HASHES_LIMIT);
-        Self {
-            running: permits(hashes),
-            waiting: permits(settings.passwords_waiting_max),
-            hashers: Hashers::new(hashes),
-        }
-    }
-
-    async fn next(&self) -> Result<OwnedSemaphorePermit, Unavailable> {
-        let full = |_| Unavailable::Overloaded("the queue of passwords");
-        let _waiting = Arc::clone(&self.waiting).try_acquire_owned().map_err(full)?;
-        Arc::clone(&self.running).acquire_owned().await.map_err(|_| Unavailable::Stopping)
+        let queue = Queue::new(hashes, settings.passwords_waiting_max, "the queue of passwords");
+        Self { queue, hashers: Hashers::new(hashes) }
     }
 }
 
 impl Wallet {
+    /// Whether one more password could be checked, or wait for its check, now. Cheap: to be asked before any work.
+    #[must_use]
+    pub fn checks_passwords(&self) -> bool {
+        self.turns().queue.has_room()
+    }
+
     /// Does what needs a password's check, in its turn and to its end, though the caller goes away: else a client that
     /// hangs up would leave a right password counted as a wrong one.
     pub(super) async fn in_turn<T, F>(&self, work: F) -> Result<T, WalletError>
@@ -129,7 +134,7 @@ impl Wallet {
         T: Send + 'static,
         F: Future<Output = Result<T, WalletError>> + Send + 'static,
     {
-        let turn = self.turns().next().await?;
+        let turn = self.turns().queue.turn().await?;
         let work = tokio::spawn(async move {
             let _turn = turn;
             work.await
@@ -140,20 +145,21 @@ impl Wallet {
     /// A new password's hash.
     pub(super) async fn hashed(&self, password: Password) -> Result<Hashed, WalletError> {
         let cost = (self.settings().argon2_memory_kib, self.settings().argon2_passes);
-        let wallet = self.clone();
-        self.hash(move || Hashed::new(password, &wallet.secrets().pepper, cost)).await
+        let pepper = self.secrets().pepper;
+        self.hash(move || Hashed::new(password, &pepper, cost)).await
     }
 
     /// Whether a hash is this password's.
     pub(super) async fn matches(&self, hashed: Hashed, password: Password) -> Result<bool, WalletError> {
-        let wallet = self.clone();
-        self.hash(move || hashed.is_of(password, &wallet.secrets().pepper)).await
+        let pepper = self.secrets().pepper;
+        self.hash(move || hashed.is_of(password, &pepper)).await
     }
 
-    /// Hashes; whoever does so has a turn, and each turn has a thread.
+    /// Hashes; whoever does so has a turn, and each turn has a thread. The work outlives the call where two threads do it, so
+    /// it holds nothing of the wallet's.
     async fn hash<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> Option<T> + Send + 'static,
+        work: impl Fn() -> Option<T> + Send + Sync + 'static,
     ) -> Result<T, WalletError> {
         // Of another thread the moment would be chance, and a simulation's all follows from its seed.
         #[cfg(feature = "simulation")]

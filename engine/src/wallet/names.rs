@@ -139,6 +139,11 @@ pub(super) fn wealth_owed(user: &Part) -> Address {
     address(&format_compact!("{WEALTH_OWED}{user}"))
 }
 
+/// Whether an address is one of those that belong to a user.
+pub(super) fn is_users(address: &Address) -> bool {
+    address.as_str().starts_with(CUSTOMERS) || wealth_owed_owner(address.as_str()).is_some()
+}
+
 /// The user of a [`wealth_owed`] account; `None` for any other account.
 pub(super) fn wealth_owed_owner(account: &str) -> Option<Part> {
     account.strip_prefix(WEALTH_OWED).and_then(Part::parse)

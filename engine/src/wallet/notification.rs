@@ -110,10 +110,10 @@ impl Wallet {
     ) -> Result<Option<Notified>, WalletError> {
         let money = Money::of(result);
         let fits = result.amount == order.document.amount();
-        match self.suspended(result.channel, &result.reference).await? {
+        match self.suspended(&money).await? {
             Some(suspended) => {
-                if !(fits && suspended.is_early(&money)) {
-                    return Ok(Some(Notified::Suspended(suspended.reason)));
+                if !(fits && suspended.document.is_early(&money)) {
+                    return Ok(Some(Notified::Suspended(suspended.document.reason)));
                 }
                 self.credit_recharge(result.order, order, (money, true), false).await?;
                 Ok(None)

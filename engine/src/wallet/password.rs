@@ -4,6 +4,8 @@
 //! crash nor many tries at once gain a try. Invariant: of the attempts since the last right one, at most
 //! `password_attempts_max` were looked at; then nothing is until the lock has passed.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 #[cfg(test)]
@@ -18,7 +20,10 @@ use super::{
     names,
     step::Draft,
 };
-use crate::model::{CellKind, Timestamp};
+use crate::{
+    model::{CellKind, Timestamp},
+    view::Unavailable,
+};
 
 /// A wallet's password and what was tried.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -89,6 +94,10 @@ enum What {
 }
 
 impl Wallet {
+    /// How long a right password's attempt is tried to be forgotten while the engine is overloaded.
+    const FORGETTING_MAX: Duration = Duration::from_secs(2);
+    const FORGETTING_PAUSE: Duration = Duration::from_millis(20);
+
     /// Sets a wallet's password. Once one is set, the old one has to be shown; without it, only the same password is
     /// taken again.
     ///
@@ -174,8 +183,20 @@ impl Wallet {
             let refusal = Refusal { attempts_left, ..Refusal::new(WalletCode::PasswordWrong) };
             return Err(WalletError::Refused(Box::new(refusal)));
         }
-        self.forget_attempts(user, epoch, made).await?;
-        Ok(epoch)
+        // The owner was right: with the attempt left on record, five calls while the engine is overloaded would lock the
+        // wallet of somebody who never was wrong.
+        let mut waited = Duration::ZERO;
+        loop {
+            match self.forget_attempts(user, epoch, made).await {
+                Err(WalletError::Unavailable(Unavailable::Overloaded(_)))
+                    if waited < Self::FORGETTING_MAX =>
+                {
+                    tokio::time::sleep(Self::FORGETTING_PAUSE).await;
+                    waited += Self::FORGETTING_PAUSE;
+                }
+                other => return other.map(|()| epoch),
+            }
+        }
     }
 
     /// The cell with one more attempt, which is on disk now.

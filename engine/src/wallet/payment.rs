@@ -110,8 +110,6 @@ mod step_no {
     const FIRST_ATTEMPT: u32 = 0;
     /// Capture or release: the first one wins.
     pub(super) const END: u32 = 1;
-    /// Money that came too late, through suspense back to its channel. 3 was its second half.
-    pub(super) const LATE: u32 = 2;
     /// What is still set aside after a capture that was refused.
     pub(super) const RELEASE: u32 = 4;
     const FURTHER_ATTEMPTS: u32 = 5;

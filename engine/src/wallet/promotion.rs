@@ -22,7 +22,7 @@ use super::{
     step::Draft,
 };
 use crate::{
-    model::{AccountOpening, Amount, CellKind, Metadata, NormalSide, Timestamp},
+    model::{Amount, CellKind, NormalSide, Timestamp},
     view::AccountError,
 };
 
@@ -165,8 +165,10 @@ impl Wallet {
             self.ensure(names::grants(promotion), grants).await?;
             cell.content = Terms(Some(terms.clone()));
             let document = PromotionMade { promotion: promotion.clone(), terms: terms.clone() };
-            let id = names::derive("promotion", promotion.as_str().as_bytes(), 0);
-            let mut draft = Draft::new(id, document);
+            // A refusal is a record, too: while the funding account takes no part.
+            let id = |attempt| names::derive("promotion", promotion.as_str().as_bytes(), attempt);
+            let (_, attempt) = self.posted_attempt::<PromotionMade>(id).await?;
+            let mut draft = Draft::new(id(attempt), document);
             let (from, to) = (names::platform("promotion"), names::promotion(promotion));
             draft.transfer(&from, &to, terms.budget, "promotion").write(&cell);
             if let Some(settled) = self.submit(draft).await? {
@@ -181,19 +183,8 @@ impl Wallet {
 
     /// A budget is nobody else's: an account that a ledger caller has opened is not taken for it.
     async fn open_budget(&self, promotion: &Part) -> Result<(), WalletError> {
-        let kind = AccountKind::OWED;
-        let opening = AccountOpening {
-            address: names::promotion(promotion),
-            asset: kind.asset.into(),
-            normal: kind.normal,
-            floor: kind.floor,
-            ceiling: kind.ceiling,
-            limits: Vec::new(),
-            metadata: Metadata::default(),
-            managed: true,
-        };
-        match self.engine().open_account(opening).await {
-            Ok(_) => Ok(()),
+        match self.open_managed(names::promotion(promotion), AccountKind::OWED, Vec::new()).await {
+            Ok(()) => Ok(()),
             Err(AccountError::Unavailable(why)) => Err(why.into()),
             Err(_) => Err(WalletError::field(WalletCode::AccountExists, "/id")),
         }
@@ -296,4 +287,29 @@ pub(super) fn forms() -> Vec<Form> {
     let made = |all| Form::document(&PromotionMade { promotion: part("half"), terms: terms(all) });
     let [first, ..] = all;
     all.into_iter().map(made).chain([Form::cell(&Terms(Some(terms(first))))]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::AccountStatus,
+        wallet::fixture::{Fixture, settings},
+    };
+
+    /// What could not be funded while an account was frozen can be made later.
+    #[tokio::test]
+    async fn a_refused_funding_takes_no_name() {
+        let fixture = Fixture::new(settings()).await;
+        fixture.promotion("other", PromotionRule::AmountOff(Amount(1)), 100).await;
+        let terms = fixture.wallet.promotion_terms(&part("other")).unwrap();
+        fixture.set_status("platform:promotion", AccountStatus::Frozen).await;
+        for _ in 0..2 {
+            assert!(fixture.wallet.make_promotion(&part("half"), &terms).await.is_err());
+        }
+        fixture.set_status("platform:promotion", AccountStatus::Active).await;
+        assert_eq!(fixture.wallet.make_promotion(&part("half"), &terms).await, Ok(true));
+        assert_eq!(fixture.wallet.make_promotion(&part("half"), &terms).await, Ok(false));
+        assert_eq!(fixture.available("promos:half"), 100);
+    }
 }

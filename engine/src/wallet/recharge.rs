@@ -183,6 +183,7 @@ impl Wallet {
                 },
                 None => {
                     self.profile(&request.user)?;
+                    WalletError::check_amount(request.amount, "/amount")?;
                     if let Some(promotion) = &request.promotion {
                         let now = self.engine().now();
                         self.bonus_for(request.amount, promotion, request.channel, now)?;
@@ -224,7 +225,7 @@ impl Wallet {
         let decision = self.recharge_decision(id).await?;
         let suspended = match &decision {
             Decision::Credited { .. } => None,
-            Decision::Refused { money, .. } => self.suspended(money.channel, &money.reference).await?,
+            Decision::Refused { money, .. } => self.suspended(money).await?.map(|settled| settled.document),
             Decision::Open | Decision::Failed { .. } | Decision::BonusRefused { .. } => {
                 self.order_suspended(&super::suspense::order_text(id)).await?
             }
@@ -317,11 +318,16 @@ impl Wallet {
             (self.given(order).await?, Self::DECIDED)
         };
         let (user, amount, alias) = (&order.document.user, money.amount(), money.alias());
-        let (channel, in_suspense) = (names::channel(money.channel), money.in_suspense());
+        let (channel, suspense) = (names::channel(money.channel), names::suspense(money.channel));
+        self.not_frozen([&channel].into_iter().chain(from_suspense.then_some(&suspense)))?;
+        let in_suspense = match from_suspense {
+            true => Some(self.suspended(&money).await?.ok_or_else(Self::overtaken)?.id),
+            false => None,
+        };
         let document = RechargeDecided::Credited { money, bonus: bonus.clone(), from_suspense };
         let mut draft = Draft::new(Self::recharge_step(id, step), document);
-        if from_suspense {
-            draft.reverse(in_suspense, (amount, Draft::<RechargeDecided>::CNY_SCALE), Self::SUSPENSE);
+        if let Some(record) = in_suspense {
+            draft.reverse((record, 0), (amount, Draft::<RechargeDecided>::CNY_SCALE), Self::SUSPENSE);
         }
         draft.transfer(&channel, &names::customer(user), amount, "recharge");
         if let Some(Given { promotion, units, slot }) = bonus {

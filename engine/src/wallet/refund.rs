@@ -165,6 +165,7 @@ impl Wallet {
         request: &RefundRequest,
     ) -> Result<Draft<Refunded>, WalletError> {
         let Paid { transaction, at, document: placed } = self.paid(request.payment).await?;
+        WalletError::check_amount(request.amount, "/amount")?;
         let exceeds = || WalletError::refused(WalletCode::RefundExceedsPaid);
         let ends = at.ok_or_else(exceeds)?.plus_days(self.settings().refund_days);
         if self.engine().now() >= ends {

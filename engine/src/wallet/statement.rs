@@ -13,6 +13,7 @@ use compact_str::CompactString;
 use futures_util::future::{join_all, try_join_all};
 use roaring::RoaringTreemap;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
 
 use self::books::{Booked, Flow};
 #[cfg(test)]
@@ -20,7 +21,7 @@ use super::document::Form;
 use super::{Channel, Date, SuspenseReason, Wallet, WalletCode, WalletError, document::Document, names};
 use crate::{
     model::{Amount, Lane, Position, Timestamp},
-    view::{Direction, HistoryCursor, HistoryEntry, HistoryQuery},
+    view::{Direction, HistoryCursor, HistoryEntry, HistoryQuery, Unavailable},
 };
 
 /// A line of a statement.
@@ -145,6 +146,14 @@ enum Finding {
 }
 
 impl Wallet {
+    /// A turn at a statement, to be taken before its lines are read.
+    ///
+    /// # Errors
+    /// Too many wait.
+    pub async fn statement_turn(&self) -> Result<OwnedSemaphorePermit, Unavailable> {
+        self.inner.statements.turn().await
+    }
+
     /// Starts to compare a channel's statement of a day.
     ///
     /// # Errors

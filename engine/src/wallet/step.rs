@@ -32,6 +32,8 @@ pub(super) struct Draft<D> {
 
 /// A step that is on disk.
 pub(super) struct Settled<D> {
+    /// Its own, also where it was found by an alias.
+    pub(super) id: TransactionId,
     pub(super) document: D,
     pub(super) verdict: Result<(), Rejection>,
     pub(super) position: Position,
@@ -206,10 +208,16 @@ impl Wallet {
         let attachment = Some(Box::new(Attachment { document: bytes, aliases, cells }));
         let (code, reference, metadata) = (None, None, Metadata::default());
         let transaction = Transaction { id, operations, code, reference, metadata, attachment };
-        match self.engine().submit_in(lane, transaction).await {
+        let deadline = self.deadline();
+        let submitted = self.engine().submit_by(lane, deadline, transaction).await;
+        if submitted.is_ok() {
+            self.has_begun();
+        }
+        match submitted {
             // Somebody else's copy came first: what is on disk is its document.
             Ok(outcome) if outcome.replayed => self.find(id).await,
             Ok(outcome) => Ok(Some(Settled {
+                id,
                 document,
                 verdict: outcome.verdict,
                 position: outcome.position,
@@ -250,6 +258,7 @@ fn settled<D: Document>(view: TransactionView) -> Settled<D> {
     let attachment = view.request.attachment.as_deref();
     let document = decode(attachment.map(|attachment| &*attachment.document).unwrap_or_default());
     Settled {
+        id: view.request.id,
         document,
         verdict: view.verdict.map(|_| ()),
         position: view.position,

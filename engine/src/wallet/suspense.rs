@@ -1,7 +1,7 @@
 //! Money of channels that fits no order: it waits in `suspense:{channel}`, with a reason.
 //!
 //! Owns what is written down with it. Never decides that money does not fit. Invariant: the money of a channel's
-//! reference goes to suspense once, for ever, and what an order was credited with never goes there too: both take the
+//! reference for an order goes to suspense once, for ever, and what an order was credited with never goes there too: both take the
 //! alias of the money.
 
 use compact_str::{CompactString, format_compact};
@@ -12,7 +12,10 @@ use super::document::Form;
 #[cfg(test)]
 use super::fixture::ID;
 use super::{
-    AccountKind, Channel, ChannelResult, Date, Wallet, WalletError, document::Document, names, step::Draft,
+    AccountKind, Channel, ChannelResult, Date, Wallet, WalletError,
+    document::Document,
+    names,
+    step::{Draft, Settled},
 };
 use crate::model::{Amount, Lane, RejectionCode, Timestamp, TransactionId};
 
@@ -96,22 +99,15 @@ impl Money {
         Timestamp(self.paid_at)
     }
 
-    /// The record that brought it to suspense, whose first operation whoever takes it from there reverses: the ledger's
-    /// cap on reversals sees to it that it is taken once.
-    pub(super) fn in_suspense(&self) -> (TransactionId, u8) {
-        (suspense_id(self.channel, &self.reference), 0)
-    }
-
-    /// The alias that the first transaction with this money takes.
+    /// The alias that the first transaction with this money takes: whatever books it from the channel's account.
     pub(super) fn alias(&self) -> TransactionId {
-        money_alias(self.channel, &self.order, &self.reference)
+        names::derive("channel-money", self.name().as_bytes(), 0)
     }
-}
 
-/// The alias of a channel's money for an order: whatever books it from the channel's account takes it.
-pub(super) fn money_alias(channel: Channel, order: &str, reference: &str) -> TransactionId {
-    let name = format_compact!("{}\n{order}\n{reference}", channel.as_str());
-    names::derive("channel-money", name.as_bytes(), 0)
+    /// What tells it from other money.
+    fn name(&self) -> CompactString {
+        format_compact!("{}\n{}\n{}", self.channel.as_str(), self.order, self.reference)
+    }
 }
 
 /// An order's id as channels write it.
@@ -151,13 +147,10 @@ impl Wallet {
     /// The code of the operations of suspense.
     pub(super) const SUSPENSE: &str = "suspense";
 
-    /// The record of a reference's money in suspense, if it is there.
-    pub(super) async fn suspended(
-        &self,
-        channel: Channel,
-        reference: &str,
-    ) -> Result<Option<Suspended>, WalletError> {
-        Ok(self.find(suspense_id(channel, reference)).await?.map(|settled| settled.document))
+    /// The record that brought an order's money of a reference to suspense, if it is there. Whoever takes the money from
+    /// there reverses its first operation: the ledger's cap on reversals sees to it that it is taken once.
+    pub(super) async fn suspended(&self, money: &Money) -> Result<Option<Settled<Suspended>>, WalletError> {
+        self.find(suspense_id(money)).await
     }
 
     /// The first money of an order that went to suspense.
@@ -174,10 +167,9 @@ impl Wallet {
         statement: Option<Date>,
     ) -> Result<Option<SuspenseReason>, WalletError> {
         self.ensure_channel(money.channel).await?;
-        let id = suspense_id(money.channel, &money.reference);
+        let id = suspense_id(money);
         for _ in 0..Self::TRIES_MAX {
             if let Some(first) = self.find::<Suspended>(id).await? {
-                first.posted()?;
                 return Ok(Some(first.document.reason));
             }
             if self.engine().transaction(money.alias()).await?.is_some() {
@@ -186,10 +178,12 @@ impl Wallet {
             // What a statement finds waits for nobody.
             let lane = if statement.is_some() { Lane::Batch } else { Suspended::LANE };
             let document = Suspended { money: money.clone(), reason, statement };
-            let mut draft = Draft::new(id, document).in_lane(lane);
+            // A refusal is a record, too: while an account takes no part. The one that is posted is found by its alias.
+            let (_, attempt) = self.posted_attempt::<Suspended>(|no| suspense_attempt(money, no)).await?;
+            let mut draft = Draft::new(suspense_attempt(money, attempt), document).in_lane(lane);
             let (channel, suspense) = (names::channel(money.channel), names::suspense(money.channel));
             draft.transfer(&channel, &suspense, money.amount(), Self::SUSPENSE);
-            draft.alias(money.alias());
+            draft.alias(id).alias(money.alias());
             if self.order_suspended(&money.order).await?.is_none() {
                 draft.alias(order_alias(&money.order));
             }
@@ -213,10 +207,15 @@ impl Wallet {
     }
 }
 
-/// The id of the record of a reference's money in suspense.
-pub(super) fn suspense_id(channel: Channel, reference: &str) -> TransactionId {
-    let name = format_compact!("{}\n{reference}", channel.as_str());
-    names::derive("suspense", name.as_bytes(), 0)
+/// The alias of the record of money in suspense, whichever attempt brought it there: by its order, too, since a channel may
+/// use a reference for two.
+pub(super) fn suspense_id(money: &Money) -> TransactionId {
+    names::derive("suspense", money.name().as_bytes(), 0)
+}
+
+/// The id of an attempt to bring money to suspense.
+fn suspense_attempt(money: &Money, attempt: u32) -> TransactionId {
+    names::derive("suspense-attempt", money.name().as_bytes(), attempt)
 }
 
 fn order_alias(order: &str) -> TransactionId {
@@ -250,5 +249,86 @@ impl Money {
     pub(super) fn sample(channel: Channel) -> Self {
         let (order, reference) = (order_text(ID), "r-1".into());
         Self { channel, order, reference, units: 300, paid_at: 1_750_176_000_000_000_001 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::AccountStatus,
+        wallet::{
+            Notified, PaymentRequest, RechargeRequest,
+            fixture::{Fixture, part, purchase, settings},
+        },
+    };
+
+    #[tokio::test]
+    async fn a_reference_of_two_orders_is_money_of_both() {
+        let fixture = Fixture::new(settings()).await;
+        let unknown = Ok(Notified::Suspended(SuspenseReason::UnknownOrder));
+        for (order, units, sum) in [(1, 100, 100), (2, 30, 130), (1, 100, 130), (2, 30, 130)] {
+            let word = fixture.word(TransactionId(order), true, units);
+            let word = ChannelResult { reference: "r-1".into(), ..word };
+            assert_eq!(fixture.wallet.notified(&word).await, unknown, "{order}");
+            assert_eq!(fixture.available("suspense:wechat"), sum, "{order}");
+        }
+    }
+
+    /// An order's money that comes while an account is frozen is the order's with the channel's next copy.
+    #[tokio::test]
+    async fn a_freeze_decides_no_order() {
+        for account in ["channels:wechat", "merchants:shop", "platform:carbon", "customers:alice:carbon"] {
+            let fixture = Fixture::new(settings()).await;
+            let wallet = &fixture.wallet;
+            let recharge = RechargeRequest {
+                id: TransactionId(1),
+                user: part("alice"),
+                channel: Channel::Wechat,
+                amount: Amount(200),
+                promotion: None,
+            };
+            wallet.recharge(recharge).await.unwrap();
+            let combine_with = Some(Channel::Wechat);
+            let payment = PaymentRequest { combine_with, ..purchase("alice", 300) };
+            let token = fixture.token("alice").await;
+            wallet.pay(TransactionId(2), &payment, Some(&token)).await.unwrap();
+            wallet.ensure_channel(Channel::Wechat).await.unwrap();
+            fixture.set_status(account, AccountStatus::Frozen).await;
+            let words = [(2, 300, Notified::Settled), (1, 200, Notified::Credited)];
+            for (order, units, _) in &words {
+                let word = fixture.word(TransactionId(*order), true, *units);
+                let said = wallet.notified(&word).await;
+                let stopped = account.starts_with("channels") || *order == 2;
+                assert_eq!(said.is_err(), stopped, "{account}, {order}: {said:?}");
+            }
+            fixture.set_status(account, AccountStatus::Active).await;
+            for (order, units, expected) in words {
+                let word = fixture.word(TransactionId(order), true, units);
+                assert_eq!(wallet.notified(&word).await, Ok(expected), "{account}, {order}");
+            }
+            assert_eq!(fixture.available("customers:alice"), 200, "{account}");
+            assert_eq!(fixture.available("merchants:shop"), 300, "{account}");
+        }
+    }
+
+    /// What was refused while an account was frozen is taken by the channel's next copy.
+    #[tokio::test]
+    async fn a_frozen_account_delays_money_and_loses_none() {
+        for account in ["channels:wechat", "suspense:wechat"] {
+            let fixture = Fixture::new(settings()).await;
+            fixture.wallet.ensure_channel(Channel::Wechat).await.unwrap();
+            let word = fixture.word(TransactionId(1), true, 100);
+            fixture.set_status(account, AccountStatus::Frozen).await;
+            for _ in 0..2 {
+                assert!(fixture.wallet.notified(&word).await.is_err(), "{account}");
+            }
+            fixture.set_status(account, AccountStatus::Active).await;
+            for _ in 0..2 {
+                let said = fixture.wallet.notified(&word).await;
+                assert_eq!(said, Ok(Notified::Suspended(SuspenseReason::UnknownOrder)), "{account}");
+                assert_eq!(fixture.available("suspense:wechat"), 100, "{account}");
+            }
+        }
     }
 }

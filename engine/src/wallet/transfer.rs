@@ -77,6 +77,7 @@ impl Wallet {
             return transferred(order, &settled);
         }
         self.profile(&order.user)?;
+        WalletError::check_amount(order.amount, "/amount")?;
         let refused = |code| Err(WalletError::field(WalletCode::Ledger(code), "/to"));
         if order.to == order.user {
             return refused(RejectionCode::SameAccount);

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::document::Form;
 #[cfg(test)]
 use super::fixture::part;
-use super::{Part, Settings, Wallet, WalletCode, WalletError, document::Document, names, step::Draft};
+use super::{Part, Settings, Wallet, WalletError, document::Document, names, step::Draft};
 use crate::{
-    model::{Amount, Limit, LimitWindow, Position, RejectionCode, RequestedAmount, Timestamp, TransactionId},
+    model::{Amount, Limit, LimitWindow, Position, RequestedAmount, Timestamp, TransactionId},
     view::AccountView,
 };
 
@@ -62,10 +62,9 @@ impl Wallet {
         let step = names::derive("wealth.redemption", &id.0.to_be_bytes(), 0);
         let mut settled = self.find::<Redeemed>(step).await?;
         if settled.is_none() {
-            let amount = units.ok_or_else(|| {
-                WalletError::field(WalletCode::Ledger(RejectionCode::AmountInvalid), "/amount")
-            })?;
             self.profile(user)?;
+            let amount = units.unwrap_or_default();
+            WalletError::check_amount(amount, "/amount")?;
             let mut draft = Draft::new(step, Redeemed { user: user.clone(), units: amount.units() });
             draft.transfer(&names::wealth(user), &names::customer(user), amount, Settings::WEALTH_REDEEM);
             settled = self.submit(draft).await?;

@@ -4,6 +4,9 @@
 mod accounts;
 mod audit;
 mod contention;
+mod damage;
+mod golden;
+mod overload;
 mod product;
 mod reads;
 mod restart;

@@ -36,6 +36,15 @@ pub(crate) struct Money {
     pub(crate) paid_at: i64,
 }
 
+/// What tells money from other money: a channel may use a reference for two orders.
+pub(crate) type MoneyKey = (Channel, u128, String);
+
+impl Money {
+    pub(crate) fn key(&self) -> MoneyKey {
+        (self.channel, self.order, self.reference.clone())
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Suspended {
     pub(crate) money: Money,
@@ -103,7 +112,7 @@ impl Naive {
 
     /// Books money that fits nothing, unless its reference is booked so already.
     pub(crate) fn suspend(&mut self, money: Money, reason: &'static str) -> String {
-        let key = (money.channel, money.reference.clone());
+        let key = money.key();
         if let Some(first) = self.suspense.get(&key) {
             return format!("suspended {}", first.reason);
         }
@@ -117,7 +126,7 @@ impl Naive {
 
     /// Money that came before its order, and is still there for it.
     pub(crate) fn waits_in_suspense(&self, money: &Money) -> Option<(bool, &'static str)> {
-        let there = self.suspense.get(&(money.channel, money.reference.clone()))?;
+        let there = self.suspense.get(&money.key())?;
         let (theirs, mine) = (&there.money, money);
         let same = theirs.order == mine.order && theirs.amount == mine.amount;
         Some((there.reason == "unknown_order" && same, there.reason))

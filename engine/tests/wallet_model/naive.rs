@@ -11,7 +11,7 @@ use yue_engine::{
 
 use super::{
     books::{Account, Books, Op},
-    channels::{Recharge, Suspended},
+    channels::{MoneyKey, Recharge, Suspended},
     payments::Pay,
     verbs::{Answer, Shown, Terms, USERS, Verb},
 };
@@ -80,8 +80,8 @@ pub(crate) struct Naive {
     pub(crate) merchants: BTreeMap<usize, Terms>,
     pub(crate) promotions: BTreeMap<String, PromotionTerms>,
     pub(crate) recharges: BTreeMap<u128, Recharge>,
-    pub(crate) suspense: BTreeMap<(Channel, String), Suspended>,
-    pub(crate) first_suspended: BTreeMap<u128, (Channel, String)>,
+    pub(crate) suspense: BTreeMap<MoneyKey, Suspended>,
+    pub(crate) first_suspended: BTreeMap<u128, MoneyKey>,
     pub(crate) payments: BTreeMap<u128, Pay>,
     pub(crate) refunds: Once<(u128, u64, Option<u8>, Option<String>)>,
     pub(crate) transfers: Once<(usize, usize, u64)>,

@@ -91,13 +91,12 @@ impl Naive {
         let mut ops = vec![from_suspense(&money)];
         match self.waits_in_suspense(&money) {
             Some((true, _)) => {}
-            // Other money that has the same reference.
+            // It has been booked there for another reason.
             Some((false, reason)) => return format!("suspended {reason}"),
             None => {
                 let (debit, credit) = (receivable(money.channel), suspense(money.channel));
                 ops.insert(0, Op::Move { debit, credit, amount: money.amount, code: "suspense" });
-                let key = (money.channel, money.reference.clone());
-                self.suspense.insert(key, Suspended { money: money.clone(), reason: "paid_late" });
+                self.suspense.insert(money.key(), Suspended { money: money.clone(), reason: "paid_late" });
             }
         }
         self.books.post(&ops, self.now).unwrap();

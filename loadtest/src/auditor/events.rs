@@ -119,17 +119,24 @@ pub(super) fn check(audit: &Audit, findings: &[Findings]) -> Result<[Check; 2], 
         doubled: Vec::new(),
         differing: Vec::new(),
     };
-    if let Err(error) = read(&audit.endpoint, from, until, &mut watch) {
+    let read = read(&audit.endpoint, from, until, |position, name, data| watch.event(position, name, data));
+    if let Err(error) = read {
         watch.gaps.push(format!("the stream ends after {} of {until}: {error}", watch.last));
     }
     Ok(watch.checks(from))
 }
 
-/// Gives each event after `from` to the watch, until position `until`.
-fn read(endpoint: &Endpoint, from: u64, until: u64, watch: &mut Watch<'_>) -> std::io::Result<()> {
+/// Gives each event after `from` (its position, name and data) to `each`, until position `until`.
+pub(crate) fn read(
+    endpoint: &Endpoint,
+    from: u64,
+    until: u64,
+    mut each: impl FnMut(u64, &str, &str),
+) -> std::io::Result<()> {
     if from >= until {
         return Ok(());
     }
+    let mut last = from;
     let mut stream = TcpStream::connect(endpoint.address)?;
     stream.set_read_timeout(Some(SILENCE_MAX))?;
     let mut request = Vec::new();
@@ -137,7 +144,7 @@ fn read(endpoint: &Endpoint, from: u64, until: u64, watch: &mut Watch<'_>) -> st
     stream.write_all(&request)?;
     let mut lines = BufReader::with_capacity(1 << 20, Body::open(stream)?);
     let (mut line, mut name, mut data, mut position) = (String::new(), String::new(), String::new(), None);
-    while watch.last < until {
+    while last < until {
         line.clear();
         if lines.read_line(&mut line)? == 0 {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
@@ -145,7 +152,8 @@ fn read(endpoint: &Endpoint, from: u64, until: u64, watch: &mut Watch<'_>) -> st
         let text = line.trim_end_matches(['\r', '\n']);
         if text.is_empty() {
             if let Some(position) = position.take() {
-                watch.event(position, &name, &data);
+                each(position, &name, &data);
+                last = position;
             }
             data.clear();
         } else if let Some(value) = text.strip_prefix("id:") {

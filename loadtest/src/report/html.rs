@@ -8,6 +8,7 @@ use super::plot::{Plot, Scale, escape, nice_step, push};
 use super::{KindRow, Report, SecondRow};
 use crate::answer::PROMOTION_SPENT;
 use crate::recorder::{DROPPED, OVERLOADED, TIMED_OUT, UNEXPECTED};
+use crate::verdict::Check;
 
 /// The colour of a refusal's bars: warm ones for trouble, others for right answers.
 fn colour(code: &str) -> &'static str {
@@ -29,27 +30,35 @@ fn colour(code: &str) -> &'static str {
 /// The page.
 pub(super) fn render(report: &Report) -> String {
     let mut page = String::new();
-    push(
-        &mut page,
-        format_args!(
-            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <title>Yue · {} · {}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n",
-            report.scenario,
-            report.verdict,
-            include_str!("page.css")
-        ),
-    );
+    begin(&mut page, report.scenario, report.verdict);
     head(&mut page, report);
     tiles(&mut page, report);
     rates(&mut page, report);
     latencies(&mut page, report);
     refusals(&mut page, report);
-    checks(&mut page, report);
+    checks(&mut page, &report.checks);
     kinds(&mut page, report);
     circumstances(&mut page, report);
-    page.push_str("</main>\n</body>\n</html>\n");
+    end(&mut page);
     page
+}
+
+/// A page's beginning.
+pub(super) fn begin(page: &mut String, name: &str, verdict: &str) {
+    push(
+        page,
+        format_args!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <title>Yue · {name} · {verdict}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n",
+            include_str!("page.css")
+        ),
+    );
+}
+
+/// A page's end.
+pub(super) fn end(page: &mut String) {
+    page.push_str("</main>\n</body>\n</html>\n");
 }
 
 fn head(page: &mut String, report: &Report) {
@@ -180,7 +189,7 @@ fn refusals(page: &mut String, report: &Report) {
 }
 
 /// A titled plot; each key is a colour variable, a shape and a label.
-fn card(page: &mut String, title: &str, lead: &str, keys: &[(&str, &str, &str)], plot: &str) {
+pub(super) fn card(page: &mut String, title: &str, lead: &str, keys: &[(&str, &str, &str)], plot: &str) {
     push(page, format_args!("<section class=\"card\"><h2>{title}</h2><p>{lead}</p>\n<div class=\"keys\">"));
     for (colour, shape, label) in keys {
         push(
@@ -194,13 +203,13 @@ fn card(page: &mut String, title: &str, lead: &str, keys: &[(&str, &str, &str)],
     push(page, format_args!("</div>\n{plot}\n</section>\n"));
 }
 
-fn checks(page: &mut String, report: &Report) {
+pub(super) fn checks(page: &mut String, checks: &[Check]) {
     page.push_str(
         "<section class=\"card\"><h2>Checks</h2><p>Hard ones are promises of the ledger; any failure is exit code 2. \
          Service levels give 1, an unfit harness 3.</p>\n<table>\n\
          <tr><th></th><th>check</th><th>weight</th><th>found</th><th>asked</th></tr>\n",
     );
-    for check in &report.checks {
+    for check in checks {
         let (class, word) = if check.passed { ("pass", "pass") } else { ("fail", "FAIL") };
         let mut found = escape(&check.measured);
         if !check.examples.is_empty() {
@@ -317,12 +326,12 @@ fn moment(second: &SecondRow) -> String {
     format!("{} s, {}", second.second + 1, second.phase.label())
 }
 
-fn ms(value: Option<f64>) -> String {
+pub(super) fn ms(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2} ms"))
 }
 
 /// A whole number with its thousands apart.
-fn grouped(value: f64) -> String {
+pub(super) fn grouped(value: f64) -> String {
     let digits = format!("{value:.0}");
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -26,23 +26,92 @@ pub(super) enum Scale {
 /// A drawing that grows.
 pub(super) struct Plot {
     svg: String,
-    seconds: f64,
+    across: Across,
     scale: Scale,
+}
+
+/// What the horizontal axis shows.
+#[derive(Clone, Copy, Debug)]
+enum Across {
+    /// From zero to this.
+    Seconds(f64),
+    /// Multiples of something, from the first to the second, both above zero.
+    Multiples(f64, f64),
+}
+
+/// A named stretch of time.
+pub(super) struct Band<'a> {
+    pub(super) name: &'a str,
+    pub(super) starts_at: f64,
+    pub(super) seconds: f64,
 }
 
 impl Plot {
     /// The phases as bands, and both axes; `unit` stands at the vertical one.
     pub(super) fn new(label: &str, plan: &Plan, seconds: usize, scale: Scale, unit: &str) -> Self {
-        let mut plot =
-            Self { svg: String::new(), seconds: (seconds as f64).max(plan.seconds()).max(1.0), scale };
+        let bands: Vec<Band<'_>> = plan
+            .spans()
+            .iter()
+            .map(|span| Band {
+                name: span.phase.name.label(),
+                starts_at: span.starts_at,
+                seconds: span.phase.seconds,
+            })
+            .collect();
+        Self::over_time(label, &bands, (seconds as f64).max(plan.seconds()), scale, unit)
+    }
+
+    /// Bands over so many seconds, and both axes.
+    pub(super) fn over_time(label: &str, bands: &[Band<'_>], seconds: f64, scale: Scale, unit: &str) -> Self {
+        let mut plot = Self::empty(label, Across::Seconds(seconds.max(1.0)), scale);
+        plot.bands(bands);
+        plot.vertical_axis(unit);
+        plot.horizontal_axis();
+        plot
+    }
+
+    /// Values over multiples of something, with ticks at those given.
+    pub(super) fn over_multiples(
+        label: &str,
+        (least, most): (f64, f64),
+        ticks: &[f64],
+        scale: Scale,
+        unit: &str,
+    ) -> Self {
+        let mut plot = Self::empty(label, Across::Multiples(least, most), scale);
+        plot.vertical_axis(unit);
+        for tick in ticks {
+            plot.horizontal_tick(*tick, &format!("{tick}×"));
+        }
+        plot.horizontal_line();
+        plot
+    }
+
+    fn empty(label: &str, across: Across, scale: Scale) -> Self {
+        let mut plot = Self { svg: String::new(), across, scale };
         plot.push(format_args!(
             r#"<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{}">"#,
             escape(label)
         ));
-        plot.bands(plan);
-        plot.vertical_axis(unit);
-        plot.horizontal_axis();
         plot
+    }
+
+    /// A line through points, with a dot at each if there is a text for it.
+    pub(super) fn curve(&mut self, class: &str, points: &[(f64, f64, Option<String>)]) {
+        let mut path = String::new();
+        for (number, (across, value, _)) in points.iter().enumerate() {
+            let command = if number > 0 { 'L' } else { 'M' };
+            push(&mut path, format_args!("{command}{:.1} {:.1}", self.x(*across), self.y(*value)));
+        }
+        self.push(format_args!(r#"<path class="line {class}" d="{path}"/>"#));
+        for (across, value, text) in points {
+            let Some(text) = text else { continue };
+            let (x, y) = (self.x(*across), self.y(*value));
+            self.push(format_args!(
+                r#"<circle class="dot {class}" cx="{x:.1}" cy="{y:.1}" r="3.5"><title>{}</title></circle>"#,
+                escape(text)
+            ));
+        }
     }
 
     /// A line with the value of each second in the middle of it; it breaks where there is none.
@@ -122,17 +191,17 @@ impl Plot {
         self.svg
     }
 
-    fn bands(&mut self, plan: &Plan) {
+    fn bands(&mut self, bands: &[Band<'_>]) {
         let bottom = HEIGHT - BOTTOM;
-        for (number, span) in plan.spans().iter().enumerate() {
-            let left = self.x(span.starts_at);
-            let width = self.x(span.starts_at + span.phase.seconds) - left;
+        for (number, band) in bands.iter().enumerate() {
+            let left = self.x(band.starts_at);
+            let width = self.x(band.starts_at + band.seconds) - left;
             let shade = if number % 2 == 0 { "even" } else { "odd" };
             let height = bottom - TOP;
             self.push(format_args!(
                 r#"<rect class="band {shade}" x="{left:.1}" y="{TOP}" width="{width:.1}" height="{height}"/>"#
             ));
-            let name = span.phase.name.label();
+            let name = band.name;
             let middle = left + width / 2.0;
             if width > name.len() as f64 * 5.4 {
                 self.push(format_args!(
@@ -168,14 +237,23 @@ impl Plot {
     }
 
     fn horizontal_axis(&mut self) {
-        let step = nice_step(self.seconds / 10.0);
-        let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
+        let Across::Seconds(seconds) = self.across else { return };
+        let step = nice_step(seconds / 10.0);
         let mut second = 0.0;
-        while second <= self.seconds {
-            let (x, y) = (self.x(second), bottom + 16.0);
-            self.push(format_args!(r#"<text class="tick x" x="{x:.1}" y="{y}">{} s</text>"#, short(second)));
+        while second <= seconds {
+            self.horizontal_tick(second, &format!("{} s", short(second)));
             second += step;
         }
+        self.horizontal_line();
+    }
+
+    fn horizontal_tick(&mut self, across: f64, text: &str) {
+        let (x, y) = (self.x(across), HEIGHT - BOTTOM + 16.0);
+        self.push(format_args!(r#"<text class="tick x" x="{x:.1}" y="{y}">{text}</text>"#));
+    }
+
+    fn horizontal_line(&mut self) {
+        let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
         self.push(format_args!(r#"<path class="axis" d="M{LEFT} {bottom}H{right}"/>"#));
     }
 
@@ -195,8 +273,12 @@ impl Plot {
         }
     }
 
-    fn x(&self, second: f64) -> f64 {
-        LEFT + (WIDTH - LEFT - RIGHT) * second / self.seconds
+    fn x(&self, across: f64) -> f64 {
+        let share = match self.across {
+            Across::Seconds(seconds) => across / seconds,
+            Across::Multiples(least, most) => (across.max(least) / least).ln() / (most / least).ln(),
+        };
+        LEFT + (WIDTH - LEFT - RIGHT) * share
     }
 
     fn y(&self, value: f64) -> f64 {

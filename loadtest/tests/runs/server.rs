@@ -104,6 +104,7 @@ fn route(
         (&Method::GET, ["accounts", address, ..]) => wallet.ledger.account(address),
         (&Method::POST, ["transactions"]) => wallet.ledger.transaction(&parsed, true),
         (&Method::POST, ["transactions", "batch"]) => wallet.ledger.batch(&parsed),
+        (&Method::GET, ["transactions", _]) => (200, json!({})),
         (&Method::GET, ["trial-balance"]) => wallet.ledger.trial_balance(),
         (&Method::GET, ["events"]) => return events(wallet, query.unwrap_or_default()),
         _ => (404, Value::Null),

@@ -92,6 +92,14 @@ pub struct Options {
     /// Milliseconds that requests in flight get to end after SIGTERM [default: 25000].
     #[arg(long, env = "YUE_DRAIN_TIMEOUT_MS", value_name = "MS")]
     pub drain_timeout_ms: Option<u64>,
+    /// Milliseconds that a command shall take from its body to its answer: while the mean is above it (and above three
+    /// times a journal group's time), fewer are let in and the others refused with 503 [default: 3].
+    #[arg(long, env = "YUE_ADMISSION_TARGET_MS", value_name = "MS")]
+    pub admission_target_ms: Option<u64>,
+    /// Refusals for overload that leave in a second; more wait for their turn, half a second at the most
+    /// [default: 2000 for each core].
+    #[arg(long, env = "YUE_REFUSALS_PER_SECOND_MAX", value_name = "N")]
+    pub refusals_per_second_max: Option<usize>,
     /// Commands that may wait in one shard's mailbox for the checkout lane; more are refused [default: 65536].
     #[arg(long, env = "YUE_MAILBOX_COMMANDS_MAX", value_name = "N")]
     pub mailbox_commands_max: Option<usize>,
@@ -104,6 +112,9 @@ pub struct Options {
     /// Commands that may wait in one shard for reserved accounts; more are refused [default: 16384].
     #[arg(long, env = "YUE_PARKED_COMMANDS_MAX", value_name = "N")]
     pub parked_commands_max: Option<usize>,
+    /// Commands in flight that may name one account which can refuse them; more are refused [default: 16384].
+    #[arg(long, env = "YUE_ACCOUNT_COMMANDS_MAX", value_name = "N")]
+    pub account_commands_max: Option<usize>,
     /// Commands in flight in the whole engine; more are refused [default: 262144].
     #[arg(long, env = "YUE_IN_FLIGHT_COMMANDS_MAX", value_name = "N")]
     pub in_flight_commands_max: Option<usize>,
@@ -257,7 +268,7 @@ impl Options {
         first_of!(self, other, {
             data, listen, shards, assets, log, http_threads, connections_max, event_streams_max, body_bytes_max,
             batch_bytes_max, body_memory_bytes_max, header_read_timeout_ms, body_read_timeout_ms, write_timeout_ms, idle_timeout_ms,
-            drain_timeout_ms, mailbox_commands_max, recharge_commands_max, batch_commands_max, parked_commands_max, in_flight_commands_max, group_records_max,
+            drain_timeout_ms, admission_target_ms, refusals_per_second_max, account_commands_max, mailbox_commands_max, recharge_commands_max, batch_commands_max, parked_commands_max, in_flight_commands_max, group_records_max,
             group_bytes_max, index_lag_records_max, segment_records, index_cache_bytes, full_check_bytes_max,
             journal_retention, storage_reserve_percent, expiry_interval_ms, change_wait_ms_max, read_wait_ms_max,
             address_groups_max, wallet_secret, keys, nonces_max, audit_log, tls_cert, tls_key, tls_client_ca,
@@ -279,6 +290,8 @@ impl Options {
             write_timeout: time(self.write_timeout_ms, default.write_timeout),
             idle_timeout: time(self.idle_timeout_ms, default.idle_timeout),
             drain_timeout: time(self.drain_timeout_ms, default.drain_timeout),
+            admission_target: time(self.admission_target_ms, default.admission_target),
+            refusals_per_second_max: self.refusals_per_second_max.unwrap_or(default.refusals_per_second_max),
         }
     }
 
@@ -290,6 +303,7 @@ impl Options {
         set(&mut engine.recharge_commands_max, self.recharge_commands_max);
         set(&mut engine.batch_commands_max, self.batch_commands_max);
         set(&mut engine.parked_commands_max, self.parked_commands_max);
+        set(&mut engine.account_commands_max, self.account_commands_max);
         set(&mut engine.in_flight_commands_max, self.in_flight_commands_max);
         set(&mut engine.group_records_max, self.group_records_max);
         set(&mut engine.group_bytes_max, self.group_bytes_max);
@@ -336,10 +350,13 @@ impl From<&Settings> for Options {
             write_timeout_ms: milliseconds(http.write_timeout),
             idle_timeout_ms: milliseconds(http.idle_timeout),
             drain_timeout_ms: milliseconds(http.drain_timeout),
+            admission_target_ms: milliseconds(http.admission_target),
+            refusals_per_second_max: Some(http.refusals_per_second_max),
             mailbox_commands_max: Some(engine.mailbox_commands_max),
             recharge_commands_max: Some(engine.recharge_commands_max),
             batch_commands_max: Some(engine.batch_commands_max),
             parked_commands_max: Some(engine.parked_commands_max),
+            account_commands_max: Some(engine.account_commands_max),
             in_flight_commands_max: Some(engine.in_flight_commands_max),
             group_records_max: Some(engine.group_records_max),
             group_bytes_max: Some(engine.group_bytes_max),

@@ -44,14 +44,16 @@ pub enum Code {
     Overloaded,
     /// The file system is nearly full; nothing was applied.
     StorageLow,
+    /// The request's own deadline had passed before anything was done; nothing was applied.
+    DeadlineExceeded,
     /// A rule of the wallet.
     Wallet(WalletCode),
 }
 
 impl Code {
     /// All codes in the order of the contract.
-    pub const ALL: [Self; 53] = {
-        let mut all = [Self::Malformed; 53];
+    pub const ALL: [Self; 54] = {
+        let mut all = [Self::Malformed; 54];
         let [malformed, too_large, id_reused, rest @ ..] = &mut all;
         (*malformed, *too_large, *id_reused) = (Self::Malformed, Self::TooLarge, Self::IdReused);
         let (refusals, others) = rest.split_at_mut(RejectionCode::ALL.len());
@@ -80,6 +82,7 @@ impl Code {
             Self::RateLimited,
             Self::Overloaded,
             Self::StorageLow,
+            Self::DeadlineExceeded,
             Self::Wallet(WalletCode::PasswordInvalid),
             Self::Wallet(WalletCode::PasswordWrong),
             Self::Wallet(WalletCode::PasswordLocked),
@@ -124,6 +127,7 @@ impl Code {
             Self::RequestTimeout => "request_timeout",
             Self::Overloaded => "overloaded",
             Self::StorageLow => "storage_low",
+            Self::DeadlineExceeded => "deadline_exceeded",
             Self::Wallet(code) => code.as_str(),
         }
     }
@@ -143,7 +147,7 @@ impl Code {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::Overloaded | Self::StorageLow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::StorageLow | Self::DeadlineExceeded => StatusCode::SERVICE_UNAVAILABLE,
             Self::Wallet(code) => wallet_status(code),
         }
     }
@@ -151,7 +155,14 @@ impl Code {
     /// Whether the same request may succeed later.
     #[must_use]
     pub const fn retryable(self) -> bool {
-        matches!(self, Self::RequestTimeout | Self::RateLimited | Self::Overloaded | Self::StorageLow)
+        matches!(
+            self,
+            Self::RequestTimeout
+                | Self::RateLimited
+                | Self::Overloaded
+                | Self::StorageLow
+                | Self::DeadlineExceeded
+        )
     }
 
     /// A line for people, the same for each problem of this code.
@@ -178,6 +189,7 @@ impl Code {
             Self::RequestTimeout => "The body did not arrive in time",
             Self::Overloaded => "The server is overloaded",
             Self::StorageLow => "The storage is nearly full",
+            Self::DeadlineExceeded => "The deadline passed before anything was done",
             Self::Wallet(code) => code.title(),
         }
     }
@@ -248,7 +260,7 @@ mod tests {
              insufficient_funds ceiling_exceeded overflow account_exists asset_unknown account_not_empty wallet_account \
              unauthenticated timestamp_skew nonce_replayed scope_missing approval_required \
              not_found method_not_allowed unsupported_media_type request_timeout rate_limited overloaded storage_low \
-             password_invalid password_wrong password_locked class_not_allowed auth_required auth_invalid \
+             deadline_exceeded password_invalid password_wrong password_locked class_not_allowed auth_required auth_invalid \
              signature_invalid category_not_payable merchant_not_enabled promotion_exhausted \
              promotion_not_applicable payment_not_cancellable refund_exceeds_paid refund_window_closed \
              refund_count_exceeded day_not_over";

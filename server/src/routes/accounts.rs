@@ -1,7 +1,10 @@
 //! `POST` and `GET /v1/accounts`, `GET` and `PATCH /v1/accounts/{address}`
 
 use axum::{extract::Request, http::StatusCode, response::Response};
-use yue_engine::model::{AccountChange, AccountStatus, Address, Patch};
+use yue_engine::{
+    model::{AccountChange, AccountStatus, Address, Patch},
+    wallet::Wallet,
+};
 
 use super::{json, path_parameter};
 use crate::{
@@ -35,6 +38,7 @@ use crate::{
     responses(
         (status = 201, description = "Opened now.", body = AccountOut),
         (status = 200, description = "Opened before, by the same request.", body = AccountOut),
+        (status = 403, description = "`wallet_account`: an account of this name is the wallet's to open             (`suspense:wealth:…`).", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`account_exists`: opened before by another request; `field` differs.",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`asset_unknown`, `amount_invalid` for a floor, ceiling or limit, `insufficient_funds` \
@@ -51,6 +55,10 @@ pub(crate) async fn open(app: App, request: Request) -> Result<Response, Problem
     let Object(opening) = parse::<Object<OpeningIn>>(&bytes)?;
     let Text(address) = &opening.address;
     let address = address.clone();
+    if Wallet::keeps(&address) && engine.account(&address).is_none() {
+        let problem = Problem::new(Code::WalletAccount, "an account of this name is the wallet's to open");
+        return Err(problem.field("/address"));
+    }
     let Text(AssetCode(code)) = &opening.asset;
     let opening = match engine.assets().find(code) {
         Some(asset) => opening.into_opening(engine.assets().get(asset)),

@@ -4,7 +4,7 @@ use axum::{extract::Request, http::StatusCode, response::Response};
 use tokio::task::spawn_blocking;
 use yue_engine::{
     config::Config,
-    model::Transaction,
+    model::{Lane, Transaction},
     view::{Outcome, SubmitError, Unavailable},
 };
 
@@ -45,10 +45,11 @@ pub(crate) async fn submit(app: App, request: Request) -> Result<Response, Probl
     let engine = app.engine().await?;
     let bytes = app.read_batch(request).await?;
     engine.admission()?;
+    let deadline = bytes.deadline();
     let small = bytes.len() <= PARSE_INLINE_BYTES_MAX;
     let transactions = beside(small, move || read(&bytes)).await??;
     let ids: Vec<_> = transactions.iter().map(|transaction| transaction.id).collect();
-    let results = engine.submit_batch(transactions).await;
+    let results = engine.submit_batch_in(Lane::Checkout, deadline, transactions).await;
     // Refused whole: it is told as if before.
     let is_low = |result: &Result<Outcome, SubmitError>| {
         matches!(result, Err(SubmitError::Unavailable(Unavailable::StorageLow)))

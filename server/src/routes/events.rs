@@ -13,6 +13,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::{Instant, sleep_until},
 };
+use utoipa::ToSchema;
 use yue_engine::{engine::Engine, model::Position};
 
 use crate::{
@@ -28,6 +29,41 @@ const CHUNK_EVENTS_MAX: usize = 128;
 /// A comment is sent when there was no event for this long, so that both ends notice a dead connection.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
 
+/// One event of the stream, its fields as text.
+#[derive(ToSchema)]
+#[schema(as = EventMessage)]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) struct Message {
+    /// The record's position.
+    #[schema(example = "17")]
+    id: String,
+    /// What happened.
+    event: EventType,
+    /// JSON: the account, transaction or hold as `GET` shows it; nothing of a wallet's secrets; of a `snapshot` its type and position.
+    data: String,
+}
+
+/// What happened.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "for the OpenAPI document")]
+pub(crate) enum EventType {
+    /// An account was opened.
+    AccountOpened,
+    /// An account's rules changed.
+    AccountChanged,
+    /// A transaction took effect.
+    TransactionPosted,
+    /// A transaction was refused, finally.
+    TransactionRejected,
+    /// A hold ran out.
+    HoldExpired,
+    /// A wallet's secrets or settings changed.
+    WalletChanged,
+    /// The ledger wrote a part of its state into its journal.
+    Snapshot,
+}
+
 /// Follow the journal
 ///
 /// Server-sent events, without gaps and in order: `id` is the position, `event` one of `account_opened`,
@@ -41,8 +77,8 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(10);
         ("Last-Event-ID" = Option<u64>, Header, description = "A position, exclusive."),
     ),
     responses(
-        (status = 200, description = "The events, and comments to keep the connection alive.", body = String,
-            content_type = "text/event-stream"),
+        (status = 200, description = "The events, each in this form, and comments to keep the connection alive.",
+            body = Message, content_type = "text/event-stream"),
         LedgerProblems,
     ),
 )]

@@ -28,7 +28,8 @@ use crate::{
 pub(crate) async fn page(app: App, request: Request) -> Result<Response, Problem> {
     Query::parse(request.uri().query(), &[])?;
     let snapshot = app.recovered().map(yue_engine::engine::Engine::metrics);
-    let mut response = Response::new(Body::from(render(app.telemetry(), snapshot.as_ref())));
+    let mut response =
+        Response::new(Body::from(render(app.telemetry(), app.admission().figures(), snapshot.as_ref())));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     Ok(response)
 }

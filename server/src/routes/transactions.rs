@@ -6,7 +6,7 @@ use axum::{
     response::Response,
 };
 use yue_engine::{
-    model::{Rejection, TransactionId},
+    model::{Lane, Rejection, TransactionId},
     view::Outcome,
 };
 
@@ -67,7 +67,7 @@ pub(crate) async fn submit(app: App, request: Request) -> Result<Response, Probl
     let bytes = app.read_body(request).await?;
     engine.admission()?;
     let Object(transaction) = parse::<Object<TransactionIn>>(&bytes)?;
-    let outcome = engine.submit(transaction.into()).await?;
+    let outcome = engine.submit_by(Lane::Checkout, bytes.deadline(), transaction.into()).await?;
     answer(&outcome)
 }
 

@@ -11,20 +11,21 @@ use yue_engine::{
 };
 
 use super::{Histogram, Route, Telemetry};
-use crate::problem::Code;
+use crate::{admission::Figures, problem::Code};
 
 /// The content type of the page.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Renders both sides' counters; without the engine's while it recovers.
 #[must_use]
-pub fn render(telemetry: &Telemetry, engine: Option<&Snapshot>) -> String {
+pub fn render(telemetry: &Telemetry, admission: Figures, engine: Option<&Snapshot>) -> String {
     let mut page = Page(String::with_capacity(16 << 10));
     if let Some(snapshot) = engine {
         transactions(&mut page, snapshot);
         journal(&mut page, snapshot);
     }
     http(&mut page, telemetry);
+    let_in(&mut page, admission);
     page.0
 }
 
@@ -78,6 +79,18 @@ fn journal(page: &mut Page, snapshot: &Snapshot) {
     );
     let lag = "Records that the journal has and the index does not show yet.";
     page.family("yue_index_lag_records", "gauge", lag).value("", snapshot.index_lag);
+}
+
+fn let_in(page: &mut Page, admission: Figures) {
+    let Figures { limit, in_flight, refused, waiting } = admission;
+    let most = "Commands that may be worked on at once, as measured latencies have it.";
+    page.family("yue_admission_limit", "gauge", most).value("", limit);
+    let at_once = "Commands whose bodies are there and that are worked on.";
+    page.family("yue_admission_commands", "gauge", at_once).value("", in_flight);
+    let unread = "Requests refused for overload before their bodies were read.";
+    page.family("yue_admission_refused_total", "counter", unread).value("", refused);
+    let held = "Refusals that wait for their turn.";
+    page.family("yue_admission_refusals_waiting", "gauge", held).value("", waiting);
 }
 
 fn http(page: &mut Page, telemetry: &Telemetry) {
@@ -177,7 +190,7 @@ mod tests {
         telemetry.answered(Route::Readyz, axum::http::StatusCode::OK, Duration::from_micros(20));
         telemetry.refused(Code::Malformed);
         let snapshot = Snapshot { groups: 3, records: 9, group_records: [1; 16], ..Snapshot::default() };
-        let page = render(&telemetry, Some(&snapshot));
+        let page = render(&telemetry, Figures::default(), Some(&snapshot));
         for line in page.lines().filter(|line| !line.starts_with('#')) {
             let (series, value) = line.rsplit_once(' ').unwrap();
             assert!(value.parse::<f64>().is_ok(), "{line}");

@@ -35,6 +35,11 @@ pub(crate) fn yuan(amount: &RequestedAmount, field: &str) -> Result<Amount, Prob
     })
 }
 
+/// The fen of an amount of yuan; zero for what is none, which the verb refuses when it comes to it.
+pub(crate) fn yuan_or_zero(amount: &RequestedAmount) -> Amount {
+    amount.to_units(customer::CNY_SCALE).unwrap_or_default()
+}
+
 impl FromText for Part {
     const EXPECTED: &'static str = "a name of one address part: [a-z0-9][a-z0-9._-]{0,31}";
 

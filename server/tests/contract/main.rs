@@ -8,12 +8,14 @@
 
 mod accounts;
 mod batch;
+mod corpus;
 mod document;
 mod events;
 mod hostile;
 mod keys;
 mod ledger;
 mod limits;
+mod overload;
 mod precedence;
 mod reads;
 mod refusals;

@@ -12,5 +12,6 @@ mod connections;
 mod full;
 mod kill;
 mod lifecycle;
+mod reindex;
 mod tls;
 mod wallet;

@@ -3,6 +3,7 @@
 //! Each test keeps its own record outside: what was sent, and what was answered before the kill.
 
 mod combination;
+mod golden;
 mod password;
 mod promotion;
 mod sandbox;

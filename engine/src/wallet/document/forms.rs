@@ -5,7 +5,10 @@
 use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
+    time::{Duration, Instant},
 };
+
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
 use super::*;
 use crate::wallet::{
@@ -21,6 +24,8 @@ pub(in crate::wallet) struct Form {
     /// The type, and where it goes.
     name: String,
     bytes: Box<[u8]>,
+    /// Reads bytes as this form, and writes what was read.
+    again: fn(&[u8]) -> Option<Box<[u8]>>,
 }
 
 fn name<T>() -> &'static str {
@@ -33,7 +38,8 @@ impl Form {
         let bytes = encode(document);
         assert_eq!(encode(&decode::<D>(&bytes)), bytes, "it is read as written");
         let name = format!("document {}: {}, lane {}", D::TAG, name::<D>(), D::LANE.as_str());
-        Self { number: D::TAG, name, bytes }
+        let again = |bytes: &[u8]| read::<D>(D::TAG, bytes).map(|document| encode(&document));
+        Self { number: D::TAG, name, bytes, again }
     }
 
     pub(in crate::wallet) fn cell<C: CellContent>(content: &C) -> Self {
@@ -41,7 +47,8 @@ impl Form {
         let bytes = write(number, content);
         let again: C = read(number, &bytes).unwrap();
         assert_eq!(write(number, &again), bytes, "it is read as written");
-        Self { number, name: format!("cell {number}: {}", name::<C>()), bytes }
+        let again = |bytes: &[u8]| read::<C>(C::KIND.0, bytes).map(|content| write(C::KIND.0, &content));
+        Self { number, name: format!("cell {number}: {}", name::<C>()), bytes, again }
     }
 }
 
@@ -127,4 +134,52 @@ fn each_form_is_listed() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), written, "{names:?}");
+}
+
+/// Bytes that are nearly a form: read or not, never more than was there, and what was read has one form.
+///
+/// `YUE_FUZZ_SECONDS=n` goes on for so long, `YUE_FUZZ_SEED=n` replays.
+#[test]
+fn hostile_bytes_are_read_or_refused() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seed = number("YUE_FUZZ_SEED").unwrap_or_else(rand::random);
+    let replay = "cargo test -p yue-engine --lib hostile_bytes_are_read_or_refused";
+    println!("seed {seed}; again with: YUE_FUZZ_SEED={seed} {replay}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let (forms, started) = (all(), Instant::now());
+    let long = number("YUE_FUZZ_SECONDS").map(Duration::from_secs);
+    let (mut tried, mut taken) = (0_u64, 0_u64);
+    while tried < 100_000 || long.is_some_and(|long| started.elapsed() < long) {
+        let form = forms.choose(&mut random).unwrap();
+        let mut bytes = form.bytes.to_vec();
+        for _ in 0..random.random_range(1..=4) {
+            mutate(&mut bytes, &forms, &mut random);
+        }
+        tried += 1;
+        let Some(again) = (form.again)(&bytes) else { continue };
+        taken += 1;
+        // A number may be written longer than it must be, and a bool has one form: reading again changes nothing more.
+        assert!(again.len() <= bytes.len(), "{}: {bytes:02x?} became {again:02x?}", form.name);
+        assert_eq!((form.again)(&again).as_ref(), Some(&again), "{}: {bytes:02x?}", form.name);
+    }
+    println!("{tried} inputs, {taken} of them taken");
+    assert!(taken > tried / 100 && taken < tried, "too tame, or too wild: {taken} of {tried}");
+}
+
+fn mutate(bytes: &mut Vec<u8>, forms: &[Form], random: &mut StdRng) {
+    let place = random.random_range(0..=bytes.len());
+    match random.random_range(0..6) {
+        0 if place < bytes.len() => bytes[place] ^= 1 << random.random_range(0..8),
+        1 if place < bytes.len() => bytes[place] = *[0, 1, 0x7f, 0x80, 0xff].choose(random).unwrap(),
+        2 if place < bytes.len() => drop(bytes.remove(place)),
+        3 => bytes.truncate(place),
+        // A length or a number that has no end.
+        4 => drop(bytes.splice(place..place, [0xff; 9].into_iter().take(random.random_range(1..=9)))),
+        _ => {
+            let other = &forms.choose(random).unwrap().bytes;
+            let from = random.random_range(0..other.len());
+            bytes.truncate(place);
+            bytes.extend_from_slice(&other[from..]);
+        }
+    }
 }

@@ -193,6 +193,9 @@ impl Wallet {
             return Err(WalletError::field(WalletCode::NotFound, "/user"));
         }
         self.takes_part(user)?;
+        for (index, item) in items.iter().enumerate() {
+            WalletError::check_amount(item.amount, format!("/items/{index}/amount"))?;
+        }
         let total = request
             .total()
             .ok_or_else(|| WalletError::field(WalletCode::Ledger(RejectionCode::AmountInvalid), "/items"))?;

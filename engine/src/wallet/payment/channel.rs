@@ -16,13 +16,13 @@ use super::{
 #[cfg(test)]
 use crate::wallet::{document::Form, fixture::ID};
 use crate::{
-    model::{Address, Amount, Attachment, RejectionCode, Timestamp, TransactionId},
+    model::{Address, Amount, Attachment, OperationKind, RejectionCode, Timestamp, TransactionId},
     wallet::{
         Channel, Notified, SuspenseReason, Wallet, WalletCode, WalletError,
         document::{Document, peek},
         names,
         step::{Draft, Settled},
-        suspense::{Money, Suspended},
+        suspense::{Money, Suspended, suspense_id},
     },
 };
 
@@ -124,11 +124,11 @@ impl Wallet {
     async fn take(&self, waiting: &Waiting, result: &ChannelResult) -> Result<Option<Notified>, WalletError> {
         let money = Money::of(result);
         let fits = result.amount == waiting.placed.plan.sum(Source::Channel);
-        let from_suspense = match self.suspended(result.channel, &result.reference).await? {
+        let from_suspense = match self.suspended(&money).await? {
             // The channel was quicker than the payment.
-            Some(early) if fits && early.is_early(&money) => true,
-            Some(other) => return Ok(Some(Notified::Suspended(other.reason))),
-            None => false,
+            Some(early) if fits && early.document.is_early(&money) => Some(early.id),
+            Some(other) => return Ok(Some(Notified::Suspended(other.document.reason))),
+            None => None,
         };
         if !fits {
             return self.not_taken(result, SuspenseReason::AmountDiffers).await.map(Some);
@@ -136,12 +136,22 @@ impl Wallet {
         let step = step_id(waiting.id, step_no::END);
         let mut draft = Draft::new(step, Ended { payment: waiting.id, end: End::Captured(money.clone()) });
         capture(&mut draft, waiting);
-        if from_suspense {
+        if let Some(record) = from_suspense {
             // Last, so that the pieces stand where the plan has them.
-            draft.reverse(money.in_suspense(), (money.amount(), Draft::<Ended>::CNY_SCALE), code::SUSPENSE);
+            draft.reverse((record, 0), (money.amount(), Draft::<Ended>::CNY_SCALE), code::SUSPENSE);
         } else {
             draft.alias(money.alias());
         }
+        let moved = draft.operations.iter().flat_map(|operation| match &operation.kind {
+            OperationKind::Transfer { debit, credit, .. } => vec![debit, credit],
+            // What is set aside goes its way whatever is frozen.
+            OperationKind::Hold { .. }
+            | OperationKind::Capture { .. }
+            | OperationKind::Release { .. }
+            | OperationKind::Reverse { .. } => Vec::new(),
+        });
+        let suspense = names::suspense(result.channel);
+        self.not_frozen(moved.chain(from_suspense.map(|_| &suspense)))?;
         self.submit(draft).await?;
         Ok(None)
     }
@@ -184,22 +194,25 @@ impl Wallet {
         if result.amount != waiting.placed.plan.sum(Source::Channel) {
             return self.not_taken(result, SuspenseReason::AmountDiffers).await;
         }
-        let step = step_id(waiting.id, step_no::LATE);
         for _ in 0..Self::TRIES_MAX {
-            if let Some(late) = self.find::<Suspended>(step).await? {
+            let (late, attempt) = self.posted_attempt::<Suspended>(|no| late_id(waiting.id, no)).await?;
+            if let Some(late) = late {
                 if *late.document.money.reference != *result.reference {
                     return self.not_taken(result, SuspenseReason::PaidAgain).await;
                 }
-                late.posted()?;
                 return Ok(Notified::Suspended(SuspenseReason::PaidLate));
             }
             let money = Money::of(result);
-            let early = match self.suspended(money.channel, &money.reference).await? {
-                Some(early) if early.is_early(&money) => true,
-                Some(other) => return Ok(Notified::Suspended(other.reason)),
-                None => false,
+            let early = match self.suspended(&money).await? {
+                Some(early) if early.document.is_early(&money) => Some(early.id),
+                Some(other) => return Ok(Notified::Suspended(other.document.reason)),
+                None => None,
             };
-            self.submit(returned(step, money, early)).await?;
+            let late = returned(late_id(waiting.id, attempt), money, early);
+            if let Some(refused) = self.submit(late).await? {
+                // The channel's next copy is another attempt.
+                refused.posted()?;
+            }
         }
         Err(Self::overtaken())
     }
@@ -241,8 +254,8 @@ impl Wallet {
 
     /// Whether money came too late: `Some(true)` if it went back, `Some(false)` if the ledger refused that.
     pub(super) async fn late(&self, payment: TransactionId) -> Result<Option<bool>, WalletError> {
-        let late: Option<Settled<Suspended>> = self.find(step_id(payment, step_no::LATE)).await?;
-        Ok(late.map(|late| late.verdict.is_ok()))
+        let (late, attempt) = self.posted_attempt::<Suspended>(|no| late_id(payment, no)).await?;
+        Ok((late.is_some() || attempt > 0).then_some(late.is_some()))
     }
 
     async fn waiting(&self, payment: TransactionId) -> Result<Option<Waiting>, WalletError> {
@@ -296,6 +309,11 @@ impl Wallet {
     }
 }
 
+/// The id of an attempt to send late money back.
+fn late_id(payment: TransactionId, attempt: u32) -> TransactionId {
+    names::derive("payment-late", &payment.0.to_be_bytes(), attempt)
+}
+
 /// The channel's money that a transaction has captured, if it is a payment's end.
 pub(in crate::wallet) fn captured_money(attachment: Option<&Attachment<Address>>) -> Option<Money> {
     match peek::<Ended>(&attachment?.document)?.end {
@@ -304,19 +322,18 @@ pub(in crate::wallet) fn captured_money(attachment: Option<&Attachment<Address>>
     }
 }
 
-/// Late money's way through suspense and back; money that came `early` is in suspense already.
-fn returned(step: TransactionId, money: Money, early: bool) -> Draft<Suspended> {
+/// Late money's way through suspense and back; money that came early is in suspense already, by a record.
+fn returned(step: TransactionId, money: Money, early: Option<TransactionId>) -> Draft<Suspended> {
     let (channel, suspense) = (names::channel(money.channel), names::suspense(money.channel));
-    let (alias, in_suspense) = (money.alias(), money.in_suspense());
+    let (alias, in_suspense) = (money.alias(), suspense_id(&money));
     let amount = money.amount();
     let mut draft = Draft::new(step, Suspended { money, reason: SuspenseReason::PaidLate, statement: None });
-    if early {
-        draft.reverse(in_suspense, (amount, Draft::<Suspended>::CNY_SCALE), code::SUSPENSE);
+    if let Some(record) = early {
+        draft.reverse((record, 0), (amount, Draft::<Suspended>::CNY_SCALE), code::SUSPENSE);
     } else {
         draft.transfer(&channel, &suspense, amount, code::SUSPENSE);
         draft.transfer(&suspense, &channel, amount, code::SUSPENSE);
-        let (record, _) = in_suspense;
-        draft.alias(alias).alias(record);
+        draft.alias(alias).alias(in_suspense);
     }
     draft
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     model::{Amount, TransactionId},
-    wallet::{Date, SuspenseReason, Wallet, WalletError, names, step::Draft, suspense::Money},
+    wallet::{Date, SuspenseReason, Wallet, WalletError, names, step::Draft},
 };
 
 /// Which difference.
@@ -34,7 +34,7 @@ impl Reconciliation {
         line: &StatementLine,
         finding: Finding,
     ) -> Result<Finding, WalletError> {
-        let StatementLine { order, reference, amount, at } = line;
+        let StatementLine { order, reference, amount, at: _ } = line;
         match &finding {
             Finding::KnownExtra => {}
             Finding::Matched(booked) => {
@@ -42,13 +42,7 @@ impl Reconciliation {
                 self.undo(&self.named(booked, SuspenseReason::AmountDiffers, *amount), booked).await?;
             }
             Finding::Extra => {
-                let money = Money {
-                    channel: self.channel,
-                    order: order.clone(),
-                    reference: reference.clone(),
-                    units: amount.units(),
-                    paid_at: at.0,
-                };
+                let money = self.money(line);
                 let reason = SuspenseReason::NotNotified;
                 if self.wallet.suspend(&money, reason, Some(self.date)).await?.is_none() {
                     // The notification came between the look and the booking.
@@ -143,13 +137,16 @@ impl Reconciliation {
 
     /// Books a difference of money that the books have, in the place of another amount of an earlier statement.
     async fn correct(&self, named: &Named<'_>, booked: &Booked) -> Result<(), WalletError> {
-        let (standing, _) = self.standing(named).await?;
-        if let Some((booking, document)) = standing
-            && document.listed != named.listed.units()
-        {
-            self.take_back(booking, document, booked).await?;
+        let listed = named.listed.units();
+        for _ in 0..Wallet::TRIES_MAX {
+            match self.standing(named).await?.0 {
+                Some((_, document)) if document.listed == listed => return Ok(()),
+                // Of an earlier statement, or of one that is compared at the same time.
+                Some((booking, document)) => self.take_back(booking, document, booked).await?,
+                None => self.book(named, booked.flow, booked.amount).await?,
+            }
         }
-        self.book(named, booked.flow, booked.amount).await
+        Err(Wallet::overtaken())
     }
 
     /// The booking under a name that was not taken back, and the number of the next one. Each that was taken back is

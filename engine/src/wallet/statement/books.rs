@@ -15,7 +15,7 @@ use crate::{
         payment::captured_money,
         recharge::RechargeDecided,
         refund::{self, refunded_by},
-        suspense::{Money, Suspended, money_alias, suspense_id},
+        suspense::{Money, Suspended},
     },
 };
 
@@ -47,17 +47,20 @@ impl Reconciliation {
         let engine = self.wallet.engine();
         let refund =
             uuid::Uuid::try_parse(&line.order).ok().map(|id| refund::step(TransactionId(id.as_u128())));
-        let ids = [
-            Some(money_alias(self.channel, &line.order, &line.reference)),
-            Some(suspense_id(self.channel, &line.reference)),
-            refund,
-        ];
+        let ids = [Some(self.money(line).alias()), refund];
         for id in ids.into_iter().flatten() {
             if let Some(view) = engine.transaction(id).await? {
                 return Ok(self.booked_by(&view));
             }
         }
         Ok(None)
+    }
+
+    /// A line's money.
+    pub(super) fn money(&self, line: &StatementLine) -> Money {
+        let StatementLine { order, reference, amount, at } = line;
+        let (channel, order, reference) = (self.channel, order.clone(), reference.clone());
+        Money { channel, order, reference, units: amount.units(), paid_at: at.0 }
     }
 
     /// What a transaction has moved of the channel's money; `None` if nothing that a statement lists. What ledger callers

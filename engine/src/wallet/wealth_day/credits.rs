@@ -94,7 +94,9 @@ impl Walk {
             let of_wealth = |address: &Address| names::wealth_owner(address.as_str()).is_some();
             let page = wallet.engine().balances_at(names::CUSTOMERS, after, self.position, of_wealth).await?;
             self.next = page.next.map(Some);
-            self.page.extend(page.items.into_iter().filter_map(|balance| {
+            // What a ledger caller has opened under such a name is nobody's wealth.
+            let managed = page.items.into_iter().filter(|balance| balance.managed);
+            self.page.extend(managed.filter_map(|balance| {
                 Some(Shares {
                     user: names::wealth_owner(balance.address.as_str())?,
                     shares: u128::try_from(balance.posted).unwrap_or_default(),

@@ -1,9 +1,12 @@
 //! A day that is taken up under other settings.
 
 use super::*;
-use crate::wallet::{
-    Class, Part, Settings,
-    fixture::{Fixture, part, settings},
+use crate::{
+    model::AccountOpening,
+    wallet::{
+        Class, Part, Settings,
+        fixture::{Fixture, part, settings},
+    },
 };
 
 /// Its second transaction is on disk, its first is not, and then a transaction is to credit fewer or more wallets.
@@ -42,5 +45,34 @@ async fn other_settings_pay_a_begun_day_as_it_was_begun() {
         for user in &users {
             assert_eq!(fixture.available(names::wealth(user).as_str()), 1_000_150, "{user:?}, {credits}");
         }
+    }
+}
+
+/// An account that a ledger caller has opened and filled under a name like those of shares, whatever it holds.
+#[tokio::test]
+async fn what_ledger_callers_open_earns_nothing() {
+    for asset in [AccountKind::CNY, AccountKind::CARBON] {
+        let fixture = Fixture::new(settings()).await;
+        let wallet = &fixture.wallet;
+        fixture.fund_account(&names::wealth(&part("alice")), 1_000_000).await;
+        let opening = AccountOpening {
+            address: names::wealth(&part("mallory")),
+            asset: asset.into(),
+            normal: AccountKind::OPEN_CREDIT.normal,
+            floor: None,
+            ceiling: None,
+            limits: Vec::new(),
+            metadata: crate::model::Metadata::default(),
+            managed: false,
+        };
+        wallet.engine().open_account(opening).await.unwrap();
+        if asset == AccountKind::CNY {
+            fixture.fund_account(&names::wealth(&part("mallory")), 1_000_000).await;
+        }
+        let (date, rate) = (Date::parse("2025-06-18").unwrap(), IncomeRate::parse("1.5").unwrap());
+        let day = wallet.pay_wealth_day(date, rate).await.unwrap();
+        assert_eq!((day.credited, day.wallets), (Amount(150), 1), "{asset}");
+        // Nor is it taken for a user's wealth later on.
+        assert!(wallet.open_customer(&part("mallory"), Class::III).await.is_err(), "{asset}");
     }
 }

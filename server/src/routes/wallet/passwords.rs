@@ -16,7 +16,10 @@ use crate::{
     problem::{Code, Problem, ProblemBody},
     routes::{json, no_content, path_parameter},
     telemetry::Route,
-    wire::wallet::password::{PasswordIn, TokenIn, TokenOut, yuan},
+    wire::wallet::{
+        password::{PasswordIn, TokenIn, TokenOut},
+        yuan,
+    },
 };
 
 /// The routes of this file.

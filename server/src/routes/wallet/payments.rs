@@ -10,6 +10,7 @@ use axum::{
 use yue_engine::model::TransactionId;
 
 use crate::{
+    admission::Arrival,
     app::{App, route},
     json::{Object, parse},
     openapi::{BodyProblems, ReadProblems},
@@ -72,8 +73,8 @@ pub(crate) async fn create(app: App, request: Request) -> Result<Response, Probl
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
     let Object(payment) = parse::<Object<PaymentIn>>(&bytes)?;
-    let order = payment.into_order()?;
-    let payment = wallet.pay(order.id, &order.request, order.auth.as_ref()).await?;
+    let order = payment.into_order();
+    let payment = wallet.until(bytes.deadline()).pay(order.id, &order.request, order.auth.as_ref()).await?;
     Ok(created(payment.replayed, &PaymentOut::new(&payment)))
 }
 
@@ -111,7 +112,7 @@ pub(crate) async fn cancel(app: App, mut request: Request) -> Result<Response, P
     let wallet = app.wallet().await?;
     wallet.engine().admission()?;
     let id: TransactionId = path_parameter(&mut request, "id").await?;
-    let view = wallet.cancel_payment(id).await?;
+    let view = wallet.until(Arrival::of(&request).deadline).cancel_payment(id).await?;
     Ok(done(StatusCode::OK, view.replayed, &PaymentViewOut::new(&view)))
 }
 
@@ -147,7 +148,7 @@ pub(crate) async fn refund(app: App, mut request: Request) -> Result<Response, P
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
     let Object(refund) = parse::<Object<RefundIn>>(&bytes)?;
-    let (id, request) = refund.into_request(payment)?;
-    let refund = wallet.refund(id, &request).await?;
+    let (id, request) = refund.into_request(payment);
+    let refund = wallet.until(bytes.deadline()).refund(id, &request).await?;
     Ok(created(refund.replayed, &RefundOut::new(&refund)))
 }

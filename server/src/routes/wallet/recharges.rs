@@ -55,7 +55,7 @@ pub(crate) async fn create(app: App, request: Request) -> Result<Response, Probl
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
     let Object(recharge) = parse::<Object<RechargeIn>>(&bytes)?;
-    let ordered = wallet.recharge(recharge.into_request()?).await?;
+    let ordered = wallet.until(bytes.deadline()).recharge(recharge.into_request()).await?;
     Ok(created(ordered.replayed, &RechargeOut::new(&ordered.view)))
 }
 

@@ -73,13 +73,16 @@ pub(crate) async fn reconcile(app: App, mut request: Request) -> Result<Response
         check_type(request.headers())?;
         Ok(date)
     });
-    let _turn = app.statement().await;
     let body = request.into_body();
-    let spooled = match head {
-        Ok(date) => spool(&app, &wallet, body).await.map(|file| (date, file)),
+    let turn = match head {
+        Ok(date) => wallet.statement_turn().await.map(|turn| (date, turn)).map_err(Problem::from),
+        Err(problem) => Err(problem),
+    };
+    let spooled = match turn {
+        Ok((date, turn)) => spool(&app, &wallet, body).await.map(|file| (date, turn, file)),
         Err(problem) => Err((problem, body)),
     };
-    let (date, file) = spooled.map_err(|(problem, body)| {
+    let (date, _turn, file) = spooled.map_err(|(problem, body)| {
         body::discard(body);
         problem.closes()
     })?;

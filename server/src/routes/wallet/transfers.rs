@@ -46,7 +46,7 @@ pub(crate) async fn transfer(app: App, mut request: Request) -> Result<Response,
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
     let Object(transfer) = parse::<Object<TransferIn>>(&bytes)?;
-    let (order, auth) = transfer.read(user)?;
-    let view = wallet.transfer(order, auth.as_ref()).await?;
+    let (order, auth) = transfer.read(user);
+    let view = wallet.until(bytes.deadline()).transfer(order, auth.as_ref()).await?;
     Ok(created(view.replayed, &TransferOut::new(&view)))
 }

@@ -54,7 +54,7 @@ pub(crate) async fn redeem(app: App, mut request: Request) -> Result<Response, P
     wallet.engine().admission()?;
     let Object(RedemptionIn { id: Text(NewTransactionId(id)), amount: Text(amount) }) =
         parse::<Object<RedemptionIn>>(&bytes)?;
-    let redemption = wallet.redeem(id, &user, &amount).await?;
+    let redemption = wallet.until(bytes.deadline()).redeem(id, &user, &amount).await?;
     let replayed = redemption.replayed;
     Ok(created(replayed, &RedemptionOut::new(redemption)))
 }

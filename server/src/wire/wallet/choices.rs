@@ -7,10 +7,7 @@ use yue_engine::{
     wallet::{Password, SmallPayments, WealthView},
 };
 
-use super::{
-    customer::CNY_SCALE,
-    password::{PasswordText, yuan},
-};
+use super::{customer::CNY_SCALE, password::PasswordText, yuan};
 use crate::{
     json::{Ranged, Text},
     problem::{Code, Problem},

@@ -8,7 +8,7 @@ use yue_engine::{
     wallet::{Channel, ChannelResult, Notified},
 };
 
-use super::yuan;
+use super::{yuan, yuan_or_zero};
 use crate::{
     json::{FromText, Text},
     problem::{Code, Problem},
@@ -93,7 +93,8 @@ impl NotificationIn {
             notification: notification.into(),
             order: self.order.0,
             paid,
-            amount: yuan(&self.amount.0, "/amount")?,
+            // Where none came, it is often said so.
+            amount: if paid { yuan(&self.amount.0, "/amount")? } else { yuan_or_zero(&self.amount.0) },
             reference: reference.map(CompactString::into_string).unwrap_or_default(),
             paid_at: paid_at.unwrap_or(now),
         })
@@ -133,7 +134,7 @@ pub(crate) struct NotifiedOut {
     #[schema(value_type = EffectName)]
     effect: &'static str,
     /// Why the money is in suspense, or why nothing changed: `unknown_order`, `amount_differs`, `other_channel`,
-    /// `paid_again`, `paid_after_failed`, `not_notified`, or the code of the rule that refused the money.
+    /// `paid_again`, `paid_after_failed`, `paid_late`, `not_notified`, or the code of the rule that refused the money.
     #[schema(required = true, example = "amount_differs")]
     reason: Option<&'static str>,
 }

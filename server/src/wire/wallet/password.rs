@@ -3,11 +3,10 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use yue_engine::{
-    model::{Amount, RejectionCode, RequestedAmount, Timestamp},
+    model::{RequestedAmount, Timestamp},
     wallet::{Password, PaymentToken, WalletCode},
 };
 
-use super::customer::CNY_SCALE;
 use crate::{
     json::{FromText, Ranged, Text},
     problem::{Code, Problem},
@@ -33,14 +32,6 @@ impl PasswordText {
             Problem::new(Code::Wallet(code), code.title()).field(field)
         })
     }
-}
-
-/// An amount of yuan above zero, or which field is none.
-pub(crate) fn yuan(amount: &RequestedAmount, field: &str) -> Result<Amount, Problem> {
-    amount.to_units(CNY_SCALE).ok_or_else(|| {
-        let detail = format!("an amount is above zero, with at most {CNY_SCALE} decimals");
-        Problem::new(Code::Refused(RejectionCode::AmountInvalid), detail).field(field)
-    })
 }
 
 /// A request to set the payment password.

@@ -23,11 +23,10 @@ use super::{
     merchant::Category,
     recharge::ChannelName,
     refund::RefundOut,
-    yuan,
+    yuan_or_zero,
 };
 use crate::{
     json::{Object, Text},
-    problem::Problem,
     wire::texts::{Label, NewTransactionId, display},
 };
 
@@ -97,22 +96,22 @@ pub(crate) struct PaymentOrder {
 
 impl PaymentIn {
     /// The engine's request.
-    pub(crate) fn into_order(self) -> Result<PaymentOrder, Problem> {
+    pub(crate) fn into_order(self) -> PaymentOrder {
         let List(items) = self.items;
-        let items = items.into_iter().enumerate().map(|(index, Object(item))| {
-            let amount = yuan(&item.amount.0, &format!("/items/{index}/amount"))?;
+        let items = items.into_iter().map(|Object(item)| {
+            let amount = yuan_or_zero(&item.amount.0);
             let (Text(Label(name)), Text(Label(category))) = (item.name, item.category);
-            Ok(Item { name, kind: item.kind.0, category, amount })
+            Item { name, kind: item.kind.0, category, amount }
         });
         let request = PaymentRequest {
             user: self.user.0,
             merchant: self.merchant.0,
-            items: items.collect::<Result<_, Problem>>()?,
+            items: items.collect(),
             combine_with: self.combine_with.map(|Text(channel)| channel),
             promotion: self.promotion.map(|Text(promotion)| promotion),
             on_exhausted: self.on_promotion_exhausted.map(|Text(then)| then).unwrap_or_default(),
         };
-        Ok(PaymentOrder { id: self.id.0.0, request, auth: self.auth.map(|AuthIn(auth)| auth) })
+        PaymentOrder { id: self.id.0.0, request, auth: self.auth.map(|AuthIn(auth)| auth) }
     }
 }
 

@@ -7,10 +7,9 @@ use yue_engine::{
     wallet::{Channel, Part, RechargeRequest, RechargeStatus, RechargeView},
 };
 
-use super::{customer::CNY_SCALE, yuan};
+use super::{customer::CNY_SCALE, yuan_or_zero};
 use crate::{
     json::Text,
-    problem::Problem,
     wire::texts::{NewTransactionId, display},
 };
 
@@ -113,14 +112,14 @@ pub(crate) struct RechargeOut {
 
 impl RechargeIn {
     /// The engine's request.
-    pub(crate) fn into_request(self) -> Result<RechargeRequest, Problem> {
-        Ok(RechargeRequest {
+    pub(crate) fn into_request(self) -> RechargeRequest {
+        RechargeRequest {
             id: self.id.0.0,
             user: self.user.0,
             channel: self.channel.0,
-            amount: yuan(&self.amount.0, "/amount")?,
+            amount: yuan_or_zero(&self.amount.0),
             promotion: self.promotion.map(|Text(promotion)| promotion),
-        })
+        }
     }
 }
 

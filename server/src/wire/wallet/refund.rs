@@ -10,11 +10,10 @@ use yue_engine::{
 use super::{
     customer::CNY_SCALE,
     payment::{ITEMS_MAX, SourceName, source},
-    yuan,
+    yuan_or_zero,
 };
 use crate::{
     json::{Ranged, Text},
-    problem::Problem,
     wire::texts::{Label, NewTransactionId, display},
 };
 
@@ -87,17 +86,14 @@ pub(crate) struct RefundOut {
 
 impl RefundIn {
     /// The engine's request.
-    pub(crate) fn into_request(
-        self,
-        payment: TransactionId,
-    ) -> Result<(TransactionId, RefundRequest), Problem> {
+    pub(crate) fn into_request(self, payment: TransactionId) -> (TransactionId, RefundRequest) {
         let request = RefundRequest {
             payment,
-            amount: yuan(&self.amount.0, "/amount")?,
+            amount: yuan_or_zero(&self.amount.0),
             item: self.item.and_then(|Ranged(item)| u8::try_from(item).ok()),
             reason: self.reason.map(|Text(Label(reason))| reason),
         };
-        Ok((self.id.0.0, request))
+        (self.id.0.0, request)
     }
 }
 

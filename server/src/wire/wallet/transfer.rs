@@ -7,10 +7,9 @@ use yue_engine::{
     wallet::{Auth, Part, TransferOrder, TransferView},
 };
 
-use super::{auth::AuthIn, customer::CNY_SCALE, password::yuan};
+use super::{auth::AuthIn, customer::CNY_SCALE, yuan_or_zero};
 use crate::{
     json::Text,
-    problem::Problem,
     wire::texts::{NewTransactionId, display},
 };
 
@@ -35,10 +34,10 @@ pub(crate) struct TransferIn {
 
 impl TransferIn {
     /// The order and its authorisation.
-    pub(crate) fn read(self, user: Part) -> Result<(TransferOrder, Option<Auth>), Problem> {
+    pub(crate) fn read(self, user: Part) -> (TransferOrder, Option<Auth>) {
         let Self { id: Text(NewTransactionId(id)), to: Text(to), amount: Text(amount), auth } = self;
-        let amount = yuan(&amount, "/amount")?;
-        Ok((TransferOrder { id, user, to, amount }, auth.map(|AuthIn(auth)| auth)))
+        let amount = yuan_or_zero(&amount);
+        (TransferOrder { id, user, to, amount }, auth.map(|AuthIn(auth)| auth))
     }
 }
 

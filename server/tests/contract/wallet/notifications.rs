@@ -136,6 +136,8 @@ async fn failed_is_the_end_and_later_money_waits() {
         bare.as_object_mut().unwrap().remove(field);
     }
     bare["notification"] = json!("n");
+    // Some say how much has come.
+    bare["amount"] = json!("0.00");
     means(&ledger, "wechat", &bare, "failed", "").await;
     assert_eq!(shown(&ledger, "b1").await["status"], "failed");
     means(&ledger, "wechat", &word("b1", "paid", "100.00", "r1"), "suspended", "paid_after_failed").await;

@@ -77,6 +77,8 @@ async fn another_body_names_the_field_that_differs() {
         ("user", "bob"),
         ("channel", "alipay"),
         ("amount", "100.01"),
+        // No amount is another one, too.
+        ("amount", "100.001"),
         ("promotion", "spring"),
         ("user", "nobody"),
     ] {

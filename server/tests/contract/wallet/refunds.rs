@@ -115,6 +115,7 @@ async fn a_refund_happens_once() {
     assert_eq!(payment(&ledger, "e1").await["refundable"], "90.00");
     for (field, other) in [
         ("/amount", json!({"amount": "10.01"})),
+        ("/amount", json!({"amount": "10.001"})),
         ("/item", json!({"amount": "10.00", "item": 0})),
         ("/reason", json!({"amount": "10.00", "reason": "x"})),
     ] {

@@ -28,6 +28,8 @@ async fn a_transfer_moves_money_once() {
     for (reused, field) in [
         (alice.transfer("1", &carol, "8.88", &auth).await, "/to"),
         (alice.transfer("1", &bob, "8.89", &auth).await, "/amount"),
+        // What is no amount is another one, too.
+        (alice.transfer("1", &bob, "8.881", &auth).await, "/amount"),
         (bob.transfer("1", &alice, "8.88", &auth).await, "/user"),
     ] {
         assert_eq!(reused.expect_problem(409, "id_reused").field(), field);

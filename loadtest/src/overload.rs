@@ -1,0 +1,203 @@
+//! An overload rehearsal: how much of what is offered is kept when far too much is offered.
+//!
+//! Owns: the order of the stages and the settings. Never judges (`overload::checks`) and never draws (`report::overload`).
+//! First the capacity is looked for with a stepped open loop; then the load is offered at multiples of it, and at the end
+//! at the first one again. At the end the trial balance must have moved by exactly what was acknowledged.
+
+pub(crate) mod checks;
+mod generator;
+pub(crate) mod record;
+
+use std::path::PathBuf;
+
+use generator::Generator;
+pub(crate) use generator::Stage;
+use record::Totals;
+
+use crate::machine::ProcessorTime;
+use crate::report::overload::{self as report, Report, Setting};
+use crate::wire::Endpoint;
+use crate::{auditor, priority, saturate, verdict};
+
+/// The load to which the others are compared, as a multiple of the capacity.
+pub(crate) const BASE: f64 = 0.8;
+/// The multiples of the capacity that are too much, or just not.
+const FACTORS: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
+/// Multiples of the closed loop's rate that the search for the capacity offers.
+const STEPS: [f64; 6] = [0.5, 0.65, 0.8, 0.9, 1.0, 1.2];
+/// Clients of the closed loop that finds where the search begins.
+const CLOSED_CLIENTS: usize = 64;
+/// Seconds at the start of each stage that do not count: the server finds its bound again within them.
+const SETTLE_S: f64 = 1.0;
+const WARM_UP_S: f64 = 3.0;
+
+/// All settings.
+pub(crate) struct Settings {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) connections: usize,
+    pub(crate) accounts: u32,
+    /// Of each stage.
+    pub(crate) seconds: f64,
+    /// Of each step of the search.
+    pub(crate) step_seconds: f64,
+    pub(crate) seed: u64,
+    pub(crate) report: PathBuf,
+}
+
+/// What a stage is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Part {
+    WarmUp,
+    /// Of the search for the capacity.
+    Search,
+    /// At a multiple of the capacity.
+    Load(f64),
+    /// At the base again, after the highest one.
+    Recovery,
+}
+
+/// A stage that was run.
+pub(crate) struct Done {
+    pub(crate) part: Part,
+    pub(crate) stage: Stage,
+    pub(crate) totals: Totals,
+}
+
+/// Runs; the exit code, or why there was no run.
+pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
+    // 1. Accounts and money.
+    saturate::prepare(&settings.endpoint, settings.accounts)?;
+    let before = auditor::trial_balance(&settings.endpoint)?.turnover().ok_or("no turnover")?;
+    println!(
+        "overload: {} connections, {} accounts, stages of {} s, seed {}",
+        settings.connections, settings.accounts, settings.seconds, settings.seed
+    );
+    let scheduling = priority::raise();
+    let processors = ProcessorTime::now();
+    let generator =
+        Generator::new(&settings.endpoint, settings.connections, settings.accounts, settings.seed);
+    let mut run = Run { settings, generator: generator.map_err(text)?, parts: Vec::new() };
+
+    // 2. What the server takes.
+    let capacity = run.search()?;
+    println!("capacity {capacity:.0}/s");
+
+    // 3. Too much, and then the base again.
+    run.load(Part::Load(BASE), BASE * capacity)?;
+    for factor in FACTORS {
+        run.load(Part::Load(factor), factor * capacity)?;
+    }
+    run.load(Part::Recovery, BASE * capacity)?;
+    run.generator.drain().map_err(text)?;
+    let stolen = processors.zip(ProcessorTime::now()).map(|(before, now)| now.stolen_since(before));
+
+    // 4. The same work at both ends.
+    let after = auditor::trial_balance(&settings.endpoint)?;
+    let moved = after.turnover().ok_or("no turnover")? - before;
+    let unbalanced = after.unbalanced();
+    let Run { generator, parts, .. } = run;
+    let stages = parts.into_iter().zip(generator.stages);
+    let done: Vec<Done> = stages.map(|((part, stage), totals)| Done { part, stage, totals }).collect();
+    let ledger = checks::Ledger {
+        moved,
+        posted: generator.posted,
+        unknown: generator.unknown,
+        unbalanced,
+        examples: generator.examples,
+    };
+
+    // 5. The verdict.
+    let checks = checks::all(&done, &generator.seconds, &ledger);
+    let setting = Setting {
+        seed: settings.seed,
+        accounts: settings.accounts,
+        connections: settings.connections,
+        scheduling,
+        stolen,
+        capacity,
+    };
+    let report = Report::new(&setting, &done, &generator.seconds, checks);
+    let written = report::write(&report, &settings.report)?;
+    println!("\n{}", verdict::table(&report.checks));
+    println!("{}", report.figures());
+    println!("report: {}", written.display());
+    println!("{}", report.verdict);
+    Ok(report.exit_code)
+}
+
+/// A run on its way.
+struct Run<'a> {
+    settings: &'a Settings,
+    generator: Generator,
+    parts: Vec<(Part, Stage)>,
+}
+
+impl Run<'_> {
+    /// The most that was posted a second in any step of the open loop.
+    fn search(&mut self) -> Result<f64, String> {
+        let closed = |label: &str, seconds, settle| Stage {
+            label: label.to_owned(),
+            rate: None,
+            connections: CLOSED_CLIENTS,
+            seconds,
+            settle,
+        };
+        self.stage(Part::WarmUp, closed("warm-up", WARM_UP_S, SETTLE_S))?;
+        let start = self.stage(Part::Search, closed("closed", self.settings.step_seconds, 0.0))?;
+        // Clients that wait for their answers are no open loop: their rate is where the search begins, and no peak.
+        let mut best = 0.0_f64;
+        for step in STEPS {
+            let rate = step * start;
+            let stage = Stage {
+                label: format!("search {step}"),
+                rate: Some(rate),
+                connections: self.settings.connections,
+                seconds: self.settings.step_seconds,
+                settle: (self.settings.step_seconds / 3.0).min(SETTLE_S),
+            };
+            best = best.max(self.stage(Part::Search, stage)?);
+        }
+        if best > 0.0 { Ok(best) } else { Err("the server has posted nothing".to_owned()) }
+    }
+
+    fn load(&mut self, part: Part, rate: f64) -> Result<(), String> {
+        let label = match part {
+            Part::Load(factor) => format!("{factor}×"),
+            Part::Recovery => format!("{BASE}× again"),
+            Part::WarmUp | Part::Search => String::new(),
+        };
+        let connections = self.settings.connections;
+        let seconds = self.settings.seconds;
+        let settle = SETTLE_S.min(seconds / 4.0);
+        self.stage(part, Stage { label, rate: Some(rate), connections, seconds, settle }).map(drop)
+    }
+
+    /// Runs a stage; what was posted a second.
+    fn stage(&mut self, part: Part, stage: Stage) -> Result<f64, String> {
+        self.generator.run(&stage).map_err(text)?;
+        let totals = self.generator.stages.last().ok_or("no stage")?;
+        println!("{}", line(&stage.label, totals));
+        self.parts.push((part, stage));
+        Ok(totals.goodput())
+    }
+}
+
+/// A stage in one line.
+fn line(label: &str, totals: &Totals) -> String {
+    let ms = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
+    let second = |count: u64| count as f64 / totals.seconds.max(f64::MIN_POSITIVE);
+    format!(
+        "{label:<11} offered {:>8.0}/s  posted {:>7.0}/s  refused {:>7.0}/s  shed {:>8.0}/s  p50 {:>6} p99 {:>6} ms  late p99 {} ms",
+        totals.rate(),
+        totals.goodput(),
+        second(totals.refused),
+        second(totals.shed),
+        ms(totals.latency.percentile_ms(50.0)),
+        ms(totals.latency.percentile_ms(99.0)),
+        ms(totals.lateness.percentile_ms(99.0)),
+    )
+}
+
+fn text(error: std::io::Error) -> String {
+    error.to_string()
+}

@@ -1,0 +1,444 @@
+//! An open-loop generator that stays cheap when most of what it sends is refused.
+//!
+//! Owns: one poll loop over many connections, each with one request in flight, and the arrivals. Never waits for an answer
+//! before the next arrival and never queues one: an arrival that finds no free connection is shed and counted. Invariant:
+//! latency counts from the moment at which a request was meant to be sent.
+
+#![expect(clippy::indexing_slicing, reason = "indices of this module's own lists, which only grow")]
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Write as _};
+use std::time::{Duration, Instant};
+
+use mio::{Events, Poll, Token};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+use rand_distr::Exp1;
+use rustix::time::{ClockId, clock_gettime};
+use uuid::Uuid;
+
+use super::record::{End, Second, Totals};
+use crate::connection::{Connection, SCRATCH_BYTES};
+use crate::operation::Ids;
+use crate::timer::Timer;
+use crate::wire::{Answer, Endpoint};
+
+/// Answers, and arrivals, in a row before the others have their turn.
+const TURN_MAX: usize = 64;
+/// Time-outs and the turn of seconds are looked after this often.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_millis(10);
+/// Longer than the server's longest wait before a refusal, and than any stall that a run may have and go on.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// A probe is sent this often, if the one before is answered.
+const PROBE_EVERY: Duration = Duration::from_millis(50);
+/// The pause before a connection that broke is opened again.
+const REOPEN_AFTER: Duration = Duration::from_millis(50);
+
+/// A stretch of constant load.
+#[derive(Clone, Debug)]
+pub(crate) struct Stage {
+    pub(crate) label: String,
+    /// Arrivals a second; `None`: as soon as a connection is free.
+    pub(crate) rate: Option<f64>,
+    /// Connections in use.
+    pub(crate) connections: usize,
+    pub(crate) seconds: f64,
+    /// Seconds at its start that are shown, but not in its totals.
+    pub(crate) settle: f64,
+}
+
+struct Flight {
+    id: Uuid,
+    intended: Instant,
+    sent: Instant,
+    stage: usize,
+    counted: bool,
+}
+
+struct Line {
+    connection: Option<Connection>,
+    flight: Option<Flight>,
+    reopen_at: Instant,
+}
+
+/// See the module.
+pub(crate) struct Generator {
+    endpoint: Endpoint,
+    accounts: u32,
+    poll: Poll,
+    timer: Timer,
+    lines: Vec<Line>,
+    free: VecDeque<usize>,
+    probe: Probe,
+    rng: SmallRng,
+    ids: Ids,
+    body: Vec<u8>,
+    request: Vec<u8>,
+    scratch: Vec<u8>,
+    stage: usize,
+    counts_from: Instant,
+    second: Second,
+    second_ends: Instant,
+    pub(crate) seconds: Vec<Second>,
+    pub(crate) stages: Vec<Totals>,
+    /// Of all that was sent: posted, and perhaps posted.
+    pub(crate) posted: u64,
+    pub(crate) unknown: u64,
+    pub(crate) examples: Vec<String>,
+}
+
+/// What is asked beside the load.
+struct Probe {
+    line: Line,
+    last_posted: Option<Uuid>,
+    asks_health: bool,
+    due: Instant,
+}
+
+impl Generator {
+    const EXAMPLES_MAX: usize = 10;
+
+    pub(crate) fn new(endpoint: &Endpoint, connections: usize, accounts: u32, seed: u64) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let timer = Timer::new(poll.registry(), Token(connections))?;
+        let now = Instant::now();
+        let line = |token| {
+            let connection = Connection::open(endpoint, poll.registry(), Token(token))?;
+            Ok::<_, io::Error>(Line { connection: Some(connection), flight: None, reopen_at: now })
+        };
+        let lines = (0..connections).map(line).collect::<io::Result<Vec<_>>>()?;
+        let probe = Probe { line: line(connections + 1)?, last_posted: None, asks_health: true, due: now };
+        Ok(Self {
+            endpoint: endpoint.clone(),
+            accounts,
+            poll,
+            timer,
+            lines,
+            free: VecDeque::new(),
+            probe,
+            rng: SmallRng::seed_from_u64(seed),
+            ids: Ids::new(),
+            body: Vec::new(),
+            request: Vec::new(),
+            scratch: vec![0; SCRATCH_BYTES],
+            stage: 0,
+            counts_from: now,
+            second: Second::new(0),
+            second_ends: now + Duration::from_secs(1),
+            seconds: Vec::new(),
+            stages: Vec::new(),
+            posted: 0,
+            unknown: 0,
+            examples: Vec::new(),
+        })
+    }
+
+    /// Offers one stage's load; its totals are the last of `stages`, complete but for what is still in flight.
+    pub(crate) fn run(&mut self, stage: &Stage) -> io::Result<()> {
+        let start = Instant::now();
+        let end = start + Duration::from_secs_f64(stage.seconds);
+        self.stage = self.stages.len();
+        self.stages.push(Totals::new());
+        self.counts_from = start + Duration::from_secs_f64(stage.settle);
+        self.second = Second::new(self.stage);
+        self.second_ends = start + Duration::from_secs(1);
+        self.free =
+            (0..stage.connections.min(self.lines.len())).filter(|&index| self.is_free(index)).collect();
+        let mut cpu_before = None;
+        let mut next = start + self.gap(stage.rate);
+        let mut housekeeping_at = start;
+        let mut events = Events::with_capacity(TURN_MAX);
+        loop {
+            let now = Instant::now();
+            if now >= end {
+                break;
+            }
+            if cpu_before.is_none() && now >= self.counts_from {
+                cpu_before = Some(thread_seconds());
+            }
+            self.send_due(stage, &mut next, now);
+            if now >= housekeeping_at {
+                self.keep_house(stage, now);
+                housekeeping_at = now + HOUSEKEEPING_EVERY;
+            }
+            let all_busy = self.free.is_empty();
+            // Without a free connection nothing can be sent before an answer comes.
+            let due = if all_busy { housekeeping_at } else { next.min(housekeeping_at) };
+            self.wait(&mut events, due.min(end))?;
+            if all_busy && stage.rate.is_some() {
+                self.shed_due(stage, &mut next, Instant::now());
+            }
+            for event in &events {
+                self.ready(event.token(), stage);
+            }
+        }
+        let totals = &mut self.stages[self.stage];
+        totals.seconds = (stage.seconds - stage.settle).max(0.0);
+        totals.generator_seconds = cpu_before.map_or(0.0, |before| thread_seconds() - before);
+        self.turn_second();
+        Ok(())
+    }
+
+    /// Waits for the last answers.
+    pub(crate) fn drain(&mut self) -> io::Result<()> {
+        let until = Instant::now() + TIMEOUT;
+        let mut events = Events::with_capacity(TURN_MAX);
+        let nothing =
+            Stage { label: String::new(), rate: Some(0.0), connections: 0, seconds: 0.0, settle: 0.0 };
+        while self.lines.iter().any(|line| line.flight.is_some()) && Instant::now() < until {
+            self.wait(&mut events, Instant::now() + HOUSEKEEPING_EVERY)?;
+            for event in &events {
+                self.ready(event.token(), &nothing);
+            }
+        }
+        self.unknown += self.lines.iter().filter(|line| line.flight.is_some()).count() as u64;
+        Ok(())
+    }
+
+    fn is_free(&self, index: usize) -> bool {
+        self.lines.get(index).is_some_and(|line| line.flight.is_none() && line.connection.is_some())
+    }
+
+    fn gap(&mut self, rate: Option<f64>) -> Duration {
+        let Some(rate) = rate else { return Duration::ZERO };
+        let unit: f64 = self.rng.sample(Exp1);
+        Duration::from_secs_f64(unit / rate.max(1e-3))
+    }
+
+    /// Sends what is due; what finds no free connection is shed.
+    fn send_due(&mut self, stage: &Stage, next: &mut Instant, now: Instant) {
+        for _ in 0..TURN_MAX {
+            if self.free.is_empty() || *next > now {
+                return;
+            }
+            let Some(index) = self.free.pop_front() else { return };
+            let intended = if stage.rate.is_some() { *next } else { Instant::now() };
+            *next += self.gap(stage.rate);
+            self.offered(1, intended);
+            self.send(index, intended);
+        }
+    }
+
+    fn shed_due(&mut self, stage: &Stage, next: &mut Instant, now: Instant) {
+        while *next <= now {
+            self.offered(1, *next);
+            self.second.shed += 1;
+            if *next >= self.counts_from {
+                self.stages[self.stage].shed += 1;
+            }
+            *next += self.gap(stage.rate);
+        }
+    }
+
+    fn offered(&mut self, count: u64, intended: Instant) {
+        self.second.offered += count;
+        if intended >= self.counts_from {
+            self.stages[self.stage].offered += count;
+        }
+    }
+
+    fn send(&mut self, index: usize, intended: Instant) {
+        let from = self.rng.random_range(0..self.accounts);
+        let to = (from + self.rng.random_range(1..self.accounts)) % self.accounts;
+        let id = self.ids.next();
+        self.body.clear();
+        // Writing to a Vec does not fail.
+        let _infallible = write!(
+            self.body,
+            r#"{{"id":"{id}","operations":[{{"type":"transfer","debit":"load:{from}","credit":"load:{to}","amount":"0.01"}}]}}"#
+        );
+        self.request.clear();
+        self.endpoint.post(&mut self.request, "/v1/transactions", &self.body);
+        let sent = Instant::now();
+        let counted = intended >= self.counts_from;
+        if counted {
+            self.stages[self.stage].lateness.record(sent.saturating_duration_since(intended));
+        }
+        let line = &mut self.lines[index];
+        line.flight = Some(Flight { id, intended, sent, stage: self.stage, counted });
+        if let Some(connection) = &mut line.connection
+            && connection.send(&self.request).is_err()
+        {
+            self.broke(index, sent);
+        }
+    }
+
+    fn wait(&mut self, events: &mut Events, due: Instant) -> io::Result<()> {
+        let now = Instant::now();
+        let timeout = if due > now {
+            self.timer.set(due, now)?;
+            None
+        } else {
+            Some(Duration::ZERO)
+        };
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            other => other,
+        }
+    }
+
+    fn ready(&mut self, token: Token, stage: &Stage) {
+        let Token(index) = token;
+        if index > self.lines.len() {
+            return self.probe_ready();
+        }
+        // The timer's token lies behind the last line.
+        let Some(line) = self.lines.get_mut(index) else { return };
+        let Some(connection) = &mut line.connection else { return };
+        let received = connection.flush().and_then(|()| connection.receive(&mut self.scratch));
+        let now = Instant::now();
+        match received {
+            Ok(None) => {}
+            Ok(Some(answer)) => {
+                let Some(flight) = line.flight.take() else { return };
+                let end = self.judge(&answer);
+                if end == End::Accepted {
+                    self.probe.last_posted = Some(flight.id);
+                }
+                self.ended(&flight, end, now);
+                if answer.closes {
+                    self.reopen(index, now);
+                }
+                if index < stage.connections && self.is_free(index) {
+                    self.free.push_back(index);
+                }
+            }
+            Err(_) => self.broke(index, now),
+        }
+    }
+
+    fn judge(&mut self, answer: &Answer) -> End {
+        match (answer.status, answer.retry_after) {
+            (201, _) => {
+                self.posted += 1;
+                End::Accepted
+            }
+            (503, Some(after)) => End::Refused(after),
+            _ => {
+                if self.examples.len() < Self::EXAMPLES_MAX {
+                    self.examples.push(answer.excerpt());
+                }
+                End::Unexpected
+            }
+        }
+    }
+
+    fn ended(&mut self, flight: &Flight, end: End, now: Instant) {
+        let latency = now.saturating_duration_since(flight.intended);
+        self.second.ended(end, latency);
+        if now >= self.counts_from && end == End::Accepted {
+            self.stages[self.stage].posted += 1;
+        }
+        if flight.counted {
+            self.stages[flight.stage].ended(end, latency);
+        }
+    }
+
+    /// A connection broke: what was in flight on it may have been posted.
+    fn broke(&mut self, index: usize, now: Instant) {
+        let line = &mut self.lines[index];
+        line.connection = None;
+        line.reopen_at = now + REOPEN_AFTER;
+        if let Some(flight) = line.flight.take() {
+            self.unknown += 1;
+            self.ended(&flight, End::Lost, now);
+        }
+        self.free.retain(|&other| other != index);
+    }
+
+    fn reopen(&mut self, index: usize, now: Instant) {
+        let line = &mut self.lines[index];
+        line.connection = None;
+        match Connection::open(&self.endpoint, self.poll.registry(), Token(index)) {
+            Ok(connection) => line.connection = Some(connection),
+            Err(_) => line.reopen_at = now + REOPEN_AFTER,
+        }
+    }
+
+    fn keep_house(&mut self, stage: &Stage, now: Instant) {
+        for index in 0..self.lines.len() {
+            let line = &self.lines[index];
+            let late = |flight: &Flight| now.saturating_duration_since(flight.sent) > TIMEOUT;
+            if line.flight.as_ref().is_some_and(late) {
+                self.broke(index, now);
+            } else if line.connection.is_none() && now >= line.reopen_at {
+                self.reopen(index, now);
+                if index < stage.connections && self.is_free(index) {
+                    self.free.push_back(index);
+                }
+            }
+        }
+        if now >= self.second_ends {
+            self.turn_second();
+        }
+        self.ask(now);
+    }
+
+    fn turn_second(&mut self) {
+        let second = std::mem::replace(&mut self.second, Second::new(self.stage));
+        self.second_ends += Duration::from_secs(1);
+        self.seconds.push(second);
+    }
+
+    /// Sends the next probe.
+    fn ask(&mut self, now: Instant) {
+        let probe = &mut self.probe;
+        if let Some(flight) = &probe.line.flight {
+            if now.saturating_duration_since(flight.sent) > TIMEOUT {
+                self.probe_failed(now);
+            }
+            return;
+        }
+        if now < probe.due {
+            return;
+        }
+        if probe.line.connection.is_none() {
+            let token = Token(self.lines.len() + 1);
+            probe.line.connection = Connection::open(&self.endpoint, self.poll.registry(), token).ok();
+        }
+        let mut request = Vec::new();
+        match probe.last_posted.filter(|_| !probe.asks_health) {
+            Some(id) => self.endpoint.get(&mut request, &format!("/v1/transactions/{id}")),
+            None => self.endpoint.get(&mut request, "/healthz"),
+        }
+        probe.asks_health = !probe.asks_health;
+        probe.due = now + PROBE_EVERY;
+        let counted = now >= self.counts_from;
+        probe.line.flight =
+            Some(Flight { id: Uuid::nil(), intended: now, sent: now, stage: self.stage, counted });
+        let sent = probe.line.connection.as_mut().map(|connection| connection.send(&request));
+        if !matches!(sent, Some(Ok(()))) {
+            self.probe_failed(now);
+        }
+    }
+
+    fn probe_ready(&mut self) {
+        let Some(connection) = &mut self.probe.line.connection else { return };
+        let received = connection.flush().and_then(|()| connection.receive(&mut self.scratch));
+        let now = Instant::now();
+        match received {
+            Ok(None) => {}
+            Ok(Some(answer)) if answer.status == 200 => {
+                if let Some(flight) = self.probe.line.flight.take().filter(|flight| flight.counted) {
+                    let latency = now.saturating_duration_since(flight.intended);
+                    self.stages[flight.stage].probe_latency.record(latency);
+                }
+            }
+            Ok(Some(_)) | Err(_) => self.probe_failed(now),
+        }
+    }
+
+    fn probe_failed(&mut self, now: Instant) {
+        self.probe.line.connection = None;
+        self.probe.due = now + PROBE_EVERY;
+        if let Some(flight) = self.probe.line.flight.take().filter(|flight| flight.counted) {
+            self.stages[flight.stage].probes_failed += 1;
+        }
+    }
+}
+
+/// Processor time of this thread.
+fn thread_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
