@@ -263,8 +263,12 @@ impl Front {
             }
             Lane::Checkout | Lane::Recharge | Lane::Batch => usize::MAX,
         };
-        let most = self.config.account_commands_max.min(lowered);
-        guarded.iter().any(|&account| self.directory.entry(account).admitted() > most)
+        guarded.iter().any(|&account| {
+            let entry = self.directory.entry(account);
+            // In a promotion's rush all payers meet at its budget: that is nobody's surplus.
+            let lowered = if entry.is_products() { usize::MAX } else { lowered };
+            entry.admitted() > self.config.account_commands_max.min(lowered)
+        })
     }
 
     /// Gives back what a transaction that has to wait has claimed.

@@ -96,6 +96,12 @@ impl Flags {
 }
 
 impl AccountEntry {
+    /// Whether it is a product's own, such as a promotion's budget, and no payer's: those have limits or a ceiling.
+    pub(crate) fn is_products(&self) -> bool {
+        let AccountOpening { managed, limits, ceiling, .. } = &*self.opening;
+        *managed && limits.is_empty() && ceiling.is_none()
+    }
+
     pub(crate) fn new(opening: Arc<AccountOpening>, asset: AssetNo, shard: ShardNo) -> Self {
         let rules = PublishedRules {
             position: Position::ZERO,

@@ -62,9 +62,9 @@ impl Wallet {
         let step = names::derive("wealth.redemption", &id.0.to_be_bytes(), 0);
         let mut settled = self.find::<Redeemed>(step).await?;
         if settled.is_none() {
-            self.profile(user)?;
             let amount = units.unwrap_or_default();
             WalletError::check_amount(amount, "/amount")?;
+            self.profile(user)?;
             let mut draft = Draft::new(step, Redeemed { user: user.clone(), units: amount.units() });
             draft.transfer(&names::wealth(user), &names::customer(user), amount, Settings::WEALTH_REDEEM);
             settled = self.submit(draft).await?;

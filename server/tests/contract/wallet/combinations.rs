@@ -253,21 +253,39 @@ async fn time_gives_all_back_also_while_nothing_runs() {
     }
 }
 
-async fn set_status(ledger: &Ledger, status: AccountStatus) {
-    let change = AccountChange { status: Patch::Set(status), ..AccountChange::default() };
+async fn change_merchant(ledger: &Ledger, change: AccountChange) {
     let merchant = Address::parse("merchants:tp").unwrap();
     ledger.engine.change_account(&merchant, change).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_freeze_puts_a_capture_off() {
+    let ledger = Ledger::new();
+    waiting(&ledger, "e1").await;
+    let status = |status| AccountChange { status: Patch::Set(status), ..AccountChange::default() };
+    change_merchant(&ledger, status(AccountStatus::Frozen)).await;
+    let paid = word("e1", "paid", "60.00", "r1");
+    for _ in 0..2 {
+        let refused = notify(&ledger, "wechat", &paid).await.expect_problem(422, "account_frozen");
+        assert!(!refused.replayed());
+    }
+    assert_eq!(payment(&ledger, "e1").await["status"], "awaiting_channel");
+    change_merchant(&ledger, status(AccountStatus::Active)).await;
+    assert_eq!(effect(&ledger, &paid).await, "settled");
+    assert_eq!(balances(&ledger).await, CAPTURED);
 }
 
 #[tokio::test]
 async fn a_capture_that_is_refused_sends_the_money_back() {
     let ledger = Ledger::new();
     waiting(&ledger, "e1").await;
-    set_status(&ledger, AccountStatus::Frozen).await;
+    // Room for what is set aside, and not for the channel's part.
+    let ceiling = |most| AccountChange { ceiling: Patch::Set(most), ..AccountChange::default() };
+    change_merchant(&ledger, ceiling(Some(50_00))).await;
     assert_eq!(effect(&ledger, &word("e1", "paid", "60.00", "r1")).await, "suspended paid_late");
     assert_eq!(balances(&ledger).await, UNTOUCHED);
     assert_eq!(payment(&ledger, "e1").await["status"], "returned");
-    set_status(&ledger, AccountStatus::Active).await;
+    change_merchant(&ledger, ceiling(None)).await;
     assert_eq!(effect(&ledger, &word("e1", "paid", "60.00", "r1")).await, "suspended paid_late");
     assert_eq!(balances(&ledger).await, UNTOUCHED);
 }
