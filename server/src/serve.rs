@@ -31,6 +31,10 @@ use crate::{
 /// Recoveries up to this long end before the port is bound: a directory that is refused is then refused before anything
 /// else is said. Longer ones are watched on `/readyz`.
 const QUICK_RECOVERY: Duration = Duration::from_secs(2);
+
+/// How long the end of the process waits for what a stop cut off.
+const LEFTOVERS_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// File descriptors that are kept for the journal, the index and the rest beside the connections.
 const DESCRIPTORS_RESERVED: u64 = 1_024;
 
@@ -82,8 +86,10 @@ pub fn serve(mut settings: Settings) -> Result<(), ServeError> {
         .enable_all()
         .build()?;
     let result = runtime.block_on(run(settings));
-    // What is left are connections that outlived the drain, and a recovery that a stop overtook.
-    runtime.shutdown_background();
+    // What is left are connections that outlived the drain, and a recovery that a stop overtook. They hold the engine,
+    // and must have let go of it before the process runs the destructors of RocksDB's statics: a database that is
+    // closed after them aborts the process.
+    runtime.shutdown_timeout(LEFTOVERS_TIMEOUT);
     result
 }
 
