@@ -69,6 +69,8 @@ impl Stage {
             "8000",
             "--wallet-password-hash-memory-kib",
             "64",
+            "--wallet-small-payments-per-day",
+            "1000000",
         ];
         let server = Server::start(&directory.path().join("data"), &options);
         let stage = Self { server, admin, service, wallet, _directory: directory };
