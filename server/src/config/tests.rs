@@ -117,7 +117,7 @@ fn the_wallets_section_sets_its_limits() {
 
 #[test]
 fn the_printed_configuration_is_a_configuration_file_with_all_options() {
-    let security = "keys = 'k'\naudit_log = 'a'\ntls_cert = 'c'\ntls_key = 'p'\ntls_client_ca = 'ca'";
+    let security = "keys = 'k'\naudit_log = 'a'\nheads_key = 'h'\nheads_log = 'l'\ntls_cert = 'c'\ntls_key = 'p'\ntls_client_ca = 'ca'";
     let settings =
         Settings::resolve(options(&format!("data = 'd'\nassets = ['USD=2']\n{security}"))).unwrap();
     let printed = toml::to_string(&Options::from(&settings)).unwrap();
