@@ -44,7 +44,11 @@ impl HeadsLog {
         file.try_lock().map_err(|_| refused("another process has it"))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
-        let length = file.metadata().map_err(failed)?.len();
+        let metadata = file.metadata().map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(refused("it is no file"));
+        }
+        let length = metadata.len();
         let end = last_bytes(&mut file, length).map_err(failed)?;
         let whole = end.iter().rposition(|&byte| byte == b'\n').map_or(0, |line_feed| line_feed + 1);
         let (lines, torn) = end.split_at(whole);

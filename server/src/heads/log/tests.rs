@@ -115,6 +115,7 @@ fn a_file_that_is_no_log_of_the_key_is_refused() {
     check(&whole.replace("\"position\":5", "\"position\":6"), "its last line: the signature is wrong");
     check(&format!("{whole}{}", "\0".repeat(5_000)), "does not end with a signed head");
     fs::write(&path, &whole).unwrap();
+    assert!(HeadsLog::open(Path::new("/dev/full"), key()).unwrap_err().to_string().contains("no file"));
     let error = HeadsLog::open(&path, SecretKey::of([8; 32])).unwrap_err().to_string();
     assert!(error.contains("another key"), "{error}");
 }
