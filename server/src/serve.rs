@@ -103,12 +103,12 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
     let config = settings.engine.clone();
     let secret = settings.wallet_secret.clone();
     let locked = spawn_blocking(move || Engine::lock(config)).await??;
+    let heads = open_heads(&settings.security, &locked)?;
     let secrets = spawn_blocking(move || {
         secrets::load(&secret)
             .map_err(|reason| ServeError::Secret { path: secret.display().to_string(), reason })
     })
     .await??;
-    let heads = open_heads(&settings.security, &locked)?;
     // 2. Recovery starts, and mostly ends here.
     let gate = match &settings.security.keys {
         Some(keys) => {

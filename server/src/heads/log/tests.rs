@@ -26,7 +26,7 @@ fn log(positions: &[u64]) -> (TempDir, PathBuf) {
 
 fn positions(path: &Path) -> Result<Vec<u64>, String> {
     let kept = read_kept(path, key().public()).map_err(|error| error.to_string())?;
-    assert!(kept.heads.iter().any(|head| *head == kept.newest.head));
+    assert!(kept.heads.contains(&kept.newest.head));
     Ok(kept.heads.iter().map(|head| head.position.0).collect())
 }
 
