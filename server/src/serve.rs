@@ -110,13 +110,7 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
     })
     .await??;
     // 2. Recovery starts, and mostly ends here.
-    let gate = match &settings.security.keys {
-        Some(keys) => {
-            let Security { nonces_max, audit_log, .. } = &settings.security;
-            Some(Gate::open(keys, audit_log.as_deref(), *nonces_max)?)
-        }
-        None => None,
-    };
+    let gate = open_gate(&settings.security)?;
     if let Some(gate) = gate.clone() {
         tokio::spawn(gate.follow_file());
     }
@@ -170,6 +164,12 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Who is let in, if not everybody is.
+fn open_gate(security: &Security) -> Result<Option<Gate>, GateError> {
+    let Security { keys, nonces_max, audit_log, .. } = security;
+    keys.as_ref().map(|keys| Gate::open(keys, audit_log.as_deref(), *nonces_max)).transpose()
 }
 
 /// The log of heads, if there is to be one. A directory that does not have the last head is refused before anything is
