@@ -207,8 +207,10 @@ fn process_heads_tell_what_a_directory_does_not() {
     copy(&data, &early);
     let server = stage.start(&[]);
     business(&stage, &server, 4);
-    // What GET shows is the newest line.
-    let shown = server.client().get("/v1/head").unwrap();
+    // What GET shows is the newest line, right after it was written.
+    let show = || server.client().get("/v1/head").unwrap();
+    wait("not shown", || show().body["position"] == 10);
+    let shown = show();
     stop(server);
     rewrite(&data, &rewritten);
     let log = fs::read_to_string(stage.log()).unwrap();
