@@ -11,6 +11,7 @@ mod books;
 mod comparison;
 mod digest;
 mod fit;
+mod heads;
 mod holds;
 mod past;
 mod postings;
@@ -23,7 +24,7 @@ use self::{comparison::Comparison, walk::Walk};
 use crate::{
     engine::OpenError,
     index::{IndexError, IndexOptions, has_index},
-    journal::{Hash, JournalError, JournalOptions, rocks::JournalReader},
+    journal::{Checkpoint, Hash, JournalError, JournalOptions, rocks::JournalReader},
     model::Position,
     recovery::format_is_known,
 };
@@ -57,8 +58,19 @@ pub struct Report {
     pub snapshots: u64,
     /// Rows of history that were compared with what was rebuilt: all accounts', up to `indexed`.
     pub history_rows: u64,
+    /// What came of heads that were kept outside.
+    pub heads: Heads,
     /// What is wrong, at most [`Report::FINDINGS_MAX`].
     pub findings: Vec<String>,
+}
+
+/// Heads that were kept outside of the directory. One that the journal does not have is a finding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Heads {
+    /// The journal has them, with their hashes.
+    pub held: u64,
+    /// They are of a part that was trimmed: nothing is left to compare them with.
+    pub trimmed: u64,
 }
 
 /// The beginning of a trimmed journal. What was before is in the index alone.
@@ -160,6 +172,19 @@ const PROGRESS_RECORDS: u64 = 1 << 16;
 /// What keeps it from being checked to its end: a chain that breaks, an acknowledged record that is missing, files that
 /// can't be read. What is readable but wrong is in [`Report::findings`].
 pub fn verify(data: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report, AuditError> {
+    verify_against(data, &[], progress)
+}
+
+/// The same, and whether the journal has the heads that somebody kept, in any order. Only they show that a whole
+/// directory was rolled back, or its chain computed anew.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_against(
+    data: &Path,
+    kept: &[Checkpoint],
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, AuditError> {
     let _lock = lock(data)?;
     let index_options = IndexOptions::default();
     format_is_known(data)?;
@@ -167,7 +192,7 @@ pub fn verify(data: &Path, progress: &mut dyn FnMut(Progress)) -> Result<Report,
     let index = has_index(&index)?.then_some(index);
     let comparison = index.map(|index| Comparison::open(&index, &index_options)).transpose()?;
     let journal = JournalReader::open(data, &JournalOptions::default())?;
-    let mut walk = Walk::new(&journal, comparison.as_ref())?;
+    let mut walk = Walk::new(&journal, comparison.as_ref(), kept)?;
     if let Some(base) = journal.base() {
         walk.begin(base, progress)?;
     }

@@ -22,7 +22,7 @@ use crate::{
     fatal::fatal,
     front::{Front, callers},
     index::{self, IndexError},
-    journal::JournalError,
+    journal::{Head, JournalError, witnessed},
     metrics::Snapshot,
     model::{
         AccountChange, AccountOpening, Address, AssetError, Assets, Caller, Cell, CellKind, HoldId, Lane,
@@ -129,6 +129,15 @@ pub struct Locked {
 }
 
 impl Locked {
+    /// The end of the journal as its witness has it: what was acknowledged goes at least as far. Cheap, and writes
+    /// nothing; zero in a new directory.
+    ///
+    /// # Errors
+    /// The witness is damaged.
+    pub fn witnessed(&self) -> Result<Head, OpenError> {
+        Ok(witnessed(&self.config.data)?)
+    }
+
     /// Checks the journal, loads the index's checkpoint, replays what follows it, expires the holds that ran out
     /// meanwhile, and starts. Blocks until it is ready for traffic.
     ///
@@ -465,6 +474,12 @@ impl Engine {
     #[must_use]
     pub fn head(&self) -> watch::Receiver<Position> {
         self.inner.front.index.subscribe()
+    }
+
+    /// The end of the journal that is on disk, with its witness: a start after any crash finds at least this much.
+    #[must_use]
+    pub fn synced_head(&self) -> Head {
+        self.inner.front.state.synced_head.load()
     }
 
     /// A copy of all counters.

@@ -18,13 +18,14 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
+use crossbeam::atomic::AtomicCell;
 use smallvec::SmallVec;
 
 use crate::{
     config::Config,
     directory::{Claim, Directory, Settled},
     index::{Index, IndexError},
-    journal::{PostedTransaction, Record},
+    journal::{Head, PostedTransaction, Record},
     metrics::Counters,
     model::{
         AccountNo, AccountStatus, Assets, Attachment, Caller, CellWrite, Command, HoldId, Lane, Operation,
@@ -59,6 +60,8 @@ pub(crate) struct Front {
 pub(crate) struct State {
     /// The last synced position.
     pub(crate) synced: AtomicU64,
+    /// The end of the journal there; asked for now and then only.
+    pub(crate) synced_head: AtomicCell<Head>,
     pub(crate) storage_low: AtomicBool,
     pub(crate) room: Room,
     pub(crate) stopping: AtomicBool,
@@ -78,6 +81,12 @@ impl Default for AccountCommands {
 impl State {
     pub(crate) fn synced(&self) -> Position {
         Position(self.synced.load(Ordering::Acquire))
+    }
+
+    /// The journal and its witness are on disk up to here.
+    pub(crate) fn synced_to(&self, head: Head) {
+        self.synced_head.store(head);
+        self.synced.store(head.position.0, Ordering::Release);
     }
 }
 

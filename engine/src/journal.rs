@@ -26,7 +26,17 @@ pub use snapshot::{
     SnapshotReversed, SnapshotTracker, SnapshotTurnover,
 };
 
+use std::path::Path;
+
 use crate::model::Position;
+
+/// The end that a data directory's witness holds, whatever the journal says; zero without a witness.
+///
+/// # Errors
+/// The witness is damaged, or can't be read.
+pub(crate) fn witnessed(data: &Path) -> Result<Head, JournalError> {
+    Ok(witness::WitnessFile::read(data)?.unwrap_or_default().head)
+}
 
 /// Why a journal could not be opened, read or written.
 #[derive(Debug, thiserror::Error)]

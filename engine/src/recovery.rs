@@ -7,7 +7,7 @@
 use std::{
     fs::{self, File},
     path::Path,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
 };
 
 use crossbeam::atomic::AtomicCell;
@@ -201,7 +201,7 @@ fn assemble<J: Journal>(
     read?;
     let Replayed { openings, unsealed, stamp } = replayed;
     let head = journal.head();
-    shared.state.synced.store(head.position.0, Ordering::Release);
+    shared.state.synced_to(head);
     for (id, position) in unsealed.into_iter().filter(|_| !planted(Bug::DedupeSkippedAfterRestart)) {
         shared.directory.transactions.settle(id, position);
     }
@@ -324,7 +324,7 @@ pub(crate) fn settle_overdue<J: Journal>(
             return Ok(());
         }
         let Committed { group, notices } = assembled.committer.step(batches, now, shared.sealed.load())?;
-        shared.state.synced.store(group.head().position.0, Ordering::Release);
+        shared.state.synced_to(group.head());
         for (shard, notice) in notices {
             if let Some(shard) = assembled.shards.get_mut(shard.index()) {
                 shard.step(Input::Synced(notice), now);

@@ -317,7 +317,7 @@ fn commit_group<J: Journal>(
     let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
     shared.counters.group(committed.group.count, committed.group.records.len(), nanos);
     // First the position, then the answers: who has an answer waits for at least its position.
-    shared.state.synced.store(committer.head().position.0, Ordering::Release);
+    shared.state.synced_to(committer.head());
     for (shard, notice) in committed.notices {
         shared.directory.notified(shard, notice.end);
         if let Some(shard) = shards.get(shard.index()) {

@@ -63,6 +63,7 @@ impl Class {
             | Route::TransactionGet
             | Route::HoldGet
             | Route::TrialBalance
+            | Route::Head
             | Route::Events
             | Route::WalletGet
             | Route::RechargeGet

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwapOption;
 use axum::{
     Router,
     extract::Request,
@@ -27,10 +28,12 @@ use crate::{
     auth::{BodyKind, Gate},
     body::{self, BodyLimits, BodyMemory, ReceivedBody},
     config::HttpLimits,
+    heads::SignedHead,
     problem::{Code, Problem},
     query::Query,
     routes::{
-        accounts, batch, docs, events, health, history, holds, metrics, transactions, trial_balance, wallet,
+        accounts, batch, docs, events, head, health, history, holds, metrics, transactions, trial_balance,
+        wallet,
     },
     telemetry::{Route, Telemetry},
 };
@@ -61,6 +64,7 @@ struct Shared {
     event_streams: Arc<Semaphore>,
     body_memory: BodyMemory,
     admission: Admission,
+    newest_head: ArcSwapOption<SignedHead>,
     /// `None`: everybody who reaches the server may do everything.
     gate: Option<Gate>,
 }
@@ -87,6 +91,7 @@ impl App {
             event_streams: Arc::new(Semaphore::new(limits.event_streams_max.min(Semaphore::MAX_PERMITS))),
             body_memory: BodyMemory::new(limits.body_memory_bytes_max),
             admission: Admission::new(&limits),
+            newest_head: ArcSwapOption::empty(),
             gate,
         });
         Self { shared, caller: Caller::TRUSTED }
@@ -124,6 +129,16 @@ impl App {
     /// The application, as a caller may use it.
     pub(crate) fn for_caller(&self, caller: Caller) -> Self {
         Self { shared: Arc::clone(&self.shared), caller }
+    }
+
+    /// Takes a head that is in its log.
+    pub(crate) fn head_signed(&self, head: SignedHead) {
+        self.shared.newest_head.store(Some(Arc::new(head)));
+    }
+
+    /// The newest head that was signed, if heads are.
+    pub(crate) fn newest_head(&self) -> Option<SignedHead> {
+        self.shared.newest_head.load().as_deref().copied()
     }
 
     /// Whose calls are taken, if not everybody's are.
@@ -246,6 +261,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/transactions/{id}", get(route(Route::TransactionGet, transactions::get)))
         .route("/v1/holds/{id}", get(route(Route::HoldGet, holds::get)))
         .route("/v1/trial-balance", get(route(Route::TrialBalance, trial_balance::get)))
+        .route("/v1/head", get(route(Route::Head, head::get)))
         .route("/v1/events", get(route(Route::Events, events::stream)))
         .route("/healthz", get(route(Route::Healthz, health::alive)))
         .route("/readyz", get(route(Route::Readyz, health::ready)))

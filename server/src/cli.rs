@@ -4,7 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{auth::commands::KeysArguments, config::Options, sandbox_channel::SandboxArguments};
+use crate::{
+    auth::commands::KeysArguments,
+    config::Options,
+    heads::{PublicKey, commands::HeadsArguments},
+    sandbox_channel::SandboxArguments,
+};
 
 /// Yue: a ledger engine for stored-value wallets.
 #[derive(Debug, Parser)]
@@ -28,6 +33,8 @@ pub enum Command {
     Config(ServeArguments),
     /// Make, list, rotate and revoke keys.
     Keys(KeysArguments),
+    /// Make the key that signs the journal's heads.
+    Heads(HeadsArguments),
     /// Play the four channels on loopback, for rehearsals: take orders, pay them or not, notify the wallet.
     SandboxChannel(SandboxArguments),
 }
@@ -49,6 +56,12 @@ pub struct VerifyArguments {
     /// The data directory. No other process may use it meanwhile.
     #[arg(long, env = "YUE_DATA", value_name = "DIR")]
     pub data: PathBuf,
+    /// A log of signed heads that was kept elsewhere: the journal must have each of them.
+    #[arg(long, value_name = "FILE", requires = "heads_public_key")]
+    pub heads_log: Option<PathBuf>,
+    /// The public key of those who signed them, as `yue heads keygen` printed it.
+    #[arg(long, value_name = "KEY", requires = "heads_log")]
+    pub heads_public_key: Option<PublicKey>,
 }
 
 /// Arguments of `reindex`.

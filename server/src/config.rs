@@ -15,7 +15,7 @@ use std::{
 };
 
 pub use options::{AssetOption, Options};
-pub use security::{Security, TlsFiles};
+pub use security::{HeadsFiles, Security, TlsFiles};
 pub use wallet::{SpendingLimit, WalletOptions, Yuan};
 use yue_engine::{config::Config, model::Assets};
 

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+pub mod heads;
 pub mod listener;
 pub mod openapi;
 pub mod problem;
@@ -25,6 +26,7 @@ pub mod verify;
 
 mod body;
 mod cursor;
+mod hexadecimal;
 mod json;
 mod query;
 mod routes;

@@ -8,6 +8,7 @@ use yue_server::{
     auth::commands as keys,
     cli::{Cli, Command, ServeArguments},
     config::{Options, Settings},
+    heads::commands as heads,
     reindex::reindex,
     sandbox_channel,
     serve::serve,
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Command::Verify(arguments) => verify(&arguments).map_err(Into::into),
         Command::Reindex(arguments) => reindex(&arguments).map_err(Into::into),
         Command::Keys(arguments) => keys::run(&arguments).map(|text| print!("{text}")).map_err(Into::into),
+        Command::Heads(arguments) => heads::run(&arguments).map(|text| print!("{text}")).map_err(Into::into),
         Command::Config(arguments) => print_config(arguments),
         Command::SandboxChannel(arguments) => sandbox_channel::run(arguments).map_err(Into::into),
     };

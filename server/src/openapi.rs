@@ -39,6 +39,7 @@ use crate::{admission::Arrival, problem::ProblemBody, routes};
         routes::batch::submit,
         routes::holds::get,
         routes::trial_balance::get,
+        routes::head::get,
         routes::events::stream,
         routes::wallet::customers::open,
         routes::wallet::customers::get_one,

@@ -7,6 +7,7 @@ pub(crate) mod accounts;
 pub(crate) mod batch;
 pub(crate) mod docs;
 pub(crate) mod events;
+pub(crate) mod head;
 pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod holds;

@@ -15,7 +15,7 @@ use tokio::{
     time::timeout,
 };
 use yue_engine::{
-    engine::{Engine, OpenError},
+    engine::{Engine, Locked, OpenError},
     wallet::{self, Secrets, Wallet},
 };
 
@@ -23,6 +23,7 @@ use crate::{
     app::App,
     auth::{Gate, GateError},
     config::{Security, Settings},
+    heads::{self, Exporter, HeadsError, HeadsLog, SecretKey},
     listener::Listener,
     secrets,
     tls::{Tls, TlsError},
@@ -66,6 +67,9 @@ pub enum ServeError {
     /// The files of TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The signed heads.
+    #[error(transparent)]
+    Heads(#[from] HeadsError),
     /// The operating system refused something else.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -99,19 +103,14 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
     let config = settings.engine.clone();
     let secret = settings.wallet_secret.clone();
     let locked = spawn_blocking(move || Engine::lock(config)).await??;
+    let heads = open_heads(&settings.security, &locked)?;
     let secrets = spawn_blocking(move || {
         secrets::load(&secret)
             .map_err(|reason| ServeError::Secret { path: secret.display().to_string(), reason })
     })
     .await??;
     // 2. Recovery starts, and mostly ends here.
-    let gate = match &settings.security.keys {
-        Some(keys) => {
-            let Security { nonces_max, audit_log, .. } = &settings.security;
-            Some(Gate::open(keys, audit_log.as_deref(), *nonces_max)?)
-        }
-        None => None,
-    };
+    let gate = open_gate(&settings.security)?;
     if let Some(gate) = gate.clone() {
         tokio::spawn(gate.follow_file());
     }
@@ -119,6 +118,7 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
     let tls = settings.security.tls.as_ref().map(|files| Tls::open(files, handshake_timeout)).transpose()?;
     let has_keys = gate.is_some();
     let app = App::guarded(settings.http, gate);
+    let heads_interval = settings.security.heads_interval;
     let engine = spawn_blocking(move || locked.recover());
     let mut recovery = Recovery { engine, wallet: settings.wallet, secrets };
     let mut recovering = true;
@@ -145,16 +145,40 @@ async fn run(settings: Settings) -> Result<(), ServeError> {
         }
     }
     tracing::info!("ready");
+    let engine = app.recovered().cloned();
+    let exporter = heads
+        .zip(engine.clone())
+        .map(|(log, engine)| Exporter::start(log, heads_interval, app.clone(), engine));
     stop.received().await;
     // 5. Not ready; no new connections; requests in flight end; the engine syncs and stops.
     tracing::info!("stopping");
     app.stop();
     serving.await?;
-    if let Some(engine) = app.recovered().cloned() {
-        spawn_blocking(move || engine.close()).await?;
+    if let Some(engine) = engine {
+        let closing = engine.clone();
+        spawn_blocking(move || closing.close()).await?;
+        // The last head, once nothing can follow it.
+        if let Some(exporter) = exporter {
+            heads::export(exporter.end().await?, app.clone(), engine).await?;
+        }
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Who is let in, if not everybody is.
+fn open_gate(security: &Security) -> Result<Option<Gate>, GateError> {
+    let Security { keys, nonces_max, audit_log, .. } = security;
+    keys.as_ref().map(|keys| Gate::open(keys, audit_log.as_deref(), *nonces_max)).transpose()
+}
+
+/// The log of heads, if there is to be one. A directory that does not have the last head is refused before anything is
+/// written to it.
+fn open_heads(security: &Security, locked: &Locked) -> Result<Option<HeadsLog>, ServeError> {
+    let Some(files) = &security.heads else { return Ok(None) };
+    let log = HeadsLog::open(&files.log, SecretKey::read(&files.key)?)?;
+    log.check(locked.witnessed()?)?;
+    Ok(Some(log))
 }
 
 /// An engine on its way, and what makes a wallet of it.

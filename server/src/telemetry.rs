@@ -30,6 +30,7 @@ pub enum Route {
     TransactionGet,
     HoldGet,
     TrialBalance,
+    Head,
     Events,
     WalletOpen,
     WalletGet,
@@ -64,7 +65,7 @@ pub enum Route {
 
 impl Route {
     /// All routes.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::AccountOpen,
         Self::AccountGet,
         Self::AccountList,
@@ -76,6 +77,7 @@ impl Route {
         Self::TransactionGet,
         Self::HoldGet,
         Self::TrialBalance,
+        Self::Head,
         Self::Events,
         Self::WalletOpen,
         Self::WalletGet,
@@ -123,6 +125,7 @@ impl Route {
             Self::TransactionGet => "GET /v1/transactions/{id}",
             Self::HoldGet => "GET /v1/holds/{id}",
             Self::TrialBalance => "GET /v1/trial-balance",
+            Self::Head => "GET /v1/head",
             Self::Events => "GET /v1/events",
             Self::WalletOpen => "POST /v1/wallets",
             Self::WalletGet => "GET /v1/wallets/{user}",
@@ -217,6 +220,8 @@ pub struct Telemetry {
     connections_opened: AtomicU64,
     connections_closed: AtomicU64,
     connections_refused: AtomicU64,
+    heads_signed: AtomicU64,
+    heads_failed: AtomicU64,
 }
 
 impl Telemetry {
@@ -251,6 +256,16 @@ impl Telemetry {
     /// Counts a connection that was closed because there are too many.
     pub fn connection_refused(&self) {
         self.connections_refused.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a signed head that is in its log.
+    pub fn head_signed(&self) {
+        self.heads_signed.fetch_add(1, Relaxed);
+    }
+
+    /// Counts a signed head that could not be written.
+    pub fn head_failed(&self) {
+        self.heads_failed.fetch_add(1, Relaxed);
     }
 }
 

@@ -12,7 +12,11 @@ use yue_engine::{
     index::IndexError,
 };
 
-use crate::cli::VerifyArguments;
+use crate::{
+    cli::VerifyArguments,
+    heads::{HeadsError, Kept, read_kept},
+    hexadecimal::to_hex,
+};
 
 /// Between two lines of progress, so that whoever waits sees that it goes on.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
@@ -28,6 +32,9 @@ pub enum VerifyError {
         "NOT SOUND: {0}\nremedy     `yue reindex` builds the index anew from a sound journal that was never trimmed"
     )]
     Index(IndexError),
+    /// Nothing was checked yet: the signed heads are not those of the key.
+    #[error("NOT VERIFIED: {0}")]
+    Heads(#[from] HeadsError),
     /// It was, and found something.
     #[error("NOT SOUND: {0} findings")]
     Findings(usize),
@@ -65,7 +72,12 @@ impl From<AuditError> for VerifyError {
 pub fn verify(arguments: &VerifyArguments) -> Result<(), VerifyError> {
     let started = Instant::now();
     let mut told = started;
-    let report = audit::verify(&arguments.data, &mut |progress| {
+    let kept = match (&arguments.heads_log, arguments.heads_public_key) {
+        (Some(log), Some(key)) => Some(read_kept(log, key)?),
+        (None, _) | (_, None) => None,
+    };
+    let heads = kept.as_ref().map_or(&[][..], |kept| &kept.heads);
+    let report = audit::verify_against(&arguments.data, heads, &mut |progress| {
         if told.elapsed() < PROGRESS_INTERVAL {
             return;
         }
@@ -78,7 +90,7 @@ pub fn verify(arguments: &VerifyArguments) -> Result<(), VerifyError> {
             }
         }
     })?;
-    let mut text = describe(&report);
+    let mut text = describe(&report, kept.as_ref());
     text.push_str(&format!("took       {:.1} s\n", started.elapsed().as_secs_f64()));
     // A closed pipe changes nothing about the verdict.
     let _ = std::io::stdout().write_all(text.as_bytes());
@@ -95,8 +107,8 @@ pub fn verify(arguments: &VerifyArguments) -> Result<(), VerifyError> {
     }
 }
 
-fn describe(report: &Report) -> String {
-    let head: String = report.head.0.iter().map(|byte| format!("{byte:02x}")).collect();
+fn describe(report: &Report, kept: Option<&Kept>) -> String {
+    let head = to_hex(&report.head.0);
     let begin =
         report.trimmed.map_or(String::new(), |it| format!(" (trimmed: it begins after {})", it.begins_after));
     let mut text = format!(
@@ -138,8 +150,32 @@ fn describe(report: &Report) -> String {
             report.indexed, report.history_rows
         ));
     }
+    if let Some(kept) = kept {
+        text.push_str(&describe_heads(report, kept));
+    }
     for finding in &report.findings {
         text.push_str(&format!("finding    {finding}\n"));
+    }
+    text
+}
+
+fn describe_heads(report: &Report, kept: &Kept) -> String {
+    let Kept { heads, newest, torn } = kept;
+    let mut text = format!(
+        "heads      {} signed, the newest of position {} at {}; the journal has {} of them\n",
+        heads.len(),
+        newest.head.position,
+        newest.at,
+        report.heads.held
+    );
+    if report.heads.trimmed > 0 {
+        text.push_str(&format!(
+            "heads      {} lie before the journal's beginning: nothing is left to compare them with\n",
+            report.heads.trimmed
+        ));
+    }
+    if *torn > 0 {
+        text.push_str(&format!("heads      the log's last line is torn ({torn} bytes): it was skipped\n"));
     }
     text
 }

@@ -5,7 +5,7 @@
 
 use super::{
     AuditError, PROGRESS_RECORDS, Progress, Report, Trimmed, books::Books, comparison::Comparison,
-    digest::DigestKey, past::Past, snapshots::Snapshots,
+    digest::DigestKey, heads::KeptHeads, past::Past, snapshots::Snapshots,
 };
 use crate::{
     journal::{self, Base, Checkpoint, GroupRef, JournalError, Record, rocks::JournalReader},
@@ -18,6 +18,7 @@ pub(super) struct Walk<'a> {
     comparison: Option<&'a Comparison>,
     watermark: Checkpoint,
     snapshots: Snapshots,
+    heads: KeptHeads,
     /// `None` where there is no index, or none that reaches the journal.
     past: Option<Past<'a>>,
     books: Books,
@@ -32,6 +33,7 @@ impl<'a> Walk<'a> {
     pub(super) fn new(
         journal: &'a JournalReader,
         comparison: Option<&'a Comparison>,
+        kept: &[Checkpoint],
     ) -> Result<Self, AuditError> {
         let watermark = comparison.map_or(Checkpoint::default(), Comparison::watermark);
         let mut report = Report { indexed: watermark.position, ..Report::default() };
@@ -46,8 +48,8 @@ impl<'a> Walk<'a> {
             comparison,
             watermark,
             snapshots,
+            heads: KeptHeads::new(kept),
             past,
-
             books: Books::new(key),
             stated_at: None,
             begins: Position::ZERO,
@@ -76,6 +78,7 @@ impl<'a> Walk<'a> {
                 format!("the journal begins after {begins_after}, and the index ends at {index} (0: it is missing)")
             });
         }
+        self.heads.begin(begins_after);
         self.arrive(base.checkpoint());
         Ok(())
     }
@@ -110,6 +113,7 @@ impl<'a> Walk<'a> {
     /// At the end of a group.
     fn arrive(&mut self, head: Checkpoint) {
         let at = head.position;
+        self.heads.arrive(head);
         if let Some(stated) = self.snapshots.remove(at) {
             if self.stated_at == Some(at) {
                 self.begin_with(stated, at);
@@ -146,12 +150,13 @@ impl<'a> Walk<'a> {
         walked: journal::Report,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Report, AuditError> {
-        let Self { journal, watermark, past, books, mut report, .. } = self;
+        let Self { journal, watermark, heads, past, books, mut report, .. } = self;
         if watermark.position > walked.head.position {
             report.find(|| format!("the index is at {}, behind the journal's end", watermark.position));
         }
         (report.position, report.head) = (walked.head.position, walked.head.hash);
         (report.witnessed, report.groups) = (walked.witnessed.position, walked.groups);
+        heads.finish(&mut report);
         books.finish(&mut report);
         if let Some(past) = past {
             past.finish(journal, &mut report, progress)?;

@@ -20,7 +20,10 @@ use super::{
 use crate::{
     config::{Config, JournalRetention},
     index::IndexOptions,
-    journal::faulty::{Fault, FaultyJournal},
+    journal::{
+        Head,
+        faulty::{Fault, FaultyJournal},
+    },
     model::{Position, Timestamp},
 };
 
@@ -43,6 +46,8 @@ pub(super) struct Life {
     pub(super) faults: Faults,
     /// The last event that a client has read.
     pub(super) events_read: Position,
+    /// What the last process would have signed at its end.
+    pub(super) signed: Head,
     steps: u64,
     /// Records that the workload knows.
     learned: usize,
@@ -106,6 +111,7 @@ impl Life {
             index_options,
             faults: Faults::new(&options.without),
             events_read: Position::ZERO,
+            signed: Head::default(),
             steps: options.steps,
             learned: 0,
             pace,

@@ -16,9 +16,10 @@ use super::{
 use crate::{
     index::memory,
     journal::{
-        Journal, JournalOptions,
+        Head, Journal, JournalOptions,
         faulty::{DurableImage, FaultyJournal},
     },
+    model::Position,
     recovery::{self, Assembled},
     threads::Shared,
 };
@@ -29,6 +30,7 @@ impl Life {
         self.auditor.tell(|| "crash".into());
         self.report.crashes += 1;
         world.note_crash(&mut self.auditor);
+        self.signed = world.shared.state.synced_head.load();
         self.clients.cut(&mut self.auditor);
         let remains = world.crash();
         if let Some(disk) = memory::disk(&self.config.data.join("index")) {
@@ -82,6 +84,7 @@ impl Life {
                     self.auditor.coverage.hit("crash: replayed only");
                 }
                 self.report.crashes += 1;
+                self.signed = shared.state.synced_head.load();
                 remains = Remains { image: assembled.committer.into_journal().crash(), failed: None };
                 continue;
             }
@@ -130,6 +133,7 @@ impl Life {
             Ok((shared, mut assembled)) => {
                 assert!(!unread, "a journal whose end can't be read is opened");
                 assembled.committer.journal().stale_reads(0);
+                check_signed(self.signed, assembled.committer.journal());
                 self.heal();
                 Some((shared, assembled))
             }
@@ -161,6 +165,22 @@ impl Life {
             self.auditor.coverage.hit(hit);
         }
     }
+}
+
+/// Whatever a crash left, the journal ends a group where an earlier process has said that it is on disk.
+fn check_signed(signed: Head, journal: &FaultyJournal) {
+    let base = journal.base().map_or(Head::default(), |base| base.head);
+    if signed.position <= base.position {
+        assert!(signed.position < base.position || signed.hash == base.hash, "a signed head was rewritten");
+        return;
+    }
+    let mut found = None;
+    let read = journal.read(Position(signed.position.0 - 1), &mut |group| {
+        found.get_or_insert(group.head());
+        Ok(())
+    });
+    read.expect("a journal that was opened can be read");
+    assert_eq!(found, Some(signed), "a signed head is gone");
 }
 
 /// Audits what the journal has beyond what the auditor knows.

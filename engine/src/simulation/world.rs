@@ -4,10 +4,7 @@
 //! sends one message at a time; a station that has something to send does nothing else before. Never decides anything.
 //! Invariant: whatever order of steps is taken here could be taken by real threads.
 
-use std::{
-    collections::VecDeque,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::VecDeque, sync::Arc};
 
 use super::audit::{Auditor, Decided};
 use crate::{
@@ -228,7 +225,7 @@ impl World {
         match self.committer.step(batches, now, self.shared.sealed.load()) {
             Ok(Committed { group, notices }) => {
                 auditor.committed(&group, Some(decided));
-                self.shared.state.synced.store(self.committer.head().position.0, Ordering::Release);
+                self.shared.state.synced_to(self.committer.head());
                 self.notices
                     .extend(notices.into_iter().map(|(shard, notice)| FromCommitter::Notice(shard, notice)));
                 self.notices.push_back(FromCommitter::Group(group));

@@ -14,9 +14,10 @@ use subtle::ConstantTimeEq as _;
 use yue_engine::model::{AddressPrefix, Scope, Scopes};
 
 use super::{
-    file::{KeyEntry, KeysFile, SecretEntry, from_hex, hash},
+    file::{KeyEntry, KeysFile, SecretEntry, hash},
     rate::Bucket,
 };
+use crate::hexadecimal::from_hex;
 
 /// Secrets of a key at the same time: the one in use and the next one.
 pub(crate) const SECRETS_MAX: usize = 2;

@@ -51,7 +51,7 @@ impl Policy {
             // Which of the two, the engine knows by the operations.
             Route::TransactionSubmit => (&[TransactionsWrite, HoldsWrite], false, BodyKind::Json),
             Route::TransactionBatch => (&[TransactionsWrite, HoldsWrite], false, BodyKind::Batch),
-            Route::TrialBalance | Route::Metrics => (&[AuditRead], true, BodyKind::None),
+            Route::TrialBalance | Route::Head | Route::Metrics => (&[AuditRead], true, BodyKind::None),
             Route::Events => (&[AuditRead], false, BodyKind::None),
             Route::WalletGet | Route::RechargeGet | Route::PaymentGet | Route::PromotionGet => {
                 (&[WalletRead], false, BodyKind::None)

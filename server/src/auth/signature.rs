@@ -6,7 +6,7 @@
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 
-use super::file::{from_hex, to_hex};
+use crate::hexadecimal::{from_hex, to_hex};
 
 /// The scheme's name.
 pub(crate) const SCHEME: &str = "YUE-HMAC-SHA256";

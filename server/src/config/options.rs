@@ -37,6 +37,15 @@ pub struct Options {
     /// A file to which operators' calls and refusals of authorisation are added, as lines of JSON.
     #[arg(long, env = "YUE_AUDIT_LOG", value_name = "FILE")]
     pub audit_log: Option<PathBuf>,
+    /// The key that signs the journal's heads; see `yue heads`.
+    #[arg(long, env = "YUE_HEADS_KEY", value_name = "FILE")]
+    pub heads_key: Option<PathBuf>,
+    /// A file to which signed heads are added, as lines of JSON.
+    #[arg(long, env = "YUE_HEADS_LOG", value_name = "FILE")]
+    pub heads_log: Option<PathBuf>,
+    /// Milliseconds between two signed heads [default: 60000].
+    #[arg(long, env = "YUE_HEADS_INTERVAL_MS", value_name = "MS")]
+    pub heads_interval_ms: Option<u64>,
     /// Certificates of the server, in PEM: serve TLS.
     #[arg(long, env = "YUE_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
@@ -271,7 +280,7 @@ impl Options {
             drain_timeout_ms, admission_target_ms, refusals_per_second_max, account_commands_max, mailbox_commands_max, recharge_commands_max, batch_commands_max, parked_commands_max, in_flight_commands_max, group_records_max,
             group_bytes_max, index_lag_records_max, segment_records, index_cache_bytes, full_check_bytes_max,
             journal_retention, storage_reserve_percent, expiry_interval_ms, change_wait_ms_max, read_wait_ms_max,
-            address_groups_max, wallet_secret, keys, nonces_max, audit_log, tls_cert, tls_key, tls_client_ca,
+            address_groups_max, wallet_secret, keys, nonces_max, audit_log, heads_key, heads_log, heads_interval_ms, tls_cert, tls_key, tls_client_ca,
             insecure_plaintext,
         })
     }
@@ -332,6 +341,9 @@ impl From<&Settings> for Options {
             keys: security.keys.clone(),
             nonces_max: Some(security.nonces_max),
             audit_log: security.audit_log.clone(),
+            heads_key: security.heads.as_ref().map(|heads| heads.key.clone()),
+            heads_log: security.heads.as_ref().map(|heads| heads.log.clone()),
+            heads_interval_ms: milliseconds(security.heads_interval),
             tls_cert: security.tls.as_ref().map(|tls| tls.cert.clone()),
             tls_key: security.tls.as_ref().map(|tls| tls.key.clone()),
             tls_client_ca: security.tls.as_ref().and_then(|tls| tls.client_ca.clone()),

@@ -3,7 +3,7 @@
 //! Owns which of them fit together. Never opens a file. Invariant: an address that is not loopback is listened on only
 //! with keys, and with TLS or the word of whoever runs it that a proxy has it.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{ConfigError, Options, in_range};
 
@@ -18,6 +18,15 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
+/// The files of signed heads.
+#[derive(Clone, Debug)]
+pub struct HeadsFiles {
+    /// What they are signed with.
+    pub key: PathBuf,
+    /// Where they go.
+    pub log: PathBuf,
+}
+
 /// Who may call, and how.
 #[derive(Clone, Debug)]
 pub struct Security {
@@ -27,6 +36,10 @@ pub struct Security {
     pub nonces_max: usize,
     /// Where operators' calls are written down.
     pub audit_log: Option<PathBuf>,
+    /// Signed heads, if they are exported.
+    pub heads: Option<HeadsFiles>,
+    /// Between two of them.
+    pub heads_interval: Duration,
     /// TLS, if it is served.
     pub tls: Option<TlsFiles>,
     /// Whether a proxy in front has TLS.
@@ -37,9 +50,21 @@ impl Security {
     /// Nonces of 600 s at 1,700 signed requests a second; about 100 MiB when it is full.
     const NONCES_MAX_DEFAULT: usize = 1 << 20;
 
+    const HEADS_INTERVAL_MS_DEFAULT: u64 = 60_000;
+
     pub(super) fn of(options: &Options) -> Result<Self, ConfigError> {
         let Options {
-            keys, nonces_max, audit_log, tls_cert, tls_key, tls_client_ca, insecure_plaintext, ..
+            keys,
+            nonces_max,
+            audit_log,
+            heads_key,
+            heads_log,
+            heads_interval_ms,
+            tls_cert,
+            tls_key,
+            tls_client_ca,
+            insecure_plaintext,
+            ..
         } = options.clone();
         let tls = match (tls_cert, tls_key) {
             (Some(cert), Some(key)) => Some(TlsFiles { cert, key, client_ca: tls_client_ca.clone() }),
@@ -47,6 +72,15 @@ impl Security {
             (Some(_), None) => return Err(ConfigError::Needs("--tls-cert", "--tls-key")),
             (None, Some(_)) => return Err(ConfigError::Needs("--tls-key", "--tls-cert")),
         };
+        let heads = match (heads_key, heads_log) {
+            (Some(key), Some(log)) => Some(HeadsFiles { key, log }),
+            (None, None) => None,
+            (Some(_), None) => return Err(ConfigError::Needs("--heads-key", "--heads-log")),
+            (None, Some(_)) => return Err(ConfigError::Needs("--heads-log", "--heads-key")),
+        };
+        let heads_interval_ms = heads_interval_ms.unwrap_or(Self::HEADS_INTERVAL_MS_DEFAULT);
+        let heads_interval_ms =
+            in_range("heads-interval-ms", heads_interval_ms, 1..=86_400_000, "1 to 86400000")?;
         if tls.is_none() && tls_client_ca.is_some() {
             return Err(ConfigError::Needs("--tls-client-ca", "--tls-cert"));
         }
@@ -61,6 +95,8 @@ impl Security {
             keys,
             nonces_max: in_range("nonces-max", nonces_max, 1..=usize::MAX, "1 or more")?,
             audit_log,
+            heads,
+            heads_interval: Duration::from_millis(heads_interval_ms),
             tls,
             insecure_plaintext: insecure_plaintext.unwrap_or(false),
         })

@@ -48,6 +48,9 @@ fn refuses_what_can_not_be() {
     check("data = 'd'\naudit_log = 'a'", "--audit-log needs --keys");
     check("data = 'd'\nnonces_max = 0", "nonces-max is out of its range");
     check("data = 'd'\nlisten = '127.0.0.1'", "not an address");
+    check("data = 'd'\nheads_key = 'k'", "--heads-key needs --heads-log");
+    check("data = 'd'\nheads_log = 'l'", "--heads-log needs --heads-key");
+    check("data = 'd'\nheads_interval_ms = 0", "heads-interval-ms is out of its range: 1 to 86400000");
     check("data = 'd'\nshards = 0", "shards is out of its range");
     check("data = 'd'\nshards = 65", "shards is out of its range");
     check("data = 'd'\nconnections_max = 0", "connections-max is out of its range");
@@ -117,7 +120,7 @@ fn the_wallets_section_sets_its_limits() {
 
 #[test]
 fn the_printed_configuration_is_a_configuration_file_with_all_options() {
-    let security = "keys = 'k'\naudit_log = 'a'\ntls_cert = 'c'\ntls_key = 'p'\ntls_client_ca = 'ca'";
+    let security = "keys = 'k'\naudit_log = 'a'\nheads_key = 'h'\nheads_log = 'l'\ntls_cert = 'c'\ntls_key = 'p'\ntls_client_ca = 'ca'";
     let settings =
         Settings::resolve(options(&format!("data = 'd'\nassets = ['USD=2']\n{security}"))).unwrap();
     let printed = toml::to_string(&Options::from(&settings)).unwrap();

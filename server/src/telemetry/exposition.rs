@@ -26,6 +26,7 @@ pub fn render(telemetry: &Telemetry, admission: Figures, engine: Option<&Snapsho
     }
     http(&mut page, telemetry);
     let_in(&mut page, admission);
+    heads(&mut page, telemetry);
     page.0
 }
 
@@ -91,6 +92,13 @@ fn let_in(page: &mut Page, admission: Figures) {
     page.family("yue_admission_refused_total", "counter", unread).value("", refused);
     let held = "Refusals that wait for their turn.";
     page.family("yue_admission_refusals_waiting", "gauge", held).value("", waiting);
+}
+
+fn heads(page: &mut Page, telemetry: &Telemetry) {
+    page.family("yue_heads_signed_total", "counter", "Signed heads written to their log.")
+        .value("", telemetry.heads_signed.load(Relaxed));
+    page.family("yue_heads_failed_total", "counter", "Signed heads that could not be written.")
+        .value("", telemetry.heads_failed.load(Relaxed));
 }
 
 fn http(page: &mut Page, telemetry: &Telemetry) {

@@ -128,6 +128,11 @@ async fn a_balance_in_the_past_is_that_of_the_last_change() {
 }
 
 #[tokio::test]
+async fn without_a_key_there_is_no_signed_head() {
+    Ledger::new().get("/v1/head").await.expect_problem(404, "not_found");
+}
+
+#[tokio::test]
 async fn the_trial_balance_has_every_asset_and_group() {
     let ledger = Ledger::new();
     let empty = ledger.get("/v1/trial-balance").await.expect(200).body;

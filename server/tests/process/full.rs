@@ -15,14 +15,14 @@ use crate::{
 };
 
 /// A file system of its own, in memory.
-struct Mount {
-    at: PathBuf,
+pub(crate) struct Mount {
+    pub(crate) at: PathBuf,
     _directory: TempDir,
 }
 
 impl Mount {
     /// `None` where mounting is not permitted.
-    fn new(mib: u32) -> Option<Self> {
+    pub(crate) fn new(mib: u32) -> Option<Self> {
         let directory = TempDir::new().unwrap();
         let at = directory.path().join("data");
         std::fs::create_dir(&at).unwrap();

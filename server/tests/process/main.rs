@@ -10,6 +10,7 @@ mod server;
 mod attacks;
 mod connections;
 mod full;
+mod heads;
 mod kill;
 mod lifecycle;
 mod reindex;

@@ -3,11 +3,7 @@
 //! Owns what threads own in production (`threads.rs`). Never decides anything. Invariant: whatever order of steps is taken
 //! here could be taken by real threads.
 
-use std::{
-    collections::VecDeque,
-    fs::File,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::VecDeque, fs::File, sync::Arc};
 
 use tokio::sync::oneshot;
 
@@ -155,7 +151,7 @@ impl Process {
         }
         let batches = self.batches.drain(..self.batches.len().min(most)).collect();
         let committed = self.committer.step(batches, now, self.shared.sealed.load()).map_err(|_| ())?;
-        self.shared.state.synced.store(self.committer.head().position.0, Ordering::Release);
+        self.shared.state.synced_to(self.committer.head());
         for (shard, notice) in committed.notices {
             self.shared.directory.notified(shard, notice.end);
             self.notices.push_back(Notice::Shard(shard, notice));

@@ -170,6 +170,7 @@ async fn the_whole_is_for_keys_without_a_prefix() {
     let (guarded, key) = bound().await;
     for (method, uri) in [
         ("GET", "/v1/trial-balance"),
+        ("GET", "/v1/head"),
         ("GET", "/metrics"),
         ("POST", "/v1/promotions"),
         ("POST", "/v1/wealth/days"),

@@ -18,7 +18,7 @@ const ALL: [&str; 9] = [
 ];
 
 /// Each route, and the scopes of which it needs one.
-const ROUTES: [(&str, &str, &[&str]); 33] = [
+const ROUTES: [(&str, &str, &[&str]); 34] = [
     ("POST", "/v1/accounts", &["accounts:write"]),
     ("GET", "/v1/accounts", &["accounts:read"]),
     ("GET", "/v1/accounts/customers:1", &["accounts:read"]),
@@ -30,6 +30,7 @@ const ROUTES: [(&str, &str, &[&str]); 33] = [
     ("GET", "/v1/transactions/0197a0b0-0000-7000-8000-0000000000f1", &["accounts:read"]),
     ("GET", "/v1/holds/0197a0b0-0000-7000-8000-0000000000f1", &["accounts:read"]),
     ("GET", "/v1/trial-balance", &["audit:read"]),
+    ("GET", "/v1/head", &["audit:read"]),
     ("GET", "/metrics", &["audit:read"]),
     ("POST", "/v1/wallets", &["wallet:write"]),
     ("GET", "/v1/wallets/alice", &["wallet:read"]),
