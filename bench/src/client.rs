@@ -1,6 +1,6 @@
 //! A blocking HTTP/1.1 client for the measurements that go through a server.
 //!
-//! Owns one connection, opened when it is needed. Never retries: whoever measures says what an error means.
+//! Owns one connection, opened at the first request unless before. Never retries: whoever measures says what an error means.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
@@ -22,6 +22,11 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
         Self { address, connection: None }
+    }
+
+    /// Opens the connection and uses it, so that the next request is one like any other.
+    pub(crate) fn open(&mut self) -> io::Result<()> {
+        self.call("GET", "/healthz", "").map(drop)
     }
 
     /// One request: status and body. An error leaves it unknown whether it was taken.

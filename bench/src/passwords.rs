@@ -8,7 +8,7 @@ use std::{
     net::SocketAddr,
     num::NonZero,
     sync::{
-        Mutex,
+        Barrier, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     thread,
@@ -221,9 +221,12 @@ fn fetch_tokens(address: SocketAddr, count: usize) -> io::Result<Tokens> {
 
 /// Payments while so many passwords are checked, for a time at the most, and how long the checks took.
 fn checked(till: &Till<'_>, most: Duration, checks: u32) -> io::Result<(Window, Duration)> {
-    let (next, done) = (AtomicU32::new(0), AtomicBool::new(false));
+    let (next, done, opened) = (AtomicU32::new(0), AtomicBool::new(false), Barrier::new(GUESSERS));
     let check = |number: usize| {
         let mut client = Client::new(till.address);
+        let ready = client.open();
+        opened.wait();
+        ready?;
         while next.fetch_add(1, Relaxed) < checks {
             fetch_token(&mut client, &guesser(number))?;
         }

@@ -4,7 +4,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        Barrier, OnceLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -71,14 +74,19 @@ fn percentile(latencies: impl Iterator<Item = Duration>, percent: usize) -> Dura
 }
 
 impl Till<'_> {
-    /// Pays as long as `goes_on` says so; then waits for the answers.
+    /// Pays as long as `goes_on` says so; then waits for the answers. Its connections are open before the first payment
+    /// is due, as those of a settlement page are.
     pub(crate) fn run(&self, goes_on: &(dyn Fn() -> bool + Sync)) -> Window {
-        let (next, start) = (AtomicU32::new(0), Instant::now());
+        let (next, opened, start) = (AtomicU32::new(0), Barrier::new(self.connections), OnceLock::new());
         let every = Duration::from_secs(1) / self.per_second;
         let work = |connection: usize| {
             // Payers do not wait for a core of the server's machine; where it is refused, they do.
             let _best_effort = rustix::process::setpriority_process(None, NICENESS);
             let (mut client, mut window) = (Client::new(self.address), Window::default());
+            // A server that is just down is found by the payments.
+            let _down = client.open();
+            opened.wait();
+            let start = *start.get_or_init(Instant::now);
             loop {
                 let due = start + every * next.fetch_add(1, Relaxed);
                 thread::sleep(due.saturating_duration_since(Instant::now()));

@@ -17,7 +17,7 @@ use std::{
 
 use crossbeam::{
     atomic::AtomicCell,
-    channel::{Receiver, Sender, bounded, select_biased, unbounded},
+    channel::{Receiver, RecvError, Select, Sender, bounded, select_biased, unbounded},
 };
 use tokio::sync::oneshot;
 
@@ -281,7 +281,7 @@ fn commit<J: Journal>(
         records_max: shared.config.group_records_max,
         bytes_max: shared.config.group_bytes_max,
     };
-    while let Ok(first) = queue.recv() {
+    while let Ok(first) = parked(queue) {
         let (mut waiting, mut trim) = (Vec::new(), None);
         let mut next = Some(first);
         while let Some(commit) = next {
@@ -330,6 +330,18 @@ fn commit_group<J: Journal>(
     }
 }
 
+/// The next message, waited for by parking at once.
+///
+/// `Receiver::recv` yields its core some times first. Who yields to a thread of the lowest priority, such as one that
+/// hashes passwords, has its core back with the next tick of the kernel, some milliseconds later, although a message has
+/// come meanwhile; who is parked is woken and goes before it.
+fn parked<T>(queue: &Receiver<T>) -> Result<T, RecvError> {
+    // The macro makes a `recv` of a single one.
+    let mut select = Select::new();
+    select.recv(queue);
+    select.select().recv(queue)
+}
+
 fn follow_journal(
     mut follower: Follower,
     groups: &Receiver<Follow>,
@@ -346,7 +358,7 @@ fn follow_journal(
                     continue;
                 }
                 // The engine is gone; what is in flight still has to be followed.
-                groups.recv()
+                parked(groups)
             }
         };
         match next {
@@ -365,7 +377,7 @@ fn follow_journal(
 
 fn seal(shared: &Shared, mut sealer: Sealer, segments: &Receiver<Frozen>, shards: &[Sender<Control>]) {
     let mut late = Vec::new();
-    while let Ok(frozen) = segments.recv() {
+    while let Ok(frozen) = parked(segments) {
         let sealed = sealer.seal(frozen).unwrap_or_else(|error| fatal(&error));
         forget_sealed(&shared.directory, &sealed, &mut late);
         shared.sealed.store(sealed.checkpoint());
