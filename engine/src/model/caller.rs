@@ -156,6 +156,12 @@ impl Caller {
         Self(Some(Arc::new(Bound { scopes, prefix, approved, issued: AtomicBool::new(false) })))
     }
 
+    /// Whether he may do everything.
+    #[must_use]
+    pub const fn is_trusted(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether he is bound to a prefix.
     #[must_use]
     pub fn is_bound(&self) -> bool {
@@ -274,6 +280,7 @@ mod tests {
         check(&[Operator], true, lacks(MoneyIssue), Ok(()));
         check(&[Operator, MoneyIssue], false, Err(Denial::Approval), Err(Denial::Approval));
         check(&[Operator, MoneyIssue], true, Ok(()), Ok(()));
+        assert!(Caller::TRUSTED.is_trusted() && !caller(&Scope::ALL, true).is_trusted());
         assert_eq!(Caller::TRUSTED.may_issue(), Ok(()));
         assert_eq!(Caller::TRUSTED.may_set_floor(None), Ok(()));
     }
