@@ -163,12 +163,6 @@ impl Engine {
         Self { inner: Arc::clone(&self.inner), caller }
     }
 
-    /// Who uses this handle.
-    #[must_use]
-    pub fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
     /// An engine without threads: what is asked of it waits until somebody steps its state machines.
     #[cfg(feature = "simulation")]
     pub(crate) fn stepped(
