@@ -311,6 +311,7 @@ impl From<WalletError> for Problem {
         let detail = error.to_string();
         match error {
             WalletError::IdReused { field } => Self::new(Code::IdReused, detail).field(field),
+            WalletError::Denied(denial) => denial.into(),
             WalletError::Unavailable(unavailable) => unavailable.into(),
             WalletError::Unknown => SubmitError::Unknown.into(),
             WalletError::Refused(refusal) => {
