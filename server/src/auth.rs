@@ -271,7 +271,7 @@ impl Gate {
         Ok(signature)
     }
 
-    /// Everything else about a request: signatures, then the key's rate, then its scopes.
+    /// Everything else about a request: its signature, the key's rate, a second one's approval, the key's scopes.
     fn check(
         &self,
         keys: &Keys,
@@ -281,64 +281,78 @@ impl Gate {
         signed: &Signed<'_>,
         call: &mut Call<'_>,
     ) -> Result<(Arc<Key>, Option<Arc<Key>>), Problem> {
-        let key = match claim {
-            Claim::Known(key) => key,
-            Claim::Signed(signature) => self.verify(keys, &signature, Purpose::Request, signed)?,
+        let (key, signature) = match claim {
+            Claim::Known(key) => (key, None),
+            Claim::Signed(signature) => {
+                (signer(keys, &signature, Purpose::Request, signed)?, Some(signature))
+            }
         };
         call.key = Some(Arc::clone(&key));
+        // Before the nonce: a key gets no more room for nonces than its rate lets through.
         if let Some(Err(seconds)) = key.bucket.as_ref().map(|bucket| bucket.take()) {
             let spread = seconds.saturating_add(rand::random_range(0..=2));
             return Err(
                 Problem::new(Code::RateLimited, "the key has had its requests for now").retry_after(spread)
             );
         }
+        if let Some(signature) = &signature {
+            self.note(&key, signature)?;
+        }
         let approved_by = match approval {
             None => None,
             Some(approval) => {
-                let other = self.verify(keys, approval, Purpose::Approval, signed)?;
+                let other = signer(keys, approval, Purpose::Approval, signed)?;
                 let second =
                     other.id != key.id && other.scopes.has(Scope::Operator) && other.prefix.is_none();
                 if !second {
                     let detail = "an approval is a second key's, with the scope operator and no prefix";
                     return Err(Problem::new(Code::ApprovalRequired, detail));
                 }
+                self.note(&other, approval)?;
                 Some(other)
             }
         };
         call.approved_by.clone_from(&approved_by);
-        if !policy.scopes.iter().any(|scope| key.scopes.has(*scope)) {
-            let names: Vec<_> = policy.scopes.iter().map(|scope| scope.as_str()).collect();
-            return Err(Problem::new(
-                Code::ScopeMissing,
-                format!("this needs the scope {}", names.join(" or ")),
-            ));
-        }
-        if policy.whole && key.prefix.is_some() {
-            return Err(Problem::new(Code::ScopeMissing, "this is for keys that are bound to no prefix"));
-        }
+        may_call(&key, policy)?;
         Ok((key, approved_by))
     }
 
-    fn verify(
-        &self,
-        keys: &Keys,
-        signature: &Signature<'_>,
-        purpose: Purpose,
-        signed: &Signed<'_>,
-    ) -> Result<Arc<Key>, Problem> {
-        let now = Timestamp::now();
-        let key = keys.find(signature.key_id).ok_or_else(|| invalid("the signature is of no key"))?;
-        if !key.signing_keys(now).any(|signing_key| signature.is_of(signing_key, purpose, signed)) {
-            return Err(invalid("the signature does not fit the request"));
-        }
-        // Only now: who can't sign can't fill the room.
-        let now_s = now.as_second();
-        match self.0.nonces.note(signature.ts, signature.nonce(), &(now_s - WINDOW_S..=now_s + WINDOW_S)) {
-            Noted::New => Ok(Arc::clone(key)),
+    /// Notes that a signature was used. Of a good one only: who can't sign can't fill the room.
+    fn note(&self, key: &Key, signature: &Signature<'_>) -> Result<(), Problem> {
+        let now_s = Timestamp::now().as_second();
+        let window = now_s - WINDOW_S..=now_s + WINDOW_S;
+        match self.0.nonces.note(&key.id, signature.ts, signature.nonce(), &window) {
+            Noted::New => Ok(()),
             Noted::Replayed => Err(replayed()),
-            Noted::Full => Err(Problem::new(Code::Overloaded, "the room for nonces is full")),
+            Noted::Full => Err(Problem::new(Code::Overloaded, "the key's room for nonces is full")),
         }
     }
+}
+
+/// Whose signature it is.
+fn signer(
+    keys: &Keys,
+    signature: &Signature<'_>,
+    purpose: Purpose,
+    signed: &Signed<'_>,
+) -> Result<Arc<Key>, Problem> {
+    let key = keys.find(signature.key_id).ok_or_else(|| invalid("the signature is of no key"))?;
+    if !key.signing_keys(Timestamp::now()).any(|signing_key| signature.is_of(signing_key, purpose, signed)) {
+        return Err(invalid("the signature does not fit the request"));
+    }
+    Ok(Arc::clone(key))
+}
+
+/// Whether a key may call a route at all.
+fn may_call(key: &Key, policy: Policy) -> Result<(), Problem> {
+    if !policy.scopes.iter().any(|scope| key.scopes.has(*scope)) {
+        let names: Vec<_> = policy.scopes.iter().map(|scope| scope.as_str()).collect();
+        return Err(Problem::new(Code::ScopeMissing, format!("this needs the scope {}", names.join(" or "))));
+    }
+    if policy.whole && key.prefix.is_some() {
+        return Err(Problem::new(Code::ScopeMissing, "this is for keys that are bound to no prefix"));
+    }
+    Ok(())
 }
 
 /// What a request says of its sender.
