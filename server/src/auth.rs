@@ -253,10 +253,7 @@ impl Gate {
         let signature = Signature::parse(value).ok_or_else(form)?;
         let now_s = now.as_second();
         if !(now_s - WINDOW_S..=now_s + WINDOW_S).contains(&signature.ts) {
-            return Err(Problem::new(
-                Code::TimestampSkew,
-                format!("more than {WINDOW_S} s off; it is {now_s} here"),
-            ));
+            return Err(skewed(now_s));
         }
         // What was used before a start is forgotten; so that it can't be used again, nothing of before counts.
         if signature.ts <= self.0.started_s {
@@ -324,6 +321,7 @@ impl Gate {
         match self.0.nonces.note(&key.id, signature.ts, signature.nonce(), &window) {
             Noted::New => Ok(()),
             Noted::Replayed => Err(replayed()),
+            Noted::Outside => Err(skewed(now_s)),
             Noted::Full => Err(Problem::new(Code::Overloaded, "the key's room for nonces is full")),
         }
     }
@@ -449,6 +447,10 @@ fn unauthenticated(detail: &str) -> Problem {
 
 fn invalid(detail: &str) -> Problem {
     Problem::new(Code::Wallet(WalletCode::SignatureInvalid), detail)
+}
+
+fn skewed(now_s: i64) -> Problem {
+    Problem::new(Code::TimestampSkew, format!("more than {WINDOW_S} s off; it is {now_s} here"))
 }
 
 fn replayed() -> Problem {

@@ -19,6 +19,8 @@ pub(crate) enum Noted {
     Replayed,
     /// There is no room to note it.
     Full,
+    /// Its second is not in the window, or was forgotten when the window was a later one: it may have been used.
+    Outside,
 }
 
 /// The nonces of a window of time.
@@ -34,6 +36,8 @@ struct Noticed {
     count: usize,
     /// Of each key that has some.
     by_key: HashMap<String, usize>,
+    /// What was before is forgotten. Only grows, whatever the wall clock does.
+    forgotten_to: i64,
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +62,9 @@ impl Nonces {
     pub(crate) fn note(&self, key: &str, second: i64, nonce: u128, window: &RangeInclusive<i64>) -> Noted {
         let mut noted = self.lock();
         noted.forget(*window.start());
+        if second < noted.forgotten_to || !window.contains(&second) {
+            return Noted::Outside;
+        }
         if noted.by_second.get(&second).is_some_and(|second| second.nonces.contains(&nonce)) {
             return Noted::Replayed;
         }
@@ -82,6 +89,7 @@ impl Nonces {
 impl Noticed {
     /// Forgets the seconds before one.
     fn forget(&mut self, before: i64) {
+        self.forgotten_to = self.forgotten_to.max(before);
         while let Some(entry) = self.by_second.first_entry().filter(|entry| *entry.key() < before) {
             let Second { nonces, by_key } = entry.remove();
             self.count -= nonces.len();
@@ -130,6 +138,17 @@ mod tests {
         assert_eq!(nonces.note("a", 1, 1, &(0..=10)), Noted::Replayed, "also a full one knows what it has");
         assert_eq!(nonces.note("c", 3, 3, &(2..=12)), Noted::New);
         assert_eq!(nonces.note("d", 4, 4, &(2..=12)), Noted::Full);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_not_taken_again() {
+        let nonces = Nonces::new(10);
+        assert_eq!(nonces.note("a", 5, 1, &(0..=10)), Noted::New);
+        // The body took its time, or the clock went forward, and then back.
+        assert_eq!(nonces.note("a", 5, 1, &(6..=16)), Noted::Outside);
+        assert_eq!(nonces.note("a", 5, 1, &(0..=10)), Noted::Outside);
+        assert_eq!(nonces.note("a", 6, 2, &(0..=10)), Noted::New);
+        assert_eq!(nonces.note("a", 11, 3, &(0..=10)), Noted::Outside);
     }
 
     #[test]
