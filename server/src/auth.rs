@@ -7,6 +7,7 @@
 mod audit;
 pub mod commands;
 mod file;
+mod in_force;
 mod keys;
 mod nonces;
 mod policy;
@@ -30,6 +31,8 @@ use axum::{
 };
 pub use file::KeysError;
 use file::KeysFile;
+use in_force::Changes;
+pub(crate) use in_force::InForce;
 use jiff::Timestamp;
 use keys::{Key, Keys};
 use nonces::{Nonces, Noted};
@@ -74,6 +77,8 @@ pub struct Gate(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     keys: ArcSwap<Keys>,
+    /// Told once other keys are in force.
+    changes: Changes,
     nonces: Nonces,
     trail: Trail,
     /// Unix seconds.
@@ -103,6 +108,14 @@ struct Identified {
     request: Request,
 }
 
+/// What a request has shown to be good.
+struct Checked {
+    key: Arc<Key>,
+    /// When the secret ends that was shown.
+    ends_at: Option<Timestamp>,
+    approved_by: Option<Arc<Key>>,
+}
+
 impl Gate {
     /// A gate for the keys of a file.
     ///
@@ -118,6 +131,7 @@ impl Gate {
         Ok(Self(Arc::new(Inner {
             path: keys.to_owned(),
             keys: ArcSwap::from_pointee(loaded),
+            changes: Changes::default(),
             nonces: Nonces::new(nonces_max),
             trail,
             started_s: Timestamp::now().as_second(),
@@ -130,6 +144,7 @@ impl Gate {
             Ok(keys) => {
                 tracing::info!(keys = keys.len(), path = %self.0.path.display(), "keys were read again");
                 self.0.keys.store(Arc::new(keys));
+                self.0.changes.tell();
             }
             Err(error) => tracing::error!(%error, "the keys stay as they were"),
         }
@@ -180,8 +195,10 @@ impl Gate {
         request: Request,
         call: &mut Call<'_>,
     ) -> Result<Identified, Problem> {
+        // Before the keys are looked at: a change after the look is seen as one.
+        let in_force = policy.outlives.then(|| self.0.changes.heard());
         let keys = self.0.keys.load_full();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let claim = self.claims(&keys, &parts.headers, parts.extensions.get::<Peer>());
         let (claim, approval) = match claim {
             Ok(claims) => claims,
@@ -203,7 +220,10 @@ impl Gate {
         let signed = Signed { method: parts.method.as_str(), path: target, body_hash };
         let checked = self.check(&keys, policy, claim, approval.as_ref(), &signed, call);
         match checked {
-            Ok((key, approved_by)) => {
+            Ok(Checked { key, ends_at, approved_by }) => {
+                if let Some(in_force) = in_force {
+                    parts.extensions.insert(in_force.until(ends_at));
+                }
                 Ok(Identified { key, approved_by, request: Request::from_parts(parts, body) })
             }
             Err(problem) => {
@@ -226,7 +246,7 @@ impl Gate {
             None => {
                 let key = peer.certificate.as_ref().and_then(|certificate| keys.of_certificate(certificate));
                 let nobody = || unauthenticated("the request has no Authorization");
-                Claim::Known(Arc::clone(key.ok_or_else(nobody)?))
+                Claim::Known(Arc::clone(key.ok_or_else(nobody)?), None)
             }
             Some(value) => match value.split_once(' ') {
                 Some((scheme, _)) if scheme.eq_ignore_ascii_case(SCHEME) => {
@@ -237,7 +257,8 @@ impl Gate {
                         return Err(unauthenticated("a bearer key is taken over TLS or loopback only"));
                     }
                     let key = keys.of_bearer(bearer.trim(), now);
-                    Claim::Known(Arc::clone(key.ok_or_else(|| unauthenticated("no such key"))?))
+                    let (key, ends_at) = key.ok_or_else(|| unauthenticated("no such key"))?;
+                    Claim::Known(Arc::clone(key), ends_at)
                 }
                 Some(_) | None => return Err(unauthenticated("Authorization is of no known scheme")),
             },
@@ -277,11 +298,12 @@ impl Gate {
         approval: Option<&Signature<'_>>,
         signed: &Signed<'_>,
         call: &mut Call<'_>,
-    ) -> Result<(Arc<Key>, Option<Arc<Key>>), Problem> {
-        let (key, signature) = match claim {
-            Claim::Known(key) => (key, None),
+    ) -> Result<Checked, Problem> {
+        let (key, ends_at, signature) = match claim {
+            Claim::Known(key, ends_at) => (key, ends_at, None),
             Claim::Signed(signature) => {
-                (signer(keys, &signature, Purpose::Request, signed)?, Some(signature))
+                let (key, ends_at) = signer(keys, &signature, Purpose::Request, signed)?;
+                (key, ends_at, Some(signature))
             }
         };
         call.key = Some(Arc::clone(&key));
@@ -298,7 +320,7 @@ impl Gate {
         let approved_by = match approval {
             None => None,
             Some(approval) => {
-                let other = signer(keys, approval, Purpose::Approval, signed)?;
+                let (other, _) = signer(keys, approval, Purpose::Approval, signed)?;
                 let second =
                     other.id != key.id && other.scopes.has(Scope::Operator) && other.prefix.is_none();
                 if !second {
@@ -311,7 +333,7 @@ impl Gate {
         };
         call.approved_by.clone_from(&approved_by);
         may_call(&key, policy)?;
-        Ok((key, approved_by))
+        Ok(Checked { key, ends_at, approved_by })
     }
 
     /// Notes that a signature was used. Of a good one only: who can't sign can't fill the room.
@@ -327,18 +349,18 @@ impl Gate {
     }
 }
 
-/// Whose signature it is.
+/// Whose signature it is, and the end of the secret that it was made with.
 fn signer(
     keys: &Keys,
     signature: &Signature<'_>,
     purpose: Purpose,
     signed: &Signed<'_>,
-) -> Result<Arc<Key>, Problem> {
+) -> Result<(Arc<Key>, Option<Timestamp>), Problem> {
     let key = keys.find(signature.key_id).ok_or_else(|| invalid("the signature is of no key"))?;
-    if !key.signing_keys(Timestamp::now()).any(|signing_key| signature.is_of(signing_key, purpose, signed)) {
-        return Err(invalid("the signature does not fit the request"));
-    }
-    Ok(Arc::clone(key))
+    let mut good = key.signing_keys(Timestamp::now());
+    let fits = good.find(|(signing_key, _)| signature.is_of(signing_key, purpose, signed));
+    let (_, ends_at) = fits.ok_or_else(|| invalid("the signature does not fit the request"))?;
+    Ok((Arc::clone(key), ends_at))
 }
 
 /// Whether a key may call a route at all.
@@ -355,8 +377,8 @@ fn may_call(key: &Key, policy: Policy) -> Result<(), Problem> {
 
 /// What a request says of its sender.
 enum Claim<'a> {
-    /// A key, shown or by certificate.
-    Known(Arc<Key>),
+    /// A key, shown or by certificate, and the end of what was shown.
+    Known(Arc<Key>, Option<Timestamp>),
     /// A signature that is still to be checked.
     Signed(Signature<'a>),
 }

@@ -4,9 +4,8 @@ use axum::body::Body;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
-use yue_server::app::guarded_app;
 
-use super::guarded::{Draft, Guarded};
+use super::guarded::{Draft, Guarded, Key, command, read};
 use crate::ledger::{id, transfer};
 
 #[tokio::test]
@@ -39,16 +38,16 @@ async fn a_key_has_its_rate() {
     guarded.get(&other, "/v1/accounts/customers:1").await.expect(200);
 }
 
+/// The events of a stream.
+async fn stream(guarded: &Guarded, draft: &Draft) -> Body {
+    let response = guarded.closed.clone().oneshot(draft.request()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    response.into_body()
+}
+
 /// The first events of a stream, until there were so many bytes of them or it waits.
 async fn events(guarded: &Guarded, draft: &Draft) -> String {
-    let closed = guarded_app(
-        guarded.ledger.wallet.clone(),
-        yue_server::config::HttpLimits::default(),
-        Some(guarded.gate.clone()),
-    );
-    let response = closed.oneshot(draft.request()).await.unwrap();
-    assert_eq!(response.status(), 200);
-    let mut body: Body = response.into_body();
+    let mut body = stream(guarded, draft).await;
     let mut text = String::new();
     while let Ok(Some(Ok(frame))) =
         tokio::time::timeout(std::time::Duration::from_secs(1), body.frame()).await
@@ -77,6 +76,36 @@ async fn events_show_what_a_key_may_know() {
     assert_eq!(seen.matches("event: transaction_posted").count(), 3, "{seen}");
     assert_eq!(seen.matches("event: account_opened").count(), 2, "itself and its points: {seen}");
     assert!(!seen.contains("customers:2") && !seen.contains("channels:wechat"), "{seen}");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_key() {
+    let guarded = Guarded::new().await;
+    let folder = guarded.folder.path();
+    let old = guarded.key("follower --scopes audit:read");
+    let open = async |key: &Key| {
+        let draft = || Draft::new("GET", "/v1/events", "");
+        [stream(&guarded, &draft().bearer(key)).await, stream(&guarded, &draft().signed(key)).await]
+    };
+    let before = open(&old).await;
+    let new = read(&command(folder, "rotate follower --grace 4"));
+    guarded.gate.reload();
+    ended(before).await;
+    // The old secret is good for a while: its streams end with it, though the keys do not change then.
+    let (on_old, on_new) = (open(&old).await, open(&new).await);
+    ended(on_old).await;
+    guarded.get(&old, "/v1/trial-balance").await.expect_problem(401, "unauthenticated");
+    command(folder, "revoke follower");
+    guarded.gate.reload();
+    ended(on_new).await;
+}
+
+/// Reads streams to their ends.
+async fn ended(streams: [Body; 2]) {
+    for body in streams {
+        let end = tokio::time::timeout(std::time::Duration::from_secs(60), body.collect());
+        end.await.expect("the stream goes on").unwrap();
+    }
 }
 
 #[tokio::test]
