@@ -5,6 +5,7 @@
 //! signature over the whole body, its rate and its scope are good.
 
 mod audit;
+mod call;
 pub mod commands;
 mod file;
 mod in_force;
@@ -22,13 +23,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use audit::{Line, Trail};
+use audit::Trail;
 use axum::{
     body::{Body, HttpBody as _},
     extract::Request,
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{HeaderMap, header},
     response::Response,
 };
+use call::Call;
 pub use file::KeysError;
 use file::KeysFile;
 use in_force::Changes;
@@ -164,7 +166,7 @@ impl Gate {
     {
         let Some(policy) = Policy::of(route) else { return handler(app, request).await };
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let mut call = Call { gate: self, method, path, id: new_id(), key: None, approved_by: None };
+        let mut call = Call::new(&self.0.trail, method, path);
         let identified = Box::pin(self.identify(&app, policy, request, &mut call)).await;
         let Identified { key, approved_by, request } =
             identified.inspect_err(|problem| call.refused(problem))?;
@@ -383,71 +385,6 @@ enum Claim<'a> {
     Signed(Signature<'a>),
 }
 
-/// One call, for the audit trail.
-struct Call<'a> {
-    gate: &'a Gate,
-    method: Method,
-    path: String,
-    id: String,
-    key: Option<Arc<Key>>,
-    approved_by: Option<Arc<Key>>,
-}
-
-impl Call<'_> {
-    /// Whether the call is an operator's: by its route, or by a key that could change what others can't.
-    fn is_audited(&self, policy: Policy) -> bool {
-        let operator = self.key.as_ref().is_some_and(|key| key.scopes.has(Scope::Operator));
-        operator && (self.method != Method::GET || policy.scopes.contains(&Scope::Operator))
-    }
-
-    fn line(&self, stage: &'static str) -> Line<'_> {
-        Line {
-            at: Timestamp::now().to_string(),
-            request: &self.id,
-            stage,
-            key: self.key.as_ref().map(|key| key.id.as_str()),
-            approved_by: self.approved_by.as_ref().map(|key| key.id.as_str()),
-            method: self.method.as_str(),
-            path: &self.path,
-            status: None,
-            code: None,
-            issued: false,
-            left_out: 0,
-        }
-    }
-
-    async fn begun(&self) -> Result<(), Problem> {
-        self.gate.0.trail.write_synced(self.line("begun")).await.map_err(|error| {
-            tracing::error!(%error, "an operator's call is refused: the audit trail can't be written");
-            Problem::new(Code::Overloaded, "the audit trail can't be written")
-        })
-    }
-
-    fn refused(&self, problem: &Problem) {
-        let code = problem.code();
-        let line = self.line("refused");
-        self.gate.0.trail.write(Line {
-            status: Some(code.status().as_u16()),
-            code: Some(code.as_str()),
-            ..line
-        });
-    }
-
-    async fn done(&self, (status, code): (StatusCode, Option<Code>), audited: bool, issued: bool) {
-        let denied = matches!(code, Some(Code::ScopeMissing | Code::ApprovalRequired));
-        let code = code.map(Code::as_str);
-        let stage = if denied { "refused" } else { "done" };
-        let line = Line { status: Some(status.as_u16()), code, issued, ..self.line(stage) };
-        if audited {
-            if let Err(error) = self.gate.0.trail.write_synced(line).await {
-                tracing::error!(%error, "the outcome of an operator's call is not in the audit trail");
-            }
-        } else if issued || denied {
-            self.gate.0.trail.write(line);
-        }
-    }
-}
-
 fn load(path: &Path, before: &Keys) -> Result<Keys, KeysError> {
     let file = KeysFile::read(path)?;
     Keys::new(&file, before).map_err(|reason| KeysError::new(path, reason))
@@ -484,8 +421,4 @@ fn leave_unread(headers: &HeaderMap, body: Body) {
     if !body.is_end_stream() && !headers.contains_key(header::EXPECT) {
         body::discard(body);
     }
-}
-
-fn new_id() -> String {
-    uuid::Uuid::now_v7().to_string()
 }
