@@ -180,7 +180,7 @@ impl Gate {
             Ok(response) => (response.status(), None),
             Err(problem) => (problem.code().status(), Some(problem.code())),
         };
-        call.done(outcome, audited, caller.has_issued()).await;
+        call.done(outcome, audited, &caller).await;
         if let Ok(response) = &mut answer
             && audited
             && let Ok(id) = call.id.parse()

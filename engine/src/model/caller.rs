@@ -143,6 +143,14 @@ struct Bound {
     prefix: Option<AddressPrefix>,
     approved: bool,
     issued: AtomicBool,
+    denied: AtomicBool,
+}
+
+impl Bound {
+    fn deny(&self, denial: Denial) -> Result<(), Denial> {
+        self.denied.store(true, Relaxed);
+        Err(denial)
+    }
 }
 
 impl Caller {
@@ -153,7 +161,8 @@ impl Caller {
     /// operator has approved this very call.
     #[must_use]
     pub fn new(scopes: Scopes, prefix: Option<AddressPrefix>, approved: bool) -> Self {
-        Self(Some(Arc::new(Bound { scopes, prefix, approved, issued: AtomicBool::new(false) })))
+        let (issued, denied) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self(Some(Arc::new(Bound { scopes, prefix, approved, issued, denied })))
     }
 
     /// Whether he may do everything.
@@ -186,7 +195,7 @@ impl Caller {
     /// He has not.
     pub fn needs(&self, scope: Scope) -> Result<(), Denial> {
         match &self.0 {
-            Some(bound) if !bound.scopes.has(scope) => Err(Denial::Scope(scope)),
+            Some(bound) if !bound.scopes.has(scope) => bound.deny(Denial::Scope(scope)),
             Some(_) | None => Ok(()),
         }
     }
@@ -199,7 +208,7 @@ impl Caller {
         let Some(bound) = &self.0 else { return Ok(()) };
         self.needs(Scope::MoneyIssue)?;
         if bound.scopes.has(Scope::Operator) && !bound.approved {
-            return Err(Denial::Approval);
+            return bound.deny(Denial::Approval);
         }
         bound.issued.store(true, Relaxed);
         Ok(())
@@ -215,13 +224,19 @@ impl Caller {
             return Ok(());
         }
         self.needs(Scope::Operator)?;
-        if bound.approved { Ok(()) } else { Err(Denial::Approval) }
+        if bound.approved { Ok(()) } else { bound.deny(Denial::Approval) }
     }
 
     /// Whether he was let create money in this call.
     #[must_use]
     pub fn has_issued(&self) -> bool {
         self.0.as_ref().is_some_and(|bound| bound.issued.load(Relaxed))
+    }
+
+    /// Whether something in this call was refused because he may not do it: one of a batch, perhaps.
+    #[must_use]
+    pub fn was_denied(&self) -> bool {
+        self.0.as_ref().is_some_and(|bound| bound.denied.load(Relaxed))
     }
 }
 
@@ -268,7 +283,7 @@ mod tests {
         let check = |scopes: &[Scope], approved, issue, floor| {
             let caller = caller(scopes, approved);
             assert_eq!(caller.may_issue(), issue, "{scopes:?} {approved}");
-            assert_eq!(caller.has_issued(), issue.is_ok());
+            assert_eq!((caller.has_issued(), caller.was_denied()), (issue.is_ok(), issue.is_err()));
             assert_eq!(caller.may_set_floor(None), floor, "{scopes:?} {approved}");
             assert_eq!(caller.may_set_floor(Some(-1)), floor);
             assert_eq!(caller.may_set_floor(Some(0)), Ok(()));

@@ -42,6 +42,8 @@ pub(crate) struct Line<'a> {
     pub(crate) code: Option<&'static str>,
     /// Whether money was created.
     pub(crate) issued: bool,
+    /// Whether something in it was refused for want of a right: all of it, or some of a batch.
+    pub(crate) denied: bool,
     /// Refusals that were left out before this line.
     pub(crate) left_out: u64,
 }
@@ -86,7 +88,8 @@ impl Trail {
     /// Writes a line of what is often: without a sync, and of refusals not each one.
     pub(crate) fn write(&self, line: Line<'_>) {
         let mut line = line;
-        if line.stage == "refused" {
+        // What created money is told in any case.
+        if line.stage == "refused" || (line.denied && !line.issued) {
             let bucket = if line.key.is_some() { &self.refusals_of_keys } else { &self.refusals };
             if bucket.take().is_err() {
                 self.left_out.fetch_add(1, Relaxed);
@@ -131,6 +134,7 @@ mod tests {
             status: Some(401),
             code: None,
             issued: false,
+            denied: false,
             left_out: 0,
         }
     }

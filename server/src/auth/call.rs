@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};
 use jiff::Timestamp;
-use yue_engine::model::Scope;
+use yue_engine::model::{Caller, Scope};
 
 use super::{
     audit::{Line, Trail},
@@ -51,6 +51,7 @@ impl<'a> Call<'a> {
             status: None,
             code: None,
             issued: false,
+            denied: false,
             left_out: 0,
         }
     }
@@ -68,20 +69,23 @@ impl<'a> Call<'a> {
         self.trail.write(Line {
             status: Some(code.status().as_u16()),
             code: Some(code.as_str()),
+            denied: matches!(code, Code::ScopeMissing | Code::ApprovalRequired),
             ..line
         });
     }
 
-    pub(super) async fn done(&self, (status, code): (StatusCode, Option<Code>), audited: bool, issued: bool) {
-        let denied = matches!(code, Some(Code::ScopeMissing | Code::ApprovalRequired));
+    /// Tells what came of a call, if that is to be told.
+    pub(super) async fn done(&self, (status, code): (StatusCode, Option<Code>), audited: bool, caller: &Caller) {
+        let refused = matches!(code, Some(Code::ScopeMissing | Code::ApprovalRequired));
+        let (issued, denied) = (caller.has_issued(), caller.was_denied());
         let code = code.map(Code::as_str);
-        let stage = if denied { "refused" } else { "done" };
-        let line = Line { status: Some(status.as_u16()), code, issued, ..self.line(stage) };
+        let stage = if refused { "refused" } else { "done" };
+        let line = Line { status: Some(status.as_u16()), code, issued, denied, ..self.line(stage) };
         if audited {
             if let Err(error) = self.trail.write_synced(line).await {
                 tracing::error!(%error, "the outcome of an operator's call is not in the audit trail");
             }
-        } else if issued || denied {
+        } else if issued || denied || refused {
             self.trail.write(line);
         }
     }

@@ -115,6 +115,7 @@ async fn operators_calls_and_refusals_are_written_down() {
     let two = guarded.key("two --scopes operator");
     let issuer = guarded.key("issuer --scopes transactions:write,money:issue");
     let reader = guarded.key("reader --scopes accounts:read");
+    let payer = guarded.key("payer --scopes transactions:write");
     let change = Draft::new("PATCH", "/v1/accounts/merchants:7?", "{\"floor\":null}");
     let done = guarded.send(&change.clone().bearer(&one).approved(&two)).await.expect(200);
     guarded.send(&change.clone().bearer(&one)).await.expect(403);
@@ -124,6 +125,10 @@ async fn operators_calls_and_refusals_are_written_down() {
     guarded.get(&one, "/v1/accounts/customers:1").await.expect(200);
     guarded.get(&reader, "/v1/trial-balance").await.expect(403);
     guarded.send(&Draft::new("GET", "/v1/accounts", "")).await.expect(401);
+    let issue = json!({"id": id("2"), "operations": [transfer("channels:wechat", "customers:1", "1.00")]});
+    let pay = json!({"id": id("3"), "operations": [transfer("customers:1", "merchants:7", "1.00")]});
+    guarded.post(&payer, "/v1/transactions/batch", &json!({"transactions": [pay, issue]})).await.expect(200);
+    guarded.post(&payer, "/v1/transactions/batch", &json!({"transactions": [pay]})).await.expect(200);
     let trail = guarded.trail();
     let row = |line: &Value| {
         let text = |field: &str| line[field].as_str().unwrap_or("-").to_owned();
@@ -141,11 +146,14 @@ async fn operators_calls_and_refusals_are_written_down() {
         "done issuer - POST /v1/transactions 201 -".to_owned(),
         "refused reader - GET /v1/trial-balance 403 scope_missing".to_owned(),
         "refused - - GET /v1/accounts 401 unauthenticated".to_owned(),
+        "done payer - POST /v1/transactions/batch 200 -".to_owned(),
     ];
     assert_eq!(rows, expected);
     assert_eq!(trail[0]["request"], trail[1]["request"]);
     assert_eq!(trail[1]["request"], done.header("yue-request-id").unwrap());
     assert_eq!((&trail[4]["issued"], &trail[1]["issued"]), (&json!(true), &json!(false)));
+    let denied: Vec<_> = trail.iter().map(|line| line["denied"] == true).collect();
+    assert_eq!(denied, [false, false, false, true, false, true, false, true]);
     let text = std::fs::read_to_string(guarded.folder.path().join("audit")).unwrap();
     for key in [one, two, issuer, reader] {
         let (_, secret) = key.bearer.split_once('.').unwrap();
