@@ -12,7 +12,9 @@ use crate::{
         AccountChange, AccountNo, AccountOpening, Address, Caller, Denial, HoldReference, NormalSide,
         OperationKind, PostedOperation, Rejection, RejectionCode, Scope, Timestamp, Transaction,
     },
-    view::{AccountError, AccountView, Event, EventView, HoldView, Page, SubmitError, TransactionView},
+    view::{
+        AccountError, AccountView, Event, EventView, HoldView, Outcome, Page, SubmitError, TransactionView,
+    },
 };
 
 /// What a caller may hear of the first outcome of an id.
@@ -39,6 +41,21 @@ pub(super) fn may_submit(caller: &Caller, transaction: &Transaction) -> Result<(
         caller.needs(scope).map_err(|denial| SubmitError::Denied { operation: index, denial })?;
     }
     Ok(())
+}
+
+/// Whether a submission took effect now, as far as that is known.
+pub(crate) fn took_effect(result: &Result<Outcome, SubmitError>) -> bool {
+    match result {
+        Ok(outcome) => outcome.verdict.is_ok() && !outcome.replayed,
+        Err(SubmitError::Unknown) => true,
+        Err(
+            SubmitError::IdReused { .. }
+            | SubmitError::Managed { .. }
+            | SubmitError::Denied { .. }
+            | SubmitError::Conflict
+            | SubmitError::Unavailable(_),
+        ) => false,
+    }
 }
 
 /// Whether a caller may open an account.

@@ -142,6 +142,9 @@ struct Bound {
     scopes: Scopes,
     prefix: Option<AddressPrefix>,
     approved: bool,
+    /// He was let create money.
+    let_issue: AtomicBool,
+    /// And it was not refused for another reason.
     issued: AtomicBool,
     denied: AtomicBool,
 }
@@ -161,8 +164,8 @@ impl Caller {
     /// operator has approved this very call.
     #[must_use]
     pub fn new(scopes: Scopes, prefix: Option<AddressPrefix>, approved: bool) -> Self {
-        let (issued, denied) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self(Some(Arc::new(Bound { scopes, prefix, approved, issued, denied })))
+        let [let_issue, issued, denied] = [(); 3].map(|()| AtomicBool::new(false));
+        Self(Some(Arc::new(Bound { scopes, prefix, approved, let_issue, issued, denied })))
     }
 
     /// Whether he may do everything.
@@ -210,7 +213,7 @@ impl Caller {
         if bound.scopes.has(Scope::Operator) && !bound.approved {
             return bound.deny(Denial::Approval);
         }
-        bound.issued.store(true, Relaxed);
+        bound.let_issue.store(true, Relaxed);
         Ok(())
     }
 
@@ -227,7 +230,17 @@ impl Caller {
         if bound.approved { Ok(()) } else { bound.deny(Denial::Approval) }
     }
 
-    /// Whether he was let create money in this call.
+    /// Notes, if he was let create money in this call, that he has: `took_effect` says whether anything did.
+    pub(crate) fn note_issued(&self, took_effect: impl FnOnce() -> bool) {
+        if let Some(bound) = &self.0
+            && bound.let_issue.load(Relaxed)
+            && took_effect()
+        {
+            bound.issued.store(true, Relaxed);
+        }
+    }
+
+    /// Whether he has created money in this call. Of a batch: whether he was let, and a part of it took effect.
     #[must_use]
     pub fn has_issued(&self) -> bool {
         self.0.as_ref().is_some_and(|bound| bound.issued.load(Relaxed))
@@ -282,7 +295,11 @@ mod tests {
             |scopes: &[Scope], approved| Caller::new(scopes.iter().copied().collect(), None, approved);
         let check = |scopes: &[Scope], approved, issue, floor| {
             let caller = caller(scopes, approved);
+            caller.note_issued(|| true);
             assert_eq!(caller.may_issue(), issue, "{scopes:?} {approved}");
+            caller.note_issued(|| false);
+            assert!(!caller.has_issued(), "it was refused");
+            caller.note_issued(|| true);
             assert_eq!((caller.has_issued(), caller.was_denied()), (issue.is_ok(), issue.is_err()));
             assert_eq!(caller.may_set_floor(None), floor, "{scopes:?} {approved}");
             assert_eq!(caller.may_set_floor(Some(-1)), floor);

@@ -46,9 +46,12 @@ impl Wallet {
         if self.caller.is_bound() { Err(WalletError::refused(WalletCode::NotFound)) } else { Ok(()) }
     }
 
-    /// Whether the caller may have the platform pay from an account that can't run out: that creates money.
+    /// Whether the caller may have the platform pay from an account that can't run out: that creates money. From here on
+    /// it counts as done: the verb may go on when its caller has gone.
     pub(super) fn may_issue(&self) -> Result<(), WalletError> {
-        Ok(self.caller.may_issue()?)
+        self.caller.may_issue()?;
+        self.caller.note_issued(|| true);
+        Ok(())
     }
 
     /// Whether the caller may cancel a payment: it is his user's.

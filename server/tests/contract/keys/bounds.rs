@@ -129,6 +129,12 @@ async fn operators_calls_and_refusals_are_written_down() {
     let pay = json!({"id": id("3"), "operations": [transfer("customers:1", "merchants:7", "1.00")]});
     guarded.post(&payer, "/v1/transactions/batch", &json!({"transactions": [pay, issue]})).await.expect(200);
     guarded.post(&payer, "/v1/transactions/batch", &json!({"transactions": [pay]})).await.expect(200);
+    // What is refused for another reason, or was done before, creates nothing.
+    let mismatch =
+        json!({"id": id("4"), "operations": [transfer("channels:wechat", "channels:wechat", "1.00")]});
+    guarded.post(&issuer, "/v1/transactions", &mismatch).await.expect(422);
+    let issue = json!({"id": id("1"), "operations": [transfer("channels:wechat", "customers:1", "1.00")]});
+    guarded.post(&issuer, "/v1/transactions", &issue).await.expect(200);
     let trail = guarded.trail();
     let row = |line: &Value| {
         let text = |field: &str| line[field].as_str().unwrap_or("-").to_owned();
