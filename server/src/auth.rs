@@ -49,14 +49,12 @@ use yue_engine::{
 use crate::{
     app::App,
     body,
-    problem::{Code, Problem},
+    problem::{Code, Problem, REQUEST_ID_HEADER},
     telemetry::Route,
 };
 
 /// The header with a second operator's approval.
 pub const APPROVAL_HEADER: &str = "yue-approval";
-/// The header that names an audited request.
-const REQUEST_ID_HEADER: &str = "yue-request-id";
 /// Seconds by which a signature's time may be off.
 const WINDOW_S: i64 = 300;
 
@@ -168,26 +166,31 @@ impl Gate {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let mut call = Call::new(&self.0.trail, method, path);
         let identified = Box::pin(self.identify(&app, policy, request, &mut call)).await;
-        let Identified { key, approved_by, request } =
-            identified.inspect_err(|problem| call.refused(problem))?;
+        let Identified { key, approved_by, request } = identified
+            .inspect_err(|problem| call.refused(problem))
+            .map_err(|it| it.request(call.header()))?;
         let caller = Caller::new(key.scopes, key.prefix.clone(), approved_by.is_some());
         let audited = call.is_audited(policy);
         if audited {
-            call.begun().await?;
+            call.begun().await.map_err(|it| it.request(call.header()))?;
         }
-        let mut answer = handler(app.for_caller(caller.clone()), request).await;
+        let answer = handler(app.for_caller(caller.clone()), request).await;
         let outcome = match &answer {
             Ok(response) => (response.status(), None),
             Err(problem) => (problem.code().status(), Some(problem.code())),
         };
-        call.done(outcome, audited, &caller).await;
-        if let Ok(response) = &mut answer
-            && audited
-            && let Ok(id) = call.id.parse()
-        {
-            response.headers_mut().insert(REQUEST_ID_HEADER, id);
+        if !call.done(outcome, audited, &caller).await {
+            return answer;
         }
-        answer
+        match answer {
+            Ok(mut response) => {
+                if let Some(id) = call.header() {
+                    response.headers_mut().insert(REQUEST_ID_HEADER, id);
+                }
+                Ok(response)
+            }
+            Err(problem) => Err(problem.request(call.header())),
+        }
     }
 
     async fn identify(

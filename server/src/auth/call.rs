@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use jiff::Timestamp;
 use yue_engine::model::{Caller, Scope};
 
@@ -21,7 +21,7 @@ pub(super) struct Call<'a> {
     trail: &'a Trail,
     method: Method,
     path: String,
-    pub(super) id: String,
+    id: String,
     /// Whose it is, as soon as that is known.
     pub(super) key: Option<Arc<Key>>,
     pub(super) approved_by: Option<Arc<Key>>,
@@ -74,8 +74,18 @@ impl<'a> Call<'a> {
         });
     }
 
-    /// Tells what came of a call, if that is to be told.
-    pub(super) async fn done(&self, (status, code): (StatusCode, Option<Code>), audited: bool, caller: &Caller) {
+    /// Its id, for its answer.
+    pub(super) fn header(&self) -> Option<HeaderValue> {
+        self.id.parse().ok()
+    }
+
+    /// Tells what came of a call, if that is to be told: whether it is.
+    pub(super) async fn done(
+        &self,
+        (status, code): (StatusCode, Option<Code>),
+        audited: bool,
+        caller: &Caller,
+    ) -> bool {
         let refused = matches!(code, Some(Code::ScopeMissing | Code::ApprovalRequired));
         let (issued, denied) = (caller.has_issued(), caller.was_denied());
         let code = code.map(Code::as_str);
@@ -85,8 +95,12 @@ impl<'a> Call<'a> {
             if let Err(error) = self.trail.write_synced(line).await {
                 tracing::error!(%error, "the outcome of an operator's call is not in the audit trail");
             }
-        } else if issued || denied || refused {
+            return true;
+        }
+        let told = issued || denied || refused;
+        if told {
             self.trail.write(line);
         }
+        told
     }
 }

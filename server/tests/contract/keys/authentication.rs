@@ -67,7 +67,10 @@ async fn all_others_are_refused_by_what_is_wrong() {
         (at(now_s() - 200), "timestamp_skew"),
     ];
     for (draft, code) in rows {
-        guarded.send(&draft).await.expect_problem(401, code);
+        let answer = guarded.send(&draft).await.expect_problem(401, code);
+        assert!(answer.header("www-authenticate").unwrap().starts_with("Bearer "), "{code}");
+        let told = guarded.trail().pop().unwrap();
+        assert_eq!(told["request"], answer.header("yue-request-id").unwrap(), "{code}");
     }
     guarded.send(&Draft { peer: Peer::default(), ..get().signed(&key) }).await.expect(200);
     let tls = Peer { tls: true, ..Peer::default() };

@@ -118,7 +118,7 @@ async fn operators_calls_and_refusals_are_written_down() {
     let payer = guarded.key("payer --scopes transactions:write");
     let change = Draft::new("PATCH", "/v1/accounts/merchants:7?", "{\"floor\":null}");
     let done = guarded.send(&change.clone().bearer(&one).approved(&two)).await.expect(200);
-    guarded.send(&change.clone().bearer(&one)).await.expect(403);
+    let refused = guarded.send(&change.clone().bearer(&one)).await.expect(403);
     let issue = json!({"id": id("1"), "operations": [transfer("channels:wechat", "customers:1", "1.00")]});
     guarded.post(&issuer, "/v1/transactions", &issue).await.expect(201);
     guarded.get(&reader, "/v1/accounts/customers:1").await.expect(200);
@@ -157,6 +157,7 @@ async fn operators_calls_and_refusals_are_written_down() {
     assert_eq!(rows, expected);
     assert_eq!(trail[0]["request"], trail[1]["request"]);
     assert_eq!(trail[1]["request"], done.header("yue-request-id").unwrap());
+    assert_eq!(trail[3]["request"], refused.header("yue-request-id").unwrap());
     assert_eq!((&trail[4]["issued"], &trail[1]["issued"]), (&json!(true), &json!(false)));
     let denied: Vec<_> = trail.iter().map(|line| line["denied"] == true).collect();
     assert_eq!(denied, [false, false, false, true, false, true, false, true]);
