@@ -163,12 +163,6 @@ impl Engine {
         Self { inner: Arc::clone(&self.inner), caller }
     }
 
-    /// Who uses this handle.
-    #[must_use]
-    pub fn caller(&self) -> &Caller {
-        &self.caller
-    }
-
     /// An engine without threads: what is asked of it waits until somebody steps its state machines.
     #[cfg(feature = "simulation")]
     pub(crate) fn stepped(
@@ -277,7 +271,9 @@ impl Engine {
         deadline: Option<Timestamp>,
         transaction: Transaction,
     ) -> Result<Outcome, SubmitError> {
-        self.inner.front.submit(lane, &self.caller, deadline, transaction).await
+        let result = self.inner.front.submit(lane, &self.caller, deadline, transaction).await;
+        self.caller.note_issued(|| callers::took_effect(&result));
+        result
     }
 
     /// Submits transactions that have no order between them; one result each, in the order given.
@@ -292,7 +288,9 @@ impl Engine {
         deadline: Option<Timestamp>,
         transactions: Vec<Transaction>,
     ) -> Vec<Result<Outcome, SubmitError>> {
-        self.inner.front.submit_batch(lane, &self.caller, deadline, transactions).await
+        let results = self.inner.front.submit_batch(lane, &self.caller, deadline, transactions).await;
+        self.caller.note_issued(|| results.iter().any(callers::took_effect));
+        results
     }
 
     /// A transaction or final refusal; waits for one in flight.

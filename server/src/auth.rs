@@ -5,8 +5,10 @@
 //! signature over the whole body, its rate and its scope are good.
 
 mod audit;
+mod call;
 pub mod commands;
 mod file;
+mod in_force;
 mod keys;
 mod nonces;
 mod policy;
@@ -21,15 +23,18 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use audit::{Line, Trail};
+use audit::Trail;
 use axum::{
     body::{Body, HttpBody as _},
     extract::Request,
-    http::{HeaderMap, Method, StatusCode, header},
+    http::{HeaderMap, header},
     response::Response,
 };
+use call::Call;
 pub use file::KeysError;
 use file::KeysFile;
+use in_force::Changes;
+pub(crate) use in_force::InForce;
 use jiff::Timestamp;
 use keys::{Key, Keys};
 use nonces::{Nonces, Noted};
@@ -44,14 +49,12 @@ use yue_engine::{
 use crate::{
     app::App,
     body,
-    problem::{Code, Problem},
+    problem::{Code, Problem, REQUEST_ID_HEADER},
     telemetry::Route,
 };
 
 /// The header with a second operator's approval.
 pub const APPROVAL_HEADER: &str = "yue-approval";
-/// The header that names an audited request.
-const REQUEST_ID_HEADER: &str = "yue-request-id";
 /// Seconds by which a signature's time may be off.
 const WINDOW_S: i64 = 300;
 
@@ -74,6 +77,8 @@ pub struct Gate(Arc<Inner>);
 struct Inner {
     path: PathBuf,
     keys: ArcSwap<Keys>,
+    /// Told once other keys are in force.
+    changes: Changes,
     nonces: Nonces,
     trail: Trail,
     /// Unix seconds.
@@ -103,6 +108,14 @@ struct Identified {
     request: Request,
 }
 
+/// What a request has shown to be good.
+struct Checked {
+    key: Arc<Key>,
+    /// When the secret ends that was shown.
+    ends_at: Option<Timestamp>,
+    approved_by: Option<Arc<Key>>,
+}
+
 impl Gate {
     /// A gate for the keys of a file.
     ///
@@ -118,6 +131,7 @@ impl Gate {
         Ok(Self(Arc::new(Inner {
             path: keys.to_owned(),
             keys: ArcSwap::from_pointee(loaded),
+            changes: Changes::default(),
             nonces: Nonces::new(nonces_max),
             trail,
             started_s: Timestamp::now().as_second(),
@@ -130,6 +144,7 @@ impl Gate {
             Ok(keys) => {
                 tracing::info!(keys = keys.len(), path = %self.0.path.display(), "keys were read again");
                 self.0.keys.store(Arc::new(keys));
+                self.0.changes.tell();
             }
             Err(error) => tracing::error!(%error, "the keys stay as they were"),
         }
@@ -149,28 +164,33 @@ impl Gate {
     {
         let Some(policy) = Policy::of(route) else { return handler(app, request).await };
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let mut call = Call { gate: self, method, path, id: new_id(), key: None, approved_by: None };
+        let mut call = Call::new(&self.0.trail, method, path);
         let identified = Box::pin(self.identify(&app, policy, request, &mut call)).await;
-        let Identified { key, approved_by, request } =
-            identified.inspect_err(|problem| call.refused(problem))?;
+        let Identified { key, approved_by, request } = identified
+            .inspect_err(|problem| call.refused(problem))
+            .map_err(|it| it.request(call.header()))?;
         let caller = Caller::new(key.scopes, key.prefix.clone(), approved_by.is_some());
         let audited = call.is_audited(policy);
         if audited {
-            call.begun().await?;
+            call.begun().await.map_err(|it| it.request(call.header()))?;
         }
-        let mut answer = handler(app.for_caller(caller.clone()), request).await;
+        let answer = handler(app.for_caller(caller.clone()), request).await;
         let outcome = match &answer {
             Ok(response) => (response.status(), None),
             Err(problem) => (problem.code().status(), Some(problem.code())),
         };
-        call.done(outcome, audited, caller.has_issued()).await;
-        if let Ok(response) = &mut answer
-            && audited
-            && let Ok(id) = call.id.parse()
-        {
-            response.headers_mut().insert(REQUEST_ID_HEADER, id);
+        if !call.done(outcome, audited, &caller).await {
+            return answer;
         }
-        answer
+        match answer {
+            Ok(mut response) => {
+                if let Some(id) = call.header() {
+                    response.headers_mut().insert(REQUEST_ID_HEADER, id);
+                }
+                Ok(response)
+            }
+            Err(problem) => Err(problem.request(call.header())),
+        }
     }
 
     async fn identify(
@@ -180,8 +200,10 @@ impl Gate {
         request: Request,
         call: &mut Call<'_>,
     ) -> Result<Identified, Problem> {
+        // Before the keys are looked at: a change after the look is seen as one.
+        let in_force = policy.outlives.then(|| self.0.changes.heard());
         let keys = self.0.keys.load_full();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let claim = self.claims(&keys, &parts.headers, parts.extensions.get::<Peer>());
         let (claim, approval) = match claim {
             Ok(claims) => claims,
@@ -203,7 +225,10 @@ impl Gate {
         let signed = Signed { method: parts.method.as_str(), path: target, body_hash };
         let checked = self.check(&keys, policy, claim, approval.as_ref(), &signed, call);
         match checked {
-            Ok((key, approved_by)) => {
+            Ok(Checked { key, ends_at, approved_by }) => {
+                if let Some(in_force) = in_force {
+                    parts.extensions.insert(in_force.until(ends_at));
+                }
                 Ok(Identified { key, approved_by, request: Request::from_parts(parts, body) })
             }
             Err(problem) => {
@@ -226,7 +251,7 @@ impl Gate {
             None => {
                 let key = peer.certificate.as_ref().and_then(|certificate| keys.of_certificate(certificate));
                 let nobody = || unauthenticated("the request has no Authorization");
-                Claim::Known(Arc::clone(key.ok_or_else(nobody)?))
+                Claim::Known(Arc::clone(key.ok_or_else(nobody)?), None)
             }
             Some(value) => match value.split_once(' ') {
                 Some((scheme, _)) if scheme.eq_ignore_ascii_case(SCHEME) => {
@@ -237,7 +262,8 @@ impl Gate {
                         return Err(unauthenticated("a bearer key is taken over TLS or loopback only"));
                     }
                     let key = keys.of_bearer(bearer.trim(), now);
-                    Claim::Known(Arc::clone(key.ok_or_else(|| unauthenticated("no such key"))?))
+                    let (key, ends_at) = key.ok_or_else(|| unauthenticated("no such key"))?;
+                    Claim::Known(Arc::clone(key), ends_at)
                 }
                 Some(_) | None => return Err(unauthenticated("Authorization is of no known scheme")),
             },
@@ -253,10 +279,7 @@ impl Gate {
         let signature = Signature::parse(value).ok_or_else(form)?;
         let now_s = now.as_second();
         if !(now_s - WINDOW_S..=now_s + WINDOW_S).contains(&signature.ts) {
-            return Err(Problem::new(
-                Code::TimestampSkew,
-                format!("more than {WINDOW_S} s off; it is {now_s} here"),
-            ));
+            return Err(skewed(now_s));
         }
         // What was used before a start is forgotten; so that it can't be used again, nothing of before counts.
         if signature.ts <= self.0.started_s {
@@ -271,7 +294,7 @@ impl Gate {
         Ok(signature)
     }
 
-    /// Everything else about a request: signatures, then the key's rate, then its scopes.
+    /// Everything else about a request: its signature, the key's rate, a second one's approval, the key's scopes.
     fn check(
         &self,
         keys: &Keys,
@@ -280,138 +303,89 @@ impl Gate {
         approval: Option<&Signature<'_>>,
         signed: &Signed<'_>,
         call: &mut Call<'_>,
-    ) -> Result<(Arc<Key>, Option<Arc<Key>>), Problem> {
-        let key = match claim {
-            Claim::Known(key) => key,
-            Claim::Signed(signature) => self.verify(keys, &signature, Purpose::Request, signed)?,
+    ) -> Result<Checked, Problem> {
+        let (key, ends_at, signature) = match claim {
+            Claim::Known(key, ends_at) => (key, ends_at, None),
+            Claim::Signed(signature) => {
+                let (key, ends_at) = signer(keys, &signature, Purpose::Request, signed)?;
+                (key, ends_at, Some(signature))
+            }
         };
         call.key = Some(Arc::clone(&key));
+        // Before the nonce: a key gets no more room for nonces than its rate lets through.
         if let Some(Err(seconds)) = key.bucket.as_ref().map(|bucket| bucket.take()) {
             let spread = seconds.saturating_add(rand::random_range(0..=2));
             return Err(
                 Problem::new(Code::RateLimited, "the key has had its requests for now").retry_after(spread)
             );
         }
+        if let Some(signature) = &signature {
+            self.note(&key, signature)?;
+        }
         let approved_by = match approval {
             None => None,
             Some(approval) => {
-                let other = self.verify(keys, approval, Purpose::Approval, signed)?;
+                let (other, _) = signer(keys, approval, Purpose::Approval, signed)?;
                 let second =
                     other.id != key.id && other.scopes.has(Scope::Operator) && other.prefix.is_none();
                 if !second {
                     let detail = "an approval is a second key's, with the scope operator and no prefix";
                     return Err(Problem::new(Code::ApprovalRequired, detail));
                 }
+                self.note(&other, approval)?;
                 Some(other)
             }
         };
         call.approved_by.clone_from(&approved_by);
-        if !policy.scopes.iter().any(|scope| key.scopes.has(*scope)) {
-            let names: Vec<_> = policy.scopes.iter().map(|scope| scope.as_str()).collect();
-            return Err(Problem::new(
-                Code::ScopeMissing,
-                format!("this needs the scope {}", names.join(" or ")),
-            ));
-        }
-        if policy.whole && key.prefix.is_some() {
-            return Err(Problem::new(Code::ScopeMissing, "this is for keys that are bound to no prefix"));
-        }
-        Ok((key, approved_by))
+        may_call(&key, policy)?;
+        Ok(Checked { key, ends_at, approved_by })
     }
 
-    fn verify(
-        &self,
-        keys: &Keys,
-        signature: &Signature<'_>,
-        purpose: Purpose,
-        signed: &Signed<'_>,
-    ) -> Result<Arc<Key>, Problem> {
-        let now = Timestamp::now();
-        let key = keys.find(signature.key_id).ok_or_else(|| invalid("the signature is of no key"))?;
-        if !key.signing_keys(now).any(|signing_key| signature.is_of(signing_key, purpose, signed)) {
-            return Err(invalid("the signature does not fit the request"));
-        }
-        // Only now: who can't sign can't fill the room.
-        let now_s = now.as_second();
-        match self.0.nonces.note(signature.ts, signature.nonce(), &(now_s - WINDOW_S..=now_s + WINDOW_S)) {
-            Noted::New => Ok(Arc::clone(key)),
+    /// Notes that a signature was used. Of a good one only: who can't sign can't fill the room.
+    fn note(&self, key: &Key, signature: &Signature<'_>) -> Result<(), Problem> {
+        let now_s = Timestamp::now().as_second();
+        let window = now_s - WINDOW_S..=now_s + WINDOW_S;
+        match self.0.nonces.note(&key.id, signature.ts, signature.nonce(), &window) {
+            Noted::New => Ok(()),
             Noted::Replayed => Err(replayed()),
-            Noted::Full => Err(Problem::new(Code::Overloaded, "the room for nonces is full")),
+            Noted::Outside => Err(skewed(now_s)),
+            Noted::Full => Err(Problem::new(Code::Overloaded, "the key's room for nonces is full")),
         }
     }
+}
+
+/// Whose signature it is, and the end of the secret that it was made with.
+fn signer(
+    keys: &Keys,
+    signature: &Signature<'_>,
+    purpose: Purpose,
+    signed: &Signed<'_>,
+) -> Result<(Arc<Key>, Option<Timestamp>), Problem> {
+    let key = keys.find(signature.key_id).ok_or_else(|| invalid("the signature is of no key"))?;
+    let mut good = key.signing_keys(Timestamp::now());
+    let fits = good.find(|(signing_key, _)| signature.is_of(signing_key, purpose, signed));
+    let (_, ends_at) = fits.ok_or_else(|| invalid("the signature does not fit the request"))?;
+    Ok((Arc::clone(key), ends_at))
+}
+
+/// Whether a key may call a route at all.
+fn may_call(key: &Key, policy: Policy) -> Result<(), Problem> {
+    if !policy.scopes.iter().any(|scope| key.scopes.has(*scope)) {
+        let names: Vec<_> = policy.scopes.iter().map(|scope| scope.as_str()).collect();
+        return Err(Problem::new(Code::ScopeMissing, format!("this needs the scope {}", names.join(" or "))));
+    }
+    if policy.whole && key.prefix.is_some() {
+        return Err(Problem::new(Code::ScopeMissing, "this is for keys that are bound to no prefix"));
+    }
+    Ok(())
 }
 
 /// What a request says of its sender.
 enum Claim<'a> {
-    /// A key, shown or by certificate.
-    Known(Arc<Key>),
+    /// A key, shown or by certificate, and the end of what was shown.
+    Known(Arc<Key>, Option<Timestamp>),
     /// A signature that is still to be checked.
     Signed(Signature<'a>),
-}
-
-/// One call, for the audit trail.
-struct Call<'a> {
-    gate: &'a Gate,
-    method: Method,
-    path: String,
-    id: String,
-    key: Option<Arc<Key>>,
-    approved_by: Option<Arc<Key>>,
-}
-
-impl Call<'_> {
-    /// Whether the call is an operator's: by its route, or by a key that could change what others can't.
-    fn is_audited(&self, policy: Policy) -> bool {
-        let operator = self.key.as_ref().is_some_and(|key| key.scopes.has(Scope::Operator));
-        operator && (self.method != Method::GET || policy.scopes.contains(&Scope::Operator))
-    }
-
-    fn line(&self, stage: &'static str) -> Line<'_> {
-        Line {
-            at: Timestamp::now().to_string(),
-            request: &self.id,
-            stage,
-            key: self.key.as_ref().map(|key| key.id.as_str()),
-            approved_by: self.approved_by.as_ref().map(|key| key.id.as_str()),
-            method: self.method.as_str(),
-            path: &self.path,
-            status: None,
-            code: None,
-            issued: false,
-            left_out: 0,
-        }
-    }
-
-    async fn begun(&self) -> Result<(), Problem> {
-        self.gate.0.trail.write_synced(self.line("begun")).await.map_err(|error| {
-            tracing::error!(%error, "an operator's call is refused: the audit trail can't be written");
-            Problem::new(Code::Overloaded, "the audit trail can't be written")
-        })
-    }
-
-    fn refused(&self, problem: &Problem) {
-        let code = problem.code();
-        let line = self.line("refused");
-        self.gate.0.trail.write(Line {
-            status: Some(code.status().as_u16()),
-            code: Some(code.as_str()),
-            ..line
-        });
-    }
-
-    async fn done(&self, (status, code): (StatusCode, Option<Code>), audited: bool, issued: bool) {
-        let denied = matches!(code, Some(Code::ScopeMissing | Code::ApprovalRequired));
-        let code = code.map(Code::as_str);
-        let stage = if denied { "refused" } else { "done" };
-        let line = Line { status: Some(status.as_u16()), code, issued, ..self.line(stage) };
-        if audited {
-            if let Err(error) = self.gate.0.trail.write_synced(line).await {
-                tracing::error!(%error, "the outcome of an operator's call is not in the audit trail");
-            }
-        } else if issued || denied {
-            self.gate.0.trail.write(line);
-        }
-    }
 }
 
 fn load(path: &Path, before: &Keys) -> Result<Keys, KeysError> {
@@ -437,6 +411,10 @@ fn invalid(detail: &str) -> Problem {
     Problem::new(Code::Wallet(WalletCode::SignatureInvalid), detail)
 }
 
+fn skewed(now_s: i64) -> Problem {
+    Problem::new(Code::TimestampSkew, format!("more than {WINDOW_S} s off; it is {now_s} here"))
+}
+
 fn replayed() -> Problem {
     Problem::new(Code::NonceReplayed, "sign each request anew")
 }
@@ -446,8 +424,4 @@ fn leave_unread(headers: &HeaderMap, body: Body) {
     if !body.is_end_stream() && !headers.contains_key(header::EXPECT) {
         body::discard(body);
     }
-}
-
-fn new_id() -> String {
-    uuid::Uuid::now_v7().to_string()
 }

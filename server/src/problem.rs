@@ -8,7 +8,7 @@ mod code;
 
 use axum::{
     body::Body,
-    http::{HeaderValue, header},
+    http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 pub use code::Code;
@@ -22,6 +22,12 @@ use yue_engine::{
 
 /// Name of the header that marks the answer to a request whose outcome was known already.
 pub const REPLAYED_HEADER: &str = "idempotent-replayed";
+
+/// Name of the header that names a request which the audit trail tells of.
+pub(crate) const REQUEST_ID_HEADER: &str = "yue-request-id";
+
+/// The ways in that are there for those whom the gate did not let in (RFC 9110).
+const CHALLENGE: &str = "Bearer realm=\"yue\", YUE-HMAC-SHA256 realm=\"yue\"";
 
 /// Whether a failed request took effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -92,6 +98,7 @@ struct Details {
     outcome: Effect,
     attempts_left: Option<u32>,
     retry_after_s: Option<u64>,
+    request: Option<HeaderValue>,
 }
 
 impl Problem {
@@ -121,6 +128,7 @@ impl Problem {
             outcome: Effect::NotApplied,
             attempts_left: None,
             retry_after_s: None,
+            request: None,
         }))
     }
 
@@ -176,6 +184,13 @@ impl Problem {
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.0.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// Names a request that the gate has looked at.
+    #[must_use]
+    pub(crate) fn request(mut self, id: Option<HeaderValue>) -> Self {
+        self.0.request = id;
         self
     }
 
@@ -249,9 +264,10 @@ impl From<Problem> for ProblemBody {
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
         let retry_after_s = self.retry_after_s();
         let Details { code, replayed, closes, .. } = *self.0;
+        let request = self.0.request.take();
         let body = ProblemBody::from(self);
         let mut response = Response::new(Body::from(serde_json::to_vec(&body).unwrap_or_default()));
         *response.status_mut() = code.status();
@@ -259,6 +275,13 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(id) = request {
+            // The other 401s are those of the channels' own signatures.
+            if code.status() == StatusCode::UNAUTHORIZED {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(CHALLENGE));
+            }
+            headers.insert(REQUEST_ID_HEADER, id);
         }
         if replayed {
             headers.insert(REPLAYED_HEADER, HeaderValue::from_static("true"));
@@ -311,6 +334,7 @@ impl From<WalletError> for Problem {
         let detail = error.to_string();
         match error {
             WalletError::IdReused { field } => Self::new(Code::IdReused, detail).field(field),
+            WalletError::Denied(denial) => denial.into(),
             WalletError::Unavailable(unavailable) => unavailable.into(),
             WalletError::Unknown => SubmitError::Unknown.into(),
             WalletError::Refused(refusal) => {

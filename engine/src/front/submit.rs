@@ -9,7 +9,7 @@ use crossbeam::channel::TrySendError;
 use futures_util::future::join_all;
 use tokio::{sync::oneshot, time::timeout};
 
-use super::{Front, Prepared, Terms, Wait};
+use super::{Front, Prepared, Terms, Wait, callers::Hearing};
 use crate::{
     config::Config,
     fatal::fatal,
@@ -220,17 +220,22 @@ impl Front {
             (true, false) | (false, true) => Some(Some("/id".to_owned())),
             (false, false) => None,
         };
-        let (difference, verdict, heard) = match &record {
+        let (difference, verdict, hearing) = match &record {
             Record::Posted(posted) => {
                 let difference = by_product(posted.attachment.is_some());
-                let heard = self.may_hear(caller, &posted.operations);
-                (difference.unwrap_or_else(|| self.request(posted).difference(&transaction)), Ok(()), heard)
+                let hearing = self.hearing(caller, &posted.operations);
+                (difference.unwrap_or_else(|| self.request(posted).difference(&transaction)), Ok(()), hearing)
             }
             Record::Refused(refused) => {
                 let first = &refused.transaction;
                 let difference = by_product(first.attachment.is_some());
-                let heard = self.may_hear_refusal(caller, first, refused.rejection.code);
-                (difference.unwrap_or_else(|| first.difference(&transaction)), Err(refused.rejection), heard)
+                let hearing = self.hearing_of_refusal(caller, first, refused.rejection);
+                let hearing = hearing.unwrap_or_else(|error| fatal(&error));
+                (
+                    difference.unwrap_or_else(|| first.difference(&transaction)),
+                    Err(refused.rejection),
+                    hearing,
+                )
             }
             Record::AccountOpened { .. }
             | Record::AccountChanged { .. }
@@ -239,12 +244,13 @@ impl Front {
                 fatal(&format_args!("position {position} holds no transaction, but an id leads there"))
             }
         };
-        if !heard {
+        match (hearing, difference) {
+            (Hearing::All, Some(field)) => return Err(SubmitError::IdReused { field }),
             // Which field differs would tell of the other's body.
-            return Err(SubmitError::IdReused { field: "/id".to_owned() });
-        }
-        if let Some(field) = difference {
-            return Err(SubmitError::IdReused { field });
+            (Hearing::Same, Some(_)) | (Hearing::Nothing, _) => {
+                return Err(SubmitError::IdReused { field: "/id".to_owned() });
+            }
+            (Hearing::All | Hearing::Same, None) => {}
         }
         self.counters.replayed();
         let decided_at = record.decided_at();

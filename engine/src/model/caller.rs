@@ -142,7 +142,18 @@ struct Bound {
     scopes: Scopes,
     prefix: Option<AddressPrefix>,
     approved: bool,
+    /// He was let create money.
+    let_issue: AtomicBool,
+    /// And it was not refused for another reason.
     issued: AtomicBool,
+    denied: AtomicBool,
+}
+
+impl Bound {
+    fn deny(&self, denial: Denial) -> Result<(), Denial> {
+        self.denied.store(true, Relaxed);
+        Err(denial)
+    }
 }
 
 impl Caller {
@@ -153,7 +164,14 @@ impl Caller {
     /// operator has approved this very call.
     #[must_use]
     pub fn new(scopes: Scopes, prefix: Option<AddressPrefix>, approved: bool) -> Self {
-        Self(Some(Arc::new(Bound { scopes, prefix, approved, issued: AtomicBool::new(false) })))
+        let [let_issue, issued, denied] = [(); 3].map(|()| AtomicBool::new(false));
+        Self(Some(Arc::new(Bound { scopes, prefix, approved, let_issue, issued, denied })))
+    }
+
+    /// Whether he may do everything.
+    #[must_use]
+    pub const fn is_trusted(&self) -> bool {
+        self.0.is_none()
     }
 
     /// Whether he is bound to a prefix.
@@ -180,7 +198,7 @@ impl Caller {
     /// He has not.
     pub fn needs(&self, scope: Scope) -> Result<(), Denial> {
         match &self.0 {
-            Some(bound) if !bound.scopes.has(scope) => Err(Denial::Scope(scope)),
+            Some(bound) if !bound.scopes.has(scope) => bound.deny(Denial::Scope(scope)),
             Some(_) | None => Ok(()),
         }
     }
@@ -193,9 +211,9 @@ impl Caller {
         let Some(bound) = &self.0 else { return Ok(()) };
         self.needs(Scope::MoneyIssue)?;
         if bound.scopes.has(Scope::Operator) && !bound.approved {
-            return Err(Denial::Approval);
+            return bound.deny(Denial::Approval);
         }
-        bound.issued.store(true, Relaxed);
+        bound.let_issue.store(true, Relaxed);
         Ok(())
     }
 
@@ -209,13 +227,29 @@ impl Caller {
             return Ok(());
         }
         self.needs(Scope::Operator)?;
-        if bound.approved { Ok(()) } else { Err(Denial::Approval) }
+        if bound.approved { Ok(()) } else { bound.deny(Denial::Approval) }
     }
 
-    /// Whether he was let create money in this call.
+    /// Notes, if he was let create money in this call, that he has: `took_effect` says whether anything did.
+    pub(crate) fn note_issued(&self, took_effect: impl FnOnce() -> bool) {
+        if let Some(bound) = &self.0
+            && bound.let_issue.load(Relaxed)
+            && took_effect()
+        {
+            bound.issued.store(true, Relaxed);
+        }
+    }
+
+    /// Whether he has created money in this call. Of a batch: whether he was let, and a part of it took effect.
     #[must_use]
     pub fn has_issued(&self) -> bool {
         self.0.as_ref().is_some_and(|bound| bound.issued.load(Relaxed))
+    }
+
+    /// Whether something in this call was refused because he may not do it: one of a batch, perhaps.
+    #[must_use]
+    pub fn was_denied(&self) -> bool {
+        self.0.as_ref().is_some_and(|bound| bound.denied.load(Relaxed))
     }
 }
 
@@ -261,8 +295,12 @@ mod tests {
             |scopes: &[Scope], approved| Caller::new(scopes.iter().copied().collect(), None, approved);
         let check = |scopes: &[Scope], approved, issue, floor| {
             let caller = caller(scopes, approved);
+            caller.note_issued(|| true);
             assert_eq!(caller.may_issue(), issue, "{scopes:?} {approved}");
-            assert_eq!(caller.has_issued(), issue.is_ok());
+            caller.note_issued(|| false);
+            assert!(!caller.has_issued(), "it was refused");
+            caller.note_issued(|| true);
+            assert_eq!((caller.has_issued(), caller.was_denied()), (issue.is_ok(), issue.is_err()));
             assert_eq!(caller.may_set_floor(None), floor, "{scopes:?} {approved}");
             assert_eq!(caller.may_set_floor(Some(-1)), floor);
             assert_eq!(caller.may_set_floor(Some(0)), Ok(()));
@@ -274,6 +312,7 @@ mod tests {
         check(&[Operator], true, lacks(MoneyIssue), Ok(()));
         check(&[Operator, MoneyIssue], false, Err(Denial::Approval), Err(Denial::Approval));
         check(&[Operator, MoneyIssue], true, Ok(()), Ok(()));
+        assert!(Caller::TRUSTED.is_trusted() && !caller(&Scope::ALL, true).is_trusted());
         assert_eq!(Caller::TRUSTED.may_issue(), Ok(()));
         assert_eq!(Caller::TRUSTED.may_set_floor(None), Ok(()));
     }

@@ -2,8 +2,9 @@
 //!
 //! Owns the binding of a caller's prefix to the wallet's verbs: a verb of a user is for callers that cover the user's
 //! account, a refund for those that cover the merchant's, and the platform's own verbs for those that are bound to
-//! nothing. Never knows scopes: a verb has one route, and the route has its scope. Invariant: what lies outside a
-//! caller's prefix is answered by its name alone, whether it is there or not.
+//! nothing. Knows one scope: whoever has money created for the platform must be let create it; for all else a verb has
+//! one route, and the route has its scope. Invariant: what lies outside a caller's prefix is answered by its name alone,
+//! whether it is there or not.
 
 use std::sync::Arc;
 
@@ -43,6 +44,14 @@ impl Wallet {
     /// Whether the caller may use the verbs of the platform.
     pub(super) fn own_platform(&self) -> Result<(), WalletError> {
         if self.caller.is_bound() { Err(WalletError::refused(WalletCode::NotFound)) } else { Ok(()) }
+    }
+
+    /// Whether the caller may have the platform pay from an account that can't run out: that creates money. From here on
+    /// it counts as done: the verb may go on when its caller has gone.
+    pub(super) fn may_issue(&self) -> Result<(), WalletError> {
+        self.caller.may_issue()?;
+        self.caller.note_issued(|| true);
+        Ok(())
     }
 
     /// Whether the caller may cancel a payment: it is his user's.

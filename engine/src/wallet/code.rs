@@ -3,7 +3,7 @@
 //! Owns the codes; the HTTP side gives each its status. Never decides.
 
 use crate::{
-    model::{Amount, Position, RejectionCode},
+    model::{Amount, Denial, Position, RejectionCode},
     view::{AccountError, SubmitError, Unavailable},
 };
 
@@ -139,6 +139,9 @@ pub enum WalletError {
     /// A rule.
     #[error("{}", .0.detail.unwrap_or(.0.code.title()))]
     Refused(Box<Refusal>),
+    /// The caller may not do this; nothing was applied.
+    #[error(transparent)]
+    Denied(#[from] Denial),
     /// Nothing was applied; try again.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -196,9 +199,8 @@ impl From<AccountError> for WalletError {
     fn from(error: AccountError) -> Self {
         let code = match error {
             AccountError::Unavailable(why) => return why.into(),
-            AccountError::Exists { .. } | AccountError::AssetUnknown | AccountError::Denied(_) => {
-                WalletCode::AccountExists
-            }
+            AccountError::Denied(denial) => return denial.into(),
+            AccountError::Exists { .. } | AccountError::AssetUnknown => WalletCode::AccountExists,
             AccountError::NotFound => WalletCode::NotFound,
             AccountError::NotEmpty => WalletCode::AccountNotEmpty,
             AccountError::Closed => WalletCode::Ledger(RejectionCode::AccountClosed),
@@ -216,8 +218,9 @@ impl From<SubmitError> for WalletError {
             SubmitError::IdReused { field } => Self::IdReused { field },
             SubmitError::Unavailable(why) => Self::Unavailable(why),
             SubmitError::Unknown => Self::Unknown,
+            SubmitError::Denied { denial, .. } => Self::Denied(denial),
             // A verb handles a conflict itself, and its transactions may move managed accounts.
-            SubmitError::Conflict | SubmitError::Managed { .. } | SubmitError::Denied { .. } => {
+            SubmitError::Conflict | SubmitError::Managed { .. } => {
                 Self::Unavailable(Unavailable::Overloaded("a wallet's turn"))
             }
         }

@@ -143,7 +143,8 @@ impl Wallet {
     /// Makes a promotion; `true` if this call did.
     ///
     /// # Errors
-    /// The id belongs to another promotion or to an account of the ledger's callers, or overload.
+    /// The id belongs to another promotion or to an account of the ledger's callers, the caller may not create the money
+    /// of its budget, or overload.
     pub async fn make_promotion(
         &self,
         promotion: &Part,
@@ -158,6 +159,7 @@ impl Wallet {
                     None => Ok(false),
                 };
             }
+            self.may_issue()?;
             self.open_budget(promotion).await?;
             let funding = AccountKind::OPEN_DEBIT;
             self.ensure(names::platform("promotion"), funding).await?;

@@ -122,14 +122,15 @@ impl Wallet {
     /// the caller goes away.
     ///
     /// # Errors
-    /// The day has another rate, another day is being paid, or the engine was overloaded for long: the same call takes
-    /// the day up where it is.
+    /// The day has another rate, another day is being paid, the caller may not create the money of its income, or the
+    /// engine was overloaded for long: the same call takes the day up where it is.
     pub async fn pay_wealth_day(&self, date: Date, rate: IncomeRate) -> Result<WealthDay, WalletError> {
         self.own_platform()?;
         if let Some(ended) = self.ended(date).await? {
             same_rate(ended.rate, rate)?;
             return Ok(ended.answer(date, true));
         }
+        self.may_issue()?;
         let (sender, outcome) = watch::channel(None);
         let run = Arc::new(Run { date, rate, outcome });
         let running = &self.inner.wealth_days.0;

@@ -53,9 +53,13 @@ impl Secret {
 }
 
 impl Key {
-    /// What signatures are checked with now.
-    pub(crate) fn signing_keys(&self, now: Timestamp) -> impl Iterator<Item = &[u8; 32]> {
-        self.secrets.iter().filter(move |secret| secret.is_good(now)).filter_map(|it| it.signing.as_ref())
+    /// What signatures are checked with now, each with its end.
+    pub(crate) fn signing_keys(
+        &self,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (&[u8; 32], Option<Timestamp>)> {
+        let good = self.secrets.iter().filter(move |secret| secret.is_good(now));
+        good.filter_map(|secret| Some((secret.signing.as_ref()?, secret.not_after)))
     }
 }
 
@@ -98,12 +102,13 @@ impl Keys {
         self.by_id.get(id)
     }
 
-    /// The key of a bearer: `id.secret`.
-    pub(crate) fn of_bearer(&self, bearer: &str, now: Timestamp) -> Option<&Arc<Key>> {
+    /// The key of a bearer, `id.secret`, and the secret's end.
+    pub(crate) fn of_bearer(&self, bearer: &str, now: Timestamp) -> Option<(&Arc<Key>, Option<Timestamp>)> {
         let (id, secret) = bearer.split_once('.')?;
         let (key, hash) = (self.by_id.get(id)?, hash(secret));
         let mut good = key.secrets.iter().filter(|secret| secret.is_good(now));
-        good.any(|secret| secret.hash.ct_eq(&hash).into()).then_some(key)
+        let secret = good.find(|secret| secret.hash.ct_eq(&hash).into())?;
+        Some((key, secret.not_after))
     }
 
     /// The key of a client's certificate.

@@ -28,6 +28,8 @@ pub(crate) struct Policy {
     /// Whether it is for keys without a prefix only.
     pub(crate) whole: bool,
     pub(crate) body: BodyKind,
+    /// Whether its answer goes on for as long as the key is in force.
+    pub(crate) outlives: bool,
 }
 
 impl Policy {
@@ -73,6 +75,7 @@ impl Policy {
             Route::ChannelStatement => (&[Operator], true, BodyKind::Statement),
             Route::DayClose => (&[Operator], true, BodyKind::None),
         };
-        Some(Self { scopes, whole, body })
+        let outlives = matches!(route, Route::Events);
+        Some(Self { scopes, whole, body, outlives })
     }
 }

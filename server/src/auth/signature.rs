@@ -1,7 +1,7 @@
 //! Signed requests: `YUE-HMAC-SHA256 key_id="…",ts="…",nonce="…",sig="…"`.
 //!
-//! Owns the header's grammar and the bytes that are signed. Never knows a key by its id. Invariant: everything about a
-//! request that has an effect is signed: method, path, query, body, time and nonce.
+//! Owns the header's grammar and the bytes that are signed. Never knows a key by its id. Invariant: method, path,
+//! query, body, time and nonce are signed. Other headers are not: what they change is in docs/operations/security.md.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};

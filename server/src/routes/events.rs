@@ -18,6 +18,7 @@ use yue_engine::{engine::Engine, model::Position};
 
 use crate::{
     app::{App, Phase},
+    auth::InForce,
     openapi::LedgerProblems,
     problem::{Code, Problem},
     query::{Query, parse_position},
@@ -100,6 +101,7 @@ pub(crate) async fn stream(app: App, request: Request) -> Result<Response, Probl
         head: engine.head(),
         engine,
         phase: app.phase(),
+        in_force: request.extensions().get::<InForce>().cloned(),
         _permit: permit,
     };
     let chunks = stream::unfold(follower, |mut follower| async move {
@@ -119,12 +121,24 @@ struct Follower {
     after: Position,
     head: watch::Receiver<Position>,
     phase: watch::Receiver<Phase>,
+    /// Of the key, if it was asked for one.
+    in_force: Option<InForce>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Follower {
-    /// The next events, or a comment; `None` when the process ends.
+    /// The next events, or a comment; `None` when the process ends, or the keys have changed: the client comes back with
+    /// `Last-Event-ID`, if its key is still good.
     async fn next_chunk(&mut self) -> Option<Bytes> {
+        let Some(mut in_force) = self.in_force.clone() else { return self.next_events().await };
+        tokio::select! {
+            biased;
+            () = in_force.end() => None,
+            chunk = self.next_events() => chunk,
+        }
+    }
+
+    async fn next_events(&mut self) -> Option<Bytes> {
         let quiet_until = Instant::now() + KEEP_ALIVE_INTERVAL;
         loop {
             if *self.phase.borrow_and_update() == Phase::Stopping {

@@ -67,7 +67,10 @@ async fn all_others_are_refused_by_what_is_wrong() {
         (at(now_s() - 200), "timestamp_skew"),
     ];
     for (draft, code) in rows {
-        guarded.send(&draft).await.expect_problem(401, code);
+        let answer = guarded.send(&draft).await.expect_problem(401, code);
+        assert!(answer.header("www-authenticate").unwrap().starts_with("Bearer "), "{code}");
+        let told = guarded.trail().pop().unwrap();
+        assert_eq!(told["request"], answer.header("yue-request-id").unwrap(), "{code}");
     }
     guarded.send(&Draft { peer: Peer::default(), ..get().signed(&key) }).await.expect(200);
     let tls = Peer { tls: true, ..Peer::default() };
@@ -120,13 +123,37 @@ async fn a_large_body_is_refused_before_its_signature() {
 
 #[tokio::test]
 async fn a_full_room_for_nonces_refuses() {
-    let guarded = Guarded::over(Ledger::with_accounts().await, 2);
+    let guarded = Guarded::over(Ledger::with_accounts().await, 4);
     let key = guarded.key("reader --scopes accounts:read");
+    let others = ["b", "c"].map(|id| guarded.key(&format!("{id} --scopes accounts:read")));
     for _ in 0..2 {
         guarded.send(&get().signed(&key)).await.expect(200);
     }
     guarded.send(&get().signed(&key)).await.expect_problem(503, "overloaded");
-    guarded.send(&get().bearer(&key)).await.expect(200);
+    // One key's room is not all of it.
+    for other in &others {
+        guarded.send(&get().signed(other)).await.expect(200);
+    }
+    let late = guarded.key("d --scopes accounts:read");
+    for key in others.iter().chain([&key, &late]) {
+        guarded.send(&get().signed(key)).await.expect_problem(503, "overloaded");
+        guarded.send(&get().bearer(key)).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn what_a_rate_refuses_takes_no_room_for_nonces() {
+    let guarded = Guarded::over(Ledger::with_accounts().await, 10);
+    let slow = guarded.key("slow --scopes accounts:read --rate 1 --burst 1");
+    let key = guarded.key("reader --scopes accounts:read");
+    let mut refused = 0;
+    for _ in 0..50 {
+        let status = guarded.send(&get().signed(&slow)).await.status;
+        assert!([200, 429].contains(&status), "{status}");
+        refused += u32::from(status == 429);
+    }
+    assert!(refused > 0);
+    guarded.send(&get().signed(&key)).await.expect(200);
 }
 
 #[tokio::test]

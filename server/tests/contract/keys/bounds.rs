@@ -4,9 +4,8 @@ use axum::body::Body;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
-use yue_server::app::guarded_app;
 
-use super::guarded::{Draft, Guarded};
+use super::guarded::{Draft, Guarded, Key, command, read};
 use crate::ledger::{id, transfer};
 
 #[tokio::test]
@@ -39,16 +38,16 @@ async fn a_key_has_its_rate() {
     guarded.get(&other, "/v1/accounts/customers:1").await.expect(200);
 }
 
+/// The events of a stream.
+async fn stream(guarded: &Guarded, draft: &Draft) -> Body {
+    let response = guarded.closed.clone().oneshot(draft.request()).await.unwrap();
+    assert_eq!(response.status(), 200);
+    response.into_body()
+}
+
 /// The first events of a stream, until there were so many bytes of them or it waits.
 async fn events(guarded: &Guarded, draft: &Draft) -> String {
-    let closed = guarded_app(
-        guarded.ledger.wallet.clone(),
-        yue_server::config::HttpLimits::default(),
-        Some(guarded.gate.clone()),
-    );
-    let response = closed.oneshot(draft.request()).await.unwrap();
-    assert_eq!(response.status(), 200);
-    let mut body: Body = response.into_body();
+    let mut body = stream(guarded, draft).await;
     let mut text = String::new();
     while let Ok(Some(Ok(frame))) =
         tokio::time::timeout(std::time::Duration::from_secs(1), body.frame()).await
@@ -80,21 +79,62 @@ async fn events_show_what_a_key_may_know() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_with_its_key() {
+    let guarded = Guarded::new().await;
+    let folder = guarded.folder.path();
+    let old = guarded.key("follower --scopes audit:read");
+    let open = async |key: &Key| {
+        let draft = || Draft::new("GET", "/v1/events", "");
+        [stream(&guarded, &draft().bearer(key)).await, stream(&guarded, &draft().signed(key)).await]
+    };
+    let before = open(&old).await;
+    let new = read(&command(folder, "rotate follower --grace 4"));
+    guarded.gate.reload();
+    ended(before).await;
+    // The old secret is good for a while: its streams end with it, though the keys do not change then.
+    let (on_old, on_new) = (open(&old).await, open(&new).await);
+    ended(on_old).await;
+    guarded.get(&old, "/v1/trial-balance").await.expect_problem(401, "unauthenticated");
+    command(folder, "revoke follower");
+    guarded.gate.reload();
+    ended(on_new).await;
+}
+
+/// Reads streams to their ends.
+async fn ended(streams: [Body; 2]) {
+    for body in streams {
+        let end = tokio::time::timeout(std::time::Duration::from_secs(60), body.collect());
+        end.await.expect("the stream goes on").unwrap();
+    }
+}
+
+#[tokio::test]
 async fn operators_calls_and_refusals_are_written_down() {
     let guarded = Guarded::new().await;
     let one = guarded.key("one --scopes accounts:write,accounts:read,operator");
     let two = guarded.key("two --scopes operator");
     let issuer = guarded.key("issuer --scopes transactions:write,money:issue");
     let reader = guarded.key("reader --scopes accounts:read");
+    let payer = guarded.key("payer --scopes transactions:write");
     let change = Draft::new("PATCH", "/v1/accounts/merchants:7?", "{\"floor\":null}");
     let done = guarded.send(&change.clone().bearer(&one).approved(&two)).await.expect(200);
-    guarded.send(&change.clone().bearer(&one)).await.expect(403);
+    let refused = guarded.send(&change.clone().bearer(&one)).await.expect(403);
     let issue = json!({"id": id("1"), "operations": [transfer("channels:wechat", "customers:1", "1.00")]});
     guarded.post(&issuer, "/v1/transactions", &issue).await.expect(201);
     guarded.get(&reader, "/v1/accounts/customers:1").await.expect(200);
     guarded.get(&one, "/v1/accounts/customers:1").await.expect(200);
     guarded.get(&reader, "/v1/trial-balance").await.expect(403);
     guarded.send(&Draft::new("GET", "/v1/accounts", "")).await.expect(401);
+    let issue = json!({"id": id("2"), "operations": [transfer("channels:wechat", "customers:1", "1.00")]});
+    let pay = json!({"id": id("3"), "operations": [transfer("customers:1", "merchants:7", "1.00")]});
+    guarded.post(&payer, "/v1/transactions/batch", &json!({"transactions": [pay, issue]})).await.expect(200);
+    guarded.post(&payer, "/v1/transactions/batch", &json!({"transactions": [pay]})).await.expect(200);
+    // What is refused for another reason, or was done before, creates nothing.
+    let mismatch =
+        json!({"id": id("4"), "operations": [transfer("channels:wechat", "channels:wechat", "1.00")]});
+    guarded.post(&issuer, "/v1/transactions", &mismatch).await.expect(422);
+    let issue = json!({"id": id("1"), "operations": [transfer("channels:wechat", "customers:1", "1.00")]});
+    guarded.post(&issuer, "/v1/transactions", &issue).await.expect(200);
     let trail = guarded.trail();
     let row = |line: &Value| {
         let text = |field: &str| line[field].as_str().unwrap_or("-").to_owned();
@@ -112,11 +152,15 @@ async fn operators_calls_and_refusals_are_written_down() {
         "done issuer - POST /v1/transactions 201 -".to_owned(),
         "refused reader - GET /v1/trial-balance 403 scope_missing".to_owned(),
         "refused - - GET /v1/accounts 401 unauthenticated".to_owned(),
+        "done payer - POST /v1/transactions/batch 200 -".to_owned(),
     ];
     assert_eq!(rows, expected);
     assert_eq!(trail[0]["request"], trail[1]["request"]);
     assert_eq!(trail[1]["request"], done.header("yue-request-id").unwrap());
+    assert_eq!(trail[3]["request"], refused.header("yue-request-id").unwrap());
     assert_eq!((&trail[4]["issued"], &trail[1]["issued"]), (&json!(true), &json!(false)));
+    let denied: Vec<_> = trail.iter().map(|line| line["denied"] == true).collect();
+    assert_eq!(denied, [false, false, false, true, false, true, false, true]);
     let text = std::fs::read_to_string(guarded.folder.path().join("audit")).unwrap();
     for key in [one, two, issuer, reader] {
         let (_, secret) = key.bearer.split_once('.').unwrap();

@@ -30,7 +30,7 @@ pub(super) struct Guarded {
     pub(super) ledger: Ledger,
     pub(super) gate: Gate,
     pub(super) folder: TempDir,
-    closed: Router,
+    pub(super) closed: Router,
 }
 
 /// One who has a key.

@@ -151,6 +151,37 @@ async fn anothers_id_tells_nothing() {
         let answer = guarded.post(&key, "/v1/transactions", &body).await.expect_problem(409, "id_reused");
         assert_eq!(answer.field(), "/id", "{digits} {amount}");
     }
+    // Of what was refused for an unknown name, too; the same body hears what it would hear anyway.
+    let to = |amount: &str| transfer("customers:unknown", "merchants:7", amount);
+    ledger.submit("40", &[to("1.00")]).await.expect(422);
+    ledger.submit("41", &[hold("42", "customers:2", "merchants:7", "1.00")]).await.expect(201);
+    ledger.submit("43", &[capture("42", Some("2.00"))]).await.expect(422);
+    ledger.submit("44", &[transfer("customers:1", "merchants:7", "1.00")]).await.expect(201);
+    ledger.submit("45", &[reverse("44", 0, Some("2.00"))]).await.expect(422);
+    ledger.submit("46", &[transfer("customers:2", "customers:1", "1.00")]).await.expect(201);
+    ledger.submit("47", &[reverse("46", 0, Some("2.00"))]).await.expect(422);
+    for (digits, operation, expected) in [
+        ("40", to("1.00"), (422, "account_not_found", "")),
+        ("40", to("2.00"), (409, "id_reused", "/id")),
+        ("43", capture("42", Some("2.00")), (409, "id_reused", "/id")),
+        ("43", capture("42", Some("3.00")), (409, "id_reused", "/id")),
+        ("45", reverse("44", 0, Some("2.00")), (409, "id_reused", "/id")),
+        ("45", reverse("44", 0, Some("3.00")), (409, "id_reused", "/id")),
+        // What he himself would have to give back.
+        ("47", reverse("46", 0, Some("2.00")), (422, "reversal_exceeds_original", "")),
+        ("47", reverse("46", 0, Some("3.00")), (409, "id_reused", "/operations/0/amount")),
+    ] {
+        let body = json!({"id": id(digits), "operations": [operation]});
+        let answer = guarded.post(&key, "/v1/transactions", &body).await;
+        let field = answer.body["field"].as_str().unwrap_or_default();
+        assert_eq!((answer.status, answer.code(), field), expected, "{body}");
+    }
+    // What stands behind the refused operation nobody has looked at.
+    let own = [transfer("customers:1", "customers:1", "1.00"), capture("ff", None)];
+    let body = json!({"id": id("48"), "operations": own});
+    for _ in 0..2 {
+        guarded.post(&key, "/v1/transactions", &body).await.expect_problem(422, "same_account");
+    }
     let unknown = guarded.get(&key, &format!("/v1/transactions/{}", id("ff"))).await.expect(404);
     for foreign in ["30", "31", "32"] {
         let answer = guarded.get(&key, &format!("/v1/transactions/{}", id(foreign))).await;

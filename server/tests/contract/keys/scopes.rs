@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::guarded::{Draft, Guarded, Key};
-use crate::ledger::{capture, hold, id, release, reverse, transfer};
+use crate::ledger::{Ledger, capture, hold, id, release, reverse, transfer};
 
 const ALL: [&str; 9] = [
     "transactions:write",
@@ -204,4 +204,31 @@ async fn floors_below_zero_need_two_operators() {
     let approved =
         Draft::new("PATCH", "/v1/accounts/merchants:7", &change(json!(null))).bearer(&one).approved(&two);
     assert_eq!(guarded.send(&approved).await.expect(200).body["floor"], Value::Null);
+}
+
+#[tokio::test]
+async fn the_platforms_money_needs_two_operators_as_well() {
+    let guarded = Guarded::over(Ledger::new(), 100);
+    let clerk = guarded.key("clerk --scopes operator");
+    let one = guarded.key("one --scopes operator,money:issue");
+    let two = guarded.key("two --scopes operator");
+    let promotion = json!({"id": "half", "name": "half", "kind": "payment_discount",
+        "rule": {"amount_off": "1.00"}, "budget": "100.00", "starts_at": "2020-01-01T00:00:00Z", "ends_at": "2120-01-01T00:00:00Z"});
+    let day = json!({"date": "2025-06-18", "income_per_10k": "0.5"});
+    for (uri, body, done) in [("/v1/promotions", promotion, 201), ("/v1/wealth/days", day, 200)] {
+        let draft = || Draft::new("POST", uri, &body.to_string());
+        let position = guarded.ledger.position().await;
+        for (draft, code) in [
+            (draft().bearer(&clerk), "scope_missing"),
+            (draft().bearer(&clerk).approved(&two), "scope_missing"),
+            (draft().bearer(&one), "approval_required"),
+        ] {
+            guarded.send(&draft).await.expect_problem(403, code);
+        }
+        assert_eq!(guarded.ledger.position().await, position, "{uri}");
+        guarded.send(&draft().bearer(&one).approved(&two)).await.expect(done);
+        // What is done is told without creating it again.
+        guarded.send(&draft().bearer(&clerk)).await.expect(200);
+    }
+    assert_eq!(guarded.ledger.balance("promos:half").await.0, "100.00");
 }
