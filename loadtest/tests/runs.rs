@@ -51,10 +51,15 @@ fn yue_load(fault: Fault, arguments: &[&str]) -> Run {
 
 /// A smoke run against a wallet with a fault: its exit code, and the checks that fail.
 fn check(fault: Fault, code: i32, failing: &[&str]) {
-    // Enough requests for the rare ones: refunds above what was paid, cancellations, many wrong passwords.
+    // Enough requests for the rare ones: refunds above what was paid, cancellations, many wrong passwords, payments after
+    // a promotion's budget is spent.
     let rare = matches!(
         fault,
-        Fault::NoRefundCap | Fault::NeverLocks | Fault::CancelKeepsHolds | Fault::CreditsTwice
+        Fault::NoFloor
+            | Fault::NoRefundCap
+            | Fault::NeverLocks
+            | Fault::CancelKeepsHolds
+            | Fault::CreditsTwice
     );
     let (peak, time_scale) = if rare { ("1500", "1") } else { ("200", "0.5") };
     let arguments = [
