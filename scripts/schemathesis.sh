@@ -37,7 +37,10 @@ run=$(mktemp -d "$PWD/out/schemathesis/$(date -u +%Y%m%dT%H%M%SZ)-XXXXXX")
 key=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 for channel in WECHAT ALIPAY ECNY BANK_CARD; do export "YUE_CHANNEL_KEY_$channel=$key"; done
 mkdir "$run/data"
-server_start "$run/data" "$run/server.log"
+# A head is there to be asked for.
+"$bin/yue" heads keygen --heads-key "$run/heads.key" >"$run/heads.public"
+YUE_HEADS_KEY=$run/heads.key YUE_HEADS_LOG=$run/heads.log YUE_HEADS_INTERVAL_MS=1000 \
+  server_start "$run/data" "$run/server.log"
 "$venv/bin/python" scripts/schemathesis/seed.py "$server_url" "$key" "$run/known.json"
 export YUE_KNOWN=$run/known.json SCHEMATHESIS_HOOKS=hooks PYTHONPATH=$scripts PYTHONDONTWRITEBYTECODE=1
 
