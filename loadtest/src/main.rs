@@ -271,8 +271,11 @@ struct OverloadArgs {
     /// Accounts among which the money moves.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
     accounts: u32,
-    /// The length of each stage: 0.8, 1, 2, 5 and 10 times the capacity, and 0.8 again.
-    #[arg(long, default_value_t = 15.0, value_parser = parse_factor)]
+    /// Rounds of 0.8, 1, 2, 5 and 10 times the capacity; each multiple is judged over all of them.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rounds: u32,
+    /// The length of each stage of a round.
+    #[arg(long, default_value_t = 4.0, value_parser = parse_factor)]
     seconds: f64,
     /// The length of each step of the search for the capacity.
     #[arg(long, default_value_t = 4.0, value_parser = parse_factor)]
@@ -291,6 +294,7 @@ impl OverloadArgs {
             endpoint: self.server.endpoint()?,
             connections: self.connections,
             accounts: self.accounts,
+            rounds: self.rounds,
             seconds: self.seconds,
             step_seconds: self.step_seconds,
             seed: self.seed,

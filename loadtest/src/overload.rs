@@ -1,8 +1,8 @@
 //! An overload rehearsal: how much of what is offered is kept when far too much is offered.
 //!
 //! Owns: the order of the stages and the settings. Never judges (`overload::checks`) and never draws (`report::overload`).
-//! First the capacity is looked for with a stepped open loop; then the load is offered at multiples of it, and at the end
-//! at the first one again. At the end the trial balance must have moved by exactly what was acknowledged.
+//! First the capacity is looked for with a stepped open loop; then the load is offered at multiples of it, in rounds, so
+//! that a machine which becomes slower meanwhile does so for all of them; then at the first one again. At the end the trial balance must have moved by exactly what was acknowledged.
 
 pub(crate) mod checks;
 mod generator;
@@ -21,8 +21,10 @@ use crate::{auditor, priority, saturate, verdict};
 
 /// The load to which the others are compared, as a multiple of the capacity.
 pub(crate) const BASE: f64 = 0.8;
-/// The multiples of the capacity that are too much, or just not.
-const FACTORS: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
+/// The multiples of the capacity that each round offers.
+pub(crate) const MULTIPLES: [f64; 5] = [BASE, 1.0, 2.0, 5.0, 10.0];
+/// Seconds at the base at the end: longer than a recovery may take.
+const RECOVERY_S: f64 = 15.0;
 /// Multiples of the closed loop's rate that the search for the capacity offers.
 const STEPS: [f64; 6] = [0.5, 0.65, 0.8, 0.9, 1.0, 1.2];
 /// Clients of the closed loop that finds where the search begins.
@@ -36,7 +38,9 @@ pub(crate) struct Settings {
     pub(crate) endpoint: Endpoint,
     pub(crate) connections: usize,
     pub(crate) accounts: u32,
-    /// Of each stage.
+    /// Of all multiples, one after the other.
+    pub(crate) rounds: u32,
+    /// Of each stage of a round.
     pub(crate) seconds: f64,
     /// Of each step of the search.
     pub(crate) step_seconds: f64,
@@ -59,6 +63,8 @@ pub(crate) enum Part {
 /// A stage that was run.
 pub(crate) struct Done {
     pub(crate) part: Part,
+    /// From 1, of the loads.
+    pub(crate) round: Option<u32>,
     pub(crate) stage: Stage,
     pub(crate) totals: Totals,
 }
@@ -69,8 +75,8 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
     saturate::prepare(&settings.endpoint, settings.accounts)?;
     let before = auditor::trial_balance(&settings.endpoint)?.turnover().ok_or("no turnover")?;
     println!(
-        "overload: {} connections, {} accounts, stages of {} s, seed {}",
-        settings.connections, settings.accounts, settings.seconds, settings.seed
+        "overload: {} connections, {} accounts, {} rounds, stages of {} s, seed {}",
+        settings.connections, settings.accounts, settings.rounds, settings.seconds, settings.seed
     );
     let scheduling = priority::raise();
     let processors = ProcessorTime::now();
@@ -83,11 +89,19 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
     println!("capacity {capacity:.0}/s");
 
     // 3. Too much, and then the base again.
-    run.load(Part::Load(BASE), BASE * capacity)?;
-    for factor in FACTORS {
-        run.load(Part::Load(factor), factor * capacity)?;
+    for round in 1..=settings.rounds {
+        for factor in MULTIPLES {
+            let rate = factor * capacity;
+            run.load(
+                Part::Load(factor),
+                Some(round),
+                format!("{factor}× ({round})"),
+                settings.seconds,
+                rate,
+            )?;
+        }
     }
-    run.load(Part::Recovery, BASE * capacity)?;
+    run.load(Part::Recovery, None, format!("{BASE}× again"), RECOVERY_S, BASE * capacity)?;
     run.generator.drain().map_err(text)?;
     let stolen = processors.zip(ProcessorTime::now()).map(|(before, now)| now.stolen_since(before));
 
@@ -97,7 +111,8 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
     let unbalanced = after.unbalanced();
     let Run { generator, parts, .. } = run;
     let stages = parts.into_iter().zip(generator.stages);
-    let done: Vec<Done> = stages.map(|((part, stage), totals)| Done { part, stage, totals }).collect();
+    let done: Vec<Done> =
+        stages.map(|((part, round, stage), totals)| Done { part, round, stage, totals }).collect();
     let ledger = checks::Ledger {
         moved,
         posted: generator.posted,
@@ -129,7 +144,7 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
 struct Run<'a> {
     settings: &'a Settings,
     generator: Generator,
-    parts: Vec<(Part, Stage)>,
+    parts: Vec<(Part, Option<u32>, Stage)>,
 }
 
 impl Run<'_> {
@@ -142,8 +157,8 @@ impl Run<'_> {
             seconds,
             settle,
         };
-        self.stage(Part::WarmUp, closed("warm-up", WARM_UP_S, SETTLE_S))?;
-        let start = self.stage(Part::Search, closed("closed", self.settings.step_seconds, 0.0))?;
+        self.stage(Part::WarmUp, None, closed("warm-up", WARM_UP_S, SETTLE_S))?;
+        let start = self.stage(Part::Search, None, closed("closed", self.settings.step_seconds, 0.0))?;
         // Clients that wait for their answers are no open loop: their rate is where the search begins, and no peak.
         let mut best = 0.0_f64;
         for step in STEPS {
@@ -155,29 +170,31 @@ impl Run<'_> {
                 seconds: self.settings.step_seconds,
                 settle: (self.settings.step_seconds / 3.0).min(SETTLE_S),
             };
-            best = best.max(self.stage(Part::Search, stage)?);
+            best = best.max(self.stage(Part::Search, None, stage)?);
         }
         if best > 0.0 { Ok(best) } else { Err("the server has posted nothing".to_owned()) }
     }
 
-    fn load(&mut self, part: Part, rate: f64) -> Result<(), String> {
-        let label = match part {
-            Part::Load(factor) => format!("{factor}×"),
-            Part::Recovery => format!("{BASE}× again"),
-            Part::WarmUp | Part::Search => String::new(),
-        };
+    fn load(
+        &mut self,
+        part: Part,
+        round: Option<u32>,
+        label: String,
+        seconds: f64,
+        rate: f64,
+    ) -> Result<(), String> {
         let connections = self.settings.connections;
-        let seconds = self.settings.seconds;
         let settle = SETTLE_S.min(seconds / 4.0);
-        self.stage(part, Stage { label, rate: Some(rate), connections, seconds, settle }).map(drop)
+        let stage = Stage { label, rate: Some(rate), connections, seconds, settle };
+        self.stage(part, round, stage).map(drop)
     }
 
     /// Runs a stage; what was posted a second.
-    fn stage(&mut self, part: Part, stage: Stage) -> Result<f64, String> {
+    fn stage(&mut self, part: Part, round: Option<u32>, stage: Stage) -> Result<f64, String> {
         self.generator.run(&stage).map_err(text)?;
         let totals = self.generator.stages.last().ok_or("no stage")?;
         println!("{}", line(&stage.label, totals));
-        self.parts.push((part, stage));
+        self.parts.push((part, round, stage));
         Ok(totals.goodput())
     }
 }

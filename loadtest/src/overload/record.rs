@@ -116,6 +116,42 @@ impl Totals {
         }
     }
 
+    /// Adds another stage at the same load; the histograms are of one kind.
+    pub(super) fn merge(&mut self, other: &Self) {
+        let Self {
+            seconds,
+            offered,
+            shed,
+            posted,
+            accepted,
+            refused,
+            lost,
+            unexpected,
+            latency,
+            refusal_latency,
+            lateness,
+            retry_after,
+            probe_latency,
+            probes_failed,
+            generator_seconds,
+        } = other;
+        self.seconds += seconds;
+        self.offered += offered;
+        self.shed += shed;
+        self.posted += posted;
+        self.accepted += accepted;
+        self.refused += refused;
+        self.lost += lost;
+        self.unexpected += unexpected;
+        self.latency.merge(latency);
+        self.refusal_latency.merge(refusal_latency);
+        self.lateness.merge(lateness);
+        self.retry_after.extend(retry_after);
+        self.probe_latency.merge(probe_latency);
+        self.probes_failed += probes_failed;
+        self.generator_seconds += generator_seconds;
+    }
+
     /// Posted a second.
     pub(crate) fn goodput(&self) -> f64 {
         self.posted as f64 / self.seconds.max(f64::MIN_POSITIVE)

@@ -12,7 +12,7 @@ use super::{DURABILITY, Percentiles};
 use crate::machine::{self, Machine};
 use crate::overload::checks::{at, peak, recovered_after};
 use crate::overload::record::Second;
-use crate::overload::{BASE, Done, Part};
+use crate::overload::{BASE, Done, MULTIPLES, Part, Stage};
 use crate::verdict::{self, Check};
 
 /// What a reader must know to read the figures right.
@@ -20,8 +20,8 @@ const NOTES: [&str; 5] = [
     "Open loop: Poisson arrivals that wait for nothing. Latency counts from the moment at which a request was meant to be sent.",
     "An arrival that finds each connection waiting for its answer is shed by the generator and never reaches the server: it is no goodput and no refusal, and is counted by itself. Clients here come again at once and ignore Retry-After; the server holds their refusals back so that these leave at a bounded rate, which is what keeps connections busy.",
     "The first second of each stage is drawn and not counted.",
-    "Goodput is what was posted, synced, and acknowledged in a second. The peak is the highest of any stage or step of the search.",
-    "Server and generator share the machine: what the generator takes, at a higher priority, the server does not have.",
+    "Goodput is what was posted, synced, and acknowledged in a second. Each multiple of the capacity counts over all of its rounds; the peak is the highest of them.",
+    "Server and generator share the machine: what the generator takes, at a higher priority, the server does not have. It looks for arrivals and answers each 0.2 ms: latencies are up to that much too long.",
 ];
 
 /// How the run was set.
@@ -41,6 +41,8 @@ pub(crate) struct StageRow {
     pub(crate) label: String,
     /// A stage of the search for the capacity.
     pub(crate) search: bool,
+    /// From 1, of the loads; all of them where there is none.
+    pub(crate) round: Option<u32>,
     /// Arrivals wait for nothing; else the next one comes when a connection is free.
     pub(crate) open_loop: bool,
     /// At the base again, after the highest load.
@@ -96,6 +98,9 @@ pub(crate) struct Report {
     pub(crate) peak: f64,
     pub(crate) recovered_after_s: Option<usize>,
     pub(crate) checks: Vec<Check>,
+    /// Each multiple of the capacity, over all rounds.
+    pub(crate) loads: Vec<StageRow>,
+    /// In the order in which they were run.
     pub(crate) stages: Vec<StageRow>,
     pub(crate) seconds: Vec<SecondRow>,
     #[serde(skip)]
@@ -125,6 +130,7 @@ impl Report {
             peak,
             recovered_after_s: recovered,
             checks,
+            loads: MULTIPLES.iter().filter_map(|&factor| load_row(done, factor, setting.capacity)).collect(),
             stages: done.iter().map(|done| stage_row(done, setting.capacity)).collect(),
             seconds: seconds.iter().map(second_row).collect(),
             figures: figures(setting, done, peak, recovered),
@@ -154,6 +160,13 @@ fn figures(setting: &Setting, done: &[Done], peak: f64, recovered: Option<usize>
     lines
 }
 
+/// All rounds at a multiple of the capacity.
+fn load_row(done: &[Done], factor: f64, capacity: f64) -> Option<StageRow> {
+    let first = done.iter().find(|done| done.part == Part::Load(factor))?;
+    let stage = Stage { label: format!("{factor}×"), ..first.stage.clone() };
+    Some(stage_row(&Done { part: first.part, round: None, stage, totals: at(done, factor)? }, capacity))
+}
+
 fn stage_row(done: &Done, capacity: f64) -> StageRow {
     let totals = &done.totals;
     let seconds = totals.seconds.max(f64::MIN_POSITIVE);
@@ -161,6 +174,7 @@ fn stage_row(done: &Done, capacity: f64) -> StageRow {
     StageRow {
         label: done.stage.label.clone(),
         search: matches!(done.part, Part::Search | Part::WarmUp),
+        round: done.round,
         open_loop: done.stage.rate.is_some(),
         recovery: done.part == Part::Recovery,
         multiple: totals.rate() / capacity.max(f64::MIN_POSITIVE),
@@ -237,11 +251,9 @@ fn head(page: &mut String, report: &Report) {
             report.durability
         ),
     );
-    let loads = || report.stages.iter().filter(|stage| !stage.search);
-    let least =
-        loads().filter(|stage| stage.multiple > 1.5).map(|stage| stage.goodput).fold(f64::NAN, f64::min);
-    let highest = loads().max_by(|one, other| one.multiple.total_cmp(&other.multiple));
-    let base = loads().next();
+    let overload = report.loads.iter().filter(|load| load.multiple > 1.5);
+    let least = overload.map(|load| load.goodput).fold(f64::NAN, f64::min);
+    let (base, highest) = (report.loads.first(), report.loads.last());
     let tiles = [
         (grouped(report.peak.round()), "transfers/s at the peak"),
         (
@@ -263,13 +275,13 @@ fn head(page: &mut String, report: &Report) {
 }
 
 /// Multiples of the capacity that are drawn.
-const MULTIPLES: (f64, f64) = (0.4, 12.0);
+const DRAWN: (f64, f64) = (0.4, 12.0);
 const TICKS: [f64; 6] = [0.5, 0.8, 1.0, 2.0, 5.0, 10.0];
 
-/// The open-loop stages by what they offer.
+/// The steps of the search and all loads, by what they offer.
 fn by_load(report: &Report) -> Vec<&StageRow> {
-    let mut rows: Vec<&StageRow> =
-        report.stages.iter().filter(|stage| stage.open_loop && !stage.recovery).collect();
+    let steps = report.stages.iter().filter(|stage| stage.search && stage.open_loop);
+    let mut rows: Vec<&StageRow> = steps.chain(&report.loads).collect();
     rows.sort_by(|one, other| one.multiple.total_cmp(&other.multiple));
     rows
 }
@@ -279,9 +291,9 @@ fn goodput(page: &mut String, report: &Report) {
     let highest = report.peak.max(rows.iter().map(|row| row.refused).fold(0.0, f64::max));
     let step = nice_step(highest * 1.1 / 4.0);
     let scale = Scale::Linear((highest * 1.1 / step).ceil().max(1.0) * step);
-    let mut plot = Plot::over_multiples("Goodput against offered load", MULTIPLES, &TICKS, scale, "/s");
+    let mut plot = Plot::over_multiples("Goodput against offered load", DRAWN, &TICKS, scale, "/s");
     plot.limit(0.9 * report.peak, "90 % of the peak");
-    let ideal = [MULTIPLES.0, report.peak / report.capacity.max(f64::MIN_POSITIVE), MULTIPLES.1];
+    let ideal = [DRAWN.0, report.peak / report.capacity.max(f64::MIN_POSITIVE), DRAWN.1];
     let ideal = ideal.map(|multiple| (multiple, (multiple * report.capacity).min(report.peak), None));
     plot.curve("ideal", &ideal);
     let text = |row: &StageRow| {
@@ -313,9 +325,8 @@ fn latency(page: &mut String, report: &Report) {
     let p99 = |row: &&StageRow| row.accepted_latency_ms.p99;
     let highest = rows.iter().filter_map(p99).fold(10.0, f64::max);
     let scale = Scale::Logarithmic(0.1, 10_f64.powf((highest * 2.0).log10().ceil()));
-    let mut plot = Plot::over_multiples("Accepted latency by stage", MULTIPLES, &TICKS, scale, "ms");
-    let base =
-        report.stages.iter().find(|stage| !stage.search).and_then(|stage| stage.accepted_latency_ms.p99);
+    let mut plot = Plot::over_multiples("Accepted latency by stage", DRAWN, &TICKS, scale, "ms");
+    let base = report.loads.first().and_then(|load| load.accepted_latency_ms.p99);
     if let Some(base) = base {
         plot.limit(2.0 * base, "twice the p99 at 0.8×");
     }
@@ -338,22 +349,23 @@ fn latency(page: &mut String, report: &Report) {
     );
 }
 
-/// Stages as bands over the seconds of the run.
-fn bands(report: &Report) -> Vec<Band<'_>> {
-    let mut bands: Vec<Band<'_>> = Vec::new();
-    let mut search = 0;
+/// The search, each round and the recovery as bands over the seconds of the run.
+fn bands(report: &Report) -> Vec<Band> {
+    let mut bands: Vec<Band> = Vec::new();
     for (number, stage) in report.stages.iter().enumerate() {
         let seconds = report.seconds.iter().filter(|second| second.stage == number).count() as f64;
-        let starts_at = bands.last().map_or(0.0, |band| band.starts_at + band.seconds);
-        if stage.search && search > 0 {
-            if let Some(band) = bands.last_mut() {
-                band.seconds += seconds;
+        let name = match stage.round {
+            _ if stage.search => "search for the capacity".to_owned(),
+            Some(round) => format!("round {round}"),
+            None => stage.label.clone(),
+        };
+        match bands.last_mut() {
+            Some(band) if band.name == name => band.seconds += seconds,
+            last => {
+                let starts_at = last.map_or(0.0, |band| band.starts_at + band.seconds);
+                bands.push(Band { name, starts_at, seconds });
             }
-            continue;
         }
-        search += usize::from(stage.search);
-        let name = if stage.search { "search for the capacity" } else { &stage.label };
-        bands.push(Band { name, starts_at, seconds });
     }
     bands
 }
@@ -414,14 +426,14 @@ fn latency_over_time(page: &mut String, report: &Report) {
 
 fn stages(page: &mut String, report: &Report) {
     page.push_str(
-        "<section class=\"card\"><h2>Stages</h2><p>By second; latencies in milliseconds. Reached: sent to the server. Shed: \
+        "<section class=\"card\"><h2>Stages</h2><p>First each load over all of its rounds, then all stages as they were run. By second; latencies in milliseconds. Reached: sent to the server. Shed: \
          no connection was free. Generator: of one processor.</p>\n<table>\n\
          <tr><th>stage</th><th class=\"n\">offered</th><th class=\"n\">reached</th><th class=\"n\">posted</th>\
          <th class=\"n\">refused</th><th class=\"n\">shed</th><th class=\"n\">lost</th><th class=\"n\">p50</th>\
          <th class=\"n\">p99</th><th class=\"n\">refusal p50</th><th class=\"n\">p99</th><th class=\"n\">probe p99</th>\
          <th class=\"n\">late p99</th><th class=\"n\">generator</th></tr>\n",
     );
-    for row in &report.stages {
+    for row in report.loads.iter().chain(&report.stages) {
         push(page, format_args!("<tr><td>{}</td>", escape(&row.label)));
         for rate in [row.offered, row.reached, row.goodput, row.refused, row.shed] {
             push(page, format_args!("<td class=\"n\">{}</td>", grouped(rate.round())));

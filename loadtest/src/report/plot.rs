@@ -40,8 +40,8 @@ enum Across {
 }
 
 /// A named stretch of time.
-pub(super) struct Band<'a> {
-    pub(super) name: &'a str,
+pub(super) struct Band {
+    pub(super) name: String,
     pub(super) starts_at: f64,
     pub(super) seconds: f64,
 }
@@ -49,11 +49,11 @@ pub(super) struct Band<'a> {
 impl Plot {
     /// The phases as bands, and both axes; `unit` stands at the vertical one.
     pub(super) fn new(label: &str, plan: &Plan, seconds: usize, scale: Scale, unit: &str) -> Self {
-        let bands: Vec<Band<'_>> = plan
+        let bands: Vec<Band> = plan
             .spans()
             .iter()
             .map(|span| Band {
-                name: span.phase.name.label(),
+                name: span.phase.name.label().to_owned(),
                 starts_at: span.starts_at,
                 seconds: span.phase.seconds,
             })
@@ -62,7 +62,7 @@ impl Plot {
     }
 
     /// Bands over so many seconds, and both axes.
-    pub(super) fn over_time(label: &str, bands: &[Band<'_>], seconds: f64, scale: Scale, unit: &str) -> Self {
+    pub(super) fn over_time(label: &str, bands: &[Band], seconds: f64, scale: Scale, unit: &str) -> Self {
         let mut plot = Self::empty(label, Across::Seconds(seconds.max(1.0)), scale);
         plot.bands(bands);
         plot.vertical_axis(unit);
@@ -191,7 +191,7 @@ impl Plot {
         self.svg
     }
 
-    fn bands(&mut self, bands: &[Band<'_>]) {
+    fn bands(&mut self, bands: &[Band]) {
         let bottom = HEIGHT - BOTTOM;
         for (number, band) in bands.iter().enumerate() {
             let left = self.x(band.starts_at);
@@ -201,7 +201,7 @@ impl Plot {
             self.push(format_args!(
                 r#"<rect class="band {shade}" x="{left:.1}" y="{TOP}" width="{width:.1}" height="{height}"/>"#
             ));
-            let name = band.name;
+            let name = &band.name;
             let middle = left + width / 2.0;
             if width > name.len() as f64 * 5.4 {
                 self.push(format_args!(
