@@ -23,8 +23,6 @@ use crate::{auditor, priority, saturate, verdict};
 pub(crate) const BASE: f64 = 0.8;
 /// The multiples of the capacity that each round offers.
 pub(crate) const MULTIPLES: [f64; 5] = [BASE, 1.0, 2.0, 5.0, 10.0];
-/// Seconds at the base at the end: longer than a recovery may take.
-const RECOVERY_S: f64 = 15.0;
 /// Multiples of the closed loop's rate that the search for the capacity offers.
 const STEPS: [f64; 6] = [0.5, 0.65, 0.8, 0.9, 1.0, 1.2];
 /// Clients of the closed loop that finds where the search begins.
@@ -44,6 +42,8 @@ pub(crate) struct Settings {
     pub(crate) seconds: f64,
     /// Of each step of the search.
     pub(crate) step_seconds: f64,
+    /// At the base at the end.
+    pub(crate) recovery_seconds: f64,
     pub(crate) seed: u64,
     pub(crate) report: PathBuf,
 }
@@ -101,7 +101,7 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
             )?;
         }
     }
-    run.load(Part::Recovery, None, format!("{BASE}× again"), RECOVERY_S, BASE * capacity)?;
+    run.load(Part::Recovery, None, format!("{BASE}× again"), settings.recovery_seconds, BASE * capacity)?;
     run.generator.drain().map_err(text)?;
     let stolen = processors.zip(ProcessorTime::now()).map(|(before, now)| now.stolen_since(before));
 

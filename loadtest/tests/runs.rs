@@ -247,10 +247,14 @@ fn saturation_prints_its_figures_and_checks_the_work() {
 fn an_overload_run_checks_the_work_and_draws_it() {
     let arguments = [
         "overload",
+        "--rounds",
+        "2",
         "--seconds",
-        "1",
+        "0.6",
         "--step-seconds",
         "0.5",
+        "--recovery-seconds",
+        "1",
         "--connections",
         "16",
         "--accounts",
@@ -263,8 +267,9 @@ fn an_overload_run_checks_the_work_and_draws_it() {
     assert_ne!(run.output.status.code(), Some(2), "{}", run.text());
     let text = std::fs::read_to_string(run.folder.path().join("overload.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(report["stages"].as_array().unwrap().len(), 14, "{}", run.text());
-    assert!(report["stages"][12]["shed"].as_f64().unwrap() > 0.0, "{}", run.text());
+    assert_eq!(report["stages"].as_array().unwrap().len(), 19, "{}", run.text());
+    assert_eq!(report["loads"].as_array().unwrap().len(), 5, "{}", run.text());
+    assert!(report["loads"][4]["shed"].as_f64().unwrap() > 0.0, "{}", run.text());
     let page = std::fs::read_to_string(run.folder.path().join("overload.html")).unwrap();
     assert_eq!((page.matches("<svg").count(), page.matches("</svg>").count()), (4, 4));
     assert!(run.text().contains("figure overload_goodput_10x "), "{}", run.text());
