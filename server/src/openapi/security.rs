@@ -26,6 +26,8 @@ const OPENINGS: [&str; 3] = ["open_account", "open_wallet", "set_merchant"];
 const FOREIGN: &str = "`not_found`: the name is outside the key's prefix. Of a server with keys.";
 const LIMITED: &str = "`rate_limited`: the key has had its requests for now. Of a server with keys.";
 
+const REQUEST_ID: &str = "The call's name in the audit trail: of operators' calls, and of those that were denied.";
+
 /// Says so of all calls.
 pub(super) fn describe(document: &mut OpenApi) {
     let components = document.components.get_or_insert_default();
@@ -66,13 +68,20 @@ fn describe_call(operation: &mut Operation) {
     if OPENINGS.contains(&operation.operation_id.as_deref().unwrap_or_default()) {
         add(operation, "404", FOREIGN);
     }
-    if let Some(RefOr::T(response)) = operation.responses.responses.get_mut("429") {
-        let seconds = ObjectBuilder::new().schema_type(Type::Integer).build();
-        let header = HeaderBuilder::new()
-            .schema(Some(seconds))
-            .description(Some("Seconds, spread at random."))
-            .build();
-        response.headers.insert("Retry-After".to_owned(), header.into());
+    header(operation, "429", "Retry-After", Type::Integer, "Seconds, spread at random.");
+    header(operation, "401", "WWW-Authenticate", Type::String, "The ways to show a key.");
+    let statuses: Vec<String> = operation.responses.responses.keys().cloned().collect();
+    for status in statuses {
+        header(operation, &status, "Yue-Request-Id", Type::String, REQUEST_ID);
+    }
+}
+
+/// Adds a header to what a call answers itself with a status.
+fn header(operation: &mut Operation, status: &str, name: &str, kind: Type, description: &str) {
+    if let Some(RefOr::T(response)) = operation.responses.responses.get_mut(status) {
+        let schema = ObjectBuilder::new().schema_type(kind).build();
+        let header = HeaderBuilder::new().schema(Some(schema)).description(Some(description)).build();
+        response.headers.insert(name.to_owned(), header.into());
     }
 }
 
