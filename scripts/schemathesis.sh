@@ -79,7 +79,7 @@ print(cases["generated"], max(cases["unique_failures"], len(report["failures"]))
   made=$((made + cases_round)) failures=$((failures + failures_round))
   if [ "$failures_round" -gt 0 ] || [ "$code" -ne 0 ]; then
     status=1
-    sed -n '/= FAILURES =/,/= SUMMARY =/p; /= ERRORS =/,/= SUMMARY =/p' "$run/round-$number.log"
+    sed -n '/= FAILURES =/,/= SUMMARY =/p; /= ERRORS =/,/= SUMMARY =/p' "$run/round-$number.log" | cut -c 1-2000
   fi
   echo "schemathesis: round $number, $made cases, $failures failures, $SECONDS s"
 done
