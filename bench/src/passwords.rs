@@ -54,6 +54,8 @@ const PAYERS: usize = 32;
 const OTHERS: usize = 32;
 /// Who asks for checks, again and again.
 const GUESSERS: usize = 32;
+/// From one's first check to the next one's.
+const BETWEEN_GUESSERS: Duration = Duration::from_millis(20);
 /// Seconds that a token is good for; the most that there are.
 const TOKEN_S: u32 = 300;
 /// For connections and caches.
@@ -227,6 +229,8 @@ fn checked(till: &Till<'_>, most: Duration, checks: u32) -> io::Result<(Window, 
         let ready = client.open();
         opened.wait();
         ready?;
+        // One after the other, as people come: each window would otherwise begin with all of them in the same instant.
+        thread::sleep(BETWEEN_GUESSERS * u32::try_from(number).unwrap_or(u32::MAX));
         while next.fetch_add(1, Relaxed) < checks {
             fetch_token(&mut client, &guesser(number))?;
         }
