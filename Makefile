@@ -11,6 +11,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 
 CARGO := scripts/cargo.sh
 LOCKED := $(if $(CI),--locked)
+# All of them, always: of fewer packages, cargo would choose other features of what they share, and build the engine anew.
+BUILD := $(CARGO) build --release --workspace --bins $(LOCKED)
 ARGS ?=
 SEED ?=
 STEPS ?=
@@ -37,16 +39,16 @@ prerequisites: ## install what the build needs (Debian packages); quick when all
 
 .PHONY: build
 build: prerequisites ## build the release binaries `yue`, `yue-load` and `yue-bench`
-	@$(CARGO) build --release --workspace --bins $(LOCKED)
+	@$(BUILD)
 
 .PHONY: demo
 demo: prerequisites ## a fresh server, the first minute of 618 in small, the verdict (SLO=report: latencies do not fail it)
-	@$(CARGO) build --release -p yue-server -p yue-loadtest --bins $(LOCKED)
+	@$(BUILD)
 	@SLO='$(SLO)' scripts/demo.sh
 
 .PHONY: overload
 overload: prerequisites ## up to 10 times the capacity: goodput, accepted latency, recovery, report (wants an idle machine; ARGS)
-	@$(CARGO) build --release -p yue-server -p yue-loadtest --bins $(LOCKED)
+	@$(BUILD)
 	@scripts/overload.sh $(ARGS)
 
 .PHONY: test
@@ -70,7 +72,7 @@ attacks: prerequisites ## attacks on a server with keys: what each is answered, 
 .PHONY: torture
 torture: ## kill -9, EIO, ENOSPC, power cuts, SIGSTOP on a real server under load (CYCLES=kills, default 200; SEED=n)
 	@scripts/prerequisites.sh strace
-	@$(CARGO) build --release -p yue-server -p yue-loadtest --bins $(LOCKED)
+	@$(BUILD)
 	@CYCLES='$(CYCLES)' SEED='$(SEED)' scripts/torture.sh
 
 .PHONY: fuzz
@@ -79,7 +81,7 @@ fuzz: prerequisites ## libFuzzer on everything that reads bytes: SECONDS=60 each
 
 .PHONY: schemathesis
 schemathesis: prerequisites ## what the OpenAPI document says, tried 50,000 times against a server (CASES=n, SEED=n); needs python3 and PyPI
-	@$(CARGO) build --release -p yue-server --bins $(LOCKED)
+	@$(BUILD)
 	@CASES='$(CASES)' SEED='$(SEED)' scripts/schemathesis.sh
 
 .PHONY: lint
@@ -98,12 +100,12 @@ deny: prerequisites ## licences, sources, advisories of the dependencies (needs 
 
 .PHONY: bench
 bench: prerequisites ## the headline figures: engine, history, restart, HTTP (wants an idle machine)
-	@$(CARGO) build --release -p yue-bench -p yue-server -p yue-loadtest --bins $(LOCKED)
+	@$(BUILD)
 	@scripts/bench.sh
 
 .PHONY: bench-wallet
 bench-wallet: prerequisites ## password checks and a wealth day beside payments, killed inside (ARGS for `yue-bench wealth`)
-	@$(CARGO) build --release -p yue-bench -p yue-server --bins $(LOCKED)
+	@$(BUILD)
 	@scripts/bench-wallet.sh $(ARGS)
 
 .PHONY: bench-micro
