@@ -135,7 +135,11 @@ fn done(operation: &Operation, answer: &Answer) -> Option<Reply> {
     if operation.kind == Kind::Token {
         return body.token.map(Reply::Token);
     }
-    let facts = body.facts()?;
+    let mut facts = body.facts()?;
+    // A copy of a cancellation may be answered after the channel's late money has come and gone back, and shows that.
+    if matches!(operation.effect, Effect::Cancel(_)) && body.status == "returned" {
+        facts.shown = Shown::Cancelled;
+    }
     let complete = match &operation.effect {
         Effect::Pay(_) => matches!(facts.shown, Shown::Paid | Shown::Waiting),
         Effect::Transfer(_) => facts.position.is_some(),
@@ -180,6 +184,11 @@ mod tests {
         check(201, body, Kind::Combination, pay(), &done(Shown::Waiting, legs, None));
         let paid = done(Shown::Paid, Legs::default(), None);
         check(200, r#"{"status":"paid","legs":[]}"#, Kind::Payment, pay(), &paid);
+        for status in ["cancelled", "returned"] {
+            let body = format!(r#"{{"status":"{status}","legs":[]}}"#);
+            let cancelled = done(Shown::Cancelled, Legs::default(), None);
+            check(200, &body, Kind::Cancel, Effect::Cancel(number), &cancelled);
+        }
         check(200, "{}", Kind::WalletRead, Effect::Nothing, &Reply::Read);
         let token = Reply::Token("t".to_owned());
         check(201, r#"{"token":"t","expires_at":"x"}"#, Kind::Token, Effect::Nothing, &token);
