@@ -6,7 +6,7 @@
 #   KEEP=1           afterwards some of what reaches all that was reached is kept in fuzz/corpus
 #
 # No sanitizer and no nightly compiler: coverage alone, so that RocksDB comes from ccache and is not built anew. What fails
-# is left in out/fuzz, and the command that replays it is printed.
+# is left in out/fuzz, and the command that replays it is printed. A target that ran nothing has failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/build-env.sh
@@ -15,6 +15,11 @@ readonly TARGETS=(bodies journal statements values)
 readonly INPUT_BYTES_MAX=2048
 readonly KEPT_MAX=96 # new ones of a target; what was kept before stays
 seconds=${SECONDS_EACH:-60}
+if [ -n "${TARGET:-}" ] && [[ " ${TARGETS[*]} documents " != *" $TARGET "* ]]; then
+  echo "fuzz: TARGET=$TARGET is none of ${TARGETS[*]} documents" >&2
+  exit 64
+fi
+mkdir -p out/fuzz
 host=$(rustc -vV | sed -n 's/^host: //p')
 # A target folder of its own: other flags. `--target` keeps them from build scripts and macros.
 build=$CARGO_TARGET_DIR/fuzz
@@ -36,10 +41,10 @@ for target in "${TARGETS[@]}"; do
     -use_value_profile=1 -artifact_prefix="$run/found/" "$run/grown" "$kept" >"$run/log" 2>&1 || code=$?
   executed=$(sed -n 's/^stat::number_of_executed_units: *//p' "$run/log" | tail -n 1)
   total=$((total + ${executed:-0}))
-  if [ "$code" -ne 0 ]; then
+  if [ "$code" -ne 0 ] || [ "${executed:-0}" -eq 0 ]; then
     crashes=$((crashes + 1))
     tail -n 30 "$run/log"
-    echo "fuzz: $target FAILED (code $code); again with: YUE_FUZZ_TARGET=$target $fuzzer $run/found/FILE"
+    echo "fuzz: $target FAILED (code $code, ${executed:-0} inputs); again with: YUE_FUZZ_TARGET=$target $fuzzer $run/found/FILE"
     continue
   fi
   echo "fuzz: $target, ${executed:-0} inputs in $seconds s, $(find "$run/grown" "$kept" -type f | wc -l) kept, $(grep -o 'cov: [0-9]*' "$run/log" | tail -n 1)"
@@ -63,6 +68,7 @@ if [ -z "${TARGET:-}" ] || [ "$TARGET" = documents ]; then
   }
   executed=$(sed -n 's/^\([0-9]*\) inputs, .*/\1/p' out/fuzz/documents.log | tail -n 1)
   total=$((total + ${executed:-0}))
+  if [ "${executed:-0}" -eq 0 ]; then crashes=$((crashes + 1)); fi
   echo "fuzz: documents, ${executed:-0} inputs in $seconds s"
 fi
 echo "figure fuzz_inputs $total inputs"

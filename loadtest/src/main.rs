@@ -271,7 +271,7 @@ struct OverloadArgs {
     /// Accounts among which the money moves.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=10_000_000))]
     accounts: u32,
-    /// Rounds of 0.8, 1, 2, 5 and 10 times the capacity; each multiple is judged over all of them.
+    /// Rounds of 1, 2, 5 and 10 times the capacity; each multiple is judged over all of them.
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
     /// The length of each stage of a round.
@@ -280,9 +280,10 @@ struct OverloadArgs {
     /// The length of each step of the search for the capacity.
     #[arg(long, default_value_t = 4.0, value_parser = parse_factor)]
     step_seconds: f64,
-    /// The length of the last stage, at 0.8 times the capacity again: longer than a recovery may take.
+    /// The length of the stage at 0.8 times the capacity before the rounds, and, after them, of one at 10 times and of one
+    /// at 0.8 times again: longer than a recovery may take.
     #[arg(long, default_value_t = 15.0, value_parser = parse_factor)]
-    recovery_seconds: f64,
+    long_seconds: f64,
     /// Of the arrivals and accounts.
     #[arg(long, default_value_t = 618)]
     seed: u64,
@@ -300,7 +301,7 @@ impl OverloadArgs {
             rounds: self.rounds,
             seconds: self.seconds,
             step_seconds: self.step_seconds,
-            recovery_seconds: self.recovery_seconds,
+            long_seconds: self.long_seconds,
             seed: self.seed,
             report: self.report,
         })

@@ -1,14 +1,19 @@
 //! An overload rehearsal: how much of what is offered is kept when far too much is offered.
 //!
-//! Owns: the order of the stages and the settings. Never judges (`overload::checks`) and never draws (`report::overload`).
-//! First the capacity is looked for with a stepped open loop; then the load is offered at multiples of it, in rounds, so
-//! that a machine which becomes slower meanwhile does so for all of them; then at the first one again. At the end the trial balance must have moved by exactly what was acknowledged.
+//! Owns: the order of the stages and the settings. Never judges (`overload::checks`) and never draws
+//! (`report::overload`). First the capacity is looked for with a stepped open loop, and a part of it is offered as the
+//! reference; then multiples of it, in rounds, so that a machine which becomes slower meanwhile does so for all of them;
+//! then the highest for a while, and the reference's load again. At the end the trial balance must have moved by exactly
+//! what was acknowledged.
 
 pub(crate) mod checks;
 mod generator;
+mod probe;
 pub(crate) mod record;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use generator::Generator;
 pub(crate) use generator::Stage;
@@ -21,15 +26,24 @@ use crate::{auditor, priority, saturate, verdict};
 
 /// The load to which the others are compared, as a multiple of the capacity.
 pub(crate) const BASE: f64 = 0.8;
+/// The highest multiple of the capacity.
+pub(crate) const HIGHEST: f64 = 10.0;
 /// The multiples of the capacity that each round offers.
-pub(crate) const MULTIPLES: [f64; 5] = [BASE, 1.0, 2.0, 5.0, 10.0];
+pub(crate) const MULTIPLES: [f64; 4] = [1.0, 2.0, 5.0, HIGHEST];
 /// Multiples of the closed loop's rate that the search for the capacity offers.
 const STEPS: [f64; 6] = [0.5, 0.65, 0.8, 0.9, 1.0, 1.2];
+/// While the last step kept the most, the next one offers so much more; while none was sustained, so much less than any.
+const STEP_ON: f64 = 1.2;
+/// Multiples of the closed loop's rate at which the search ends in any case.
+const STEP_MIN: f64 = 0.1;
+const STEP_MAX: f64 = 6.0;
 /// Clients of the closed loop that finds where the search begins.
 const CLOSED_CLIENTS: usize = 64;
 /// Seconds at the start of each stage that do not count: the server finds its bound again within them.
 const SETTLE_S: f64 = 1.0;
 const WARM_UP_S: f64 = 3.0;
+/// Seconds that the generator waits for its last answers.
+const DRAIN_S: u64 = 5;
 
 /// All settings.
 pub(crate) struct Settings {
@@ -42,8 +56,8 @@ pub(crate) struct Settings {
     pub(crate) seconds: f64,
     /// Of each step of the search.
     pub(crate) step_seconds: f64,
-    /// At the base at the end.
-    pub(crate) recovery_seconds: f64,
+    /// Of the reference before the rounds, and after them of the highest load and of the recovery, each.
+    pub(crate) long_seconds: f64,
     pub(crate) seed: u64,
     pub(crate) report: PathBuf,
 }
@@ -54,6 +68,8 @@ pub(crate) enum Part {
     WarmUp,
     /// Of the search for the capacity.
     Search,
+    /// At the base, before any overload: what the others are compared with.
+    Base,
     /// At a multiple of the capacity.
     Load(f64),
     /// At the base again, after the highest one.
@@ -63,7 +79,7 @@ pub(crate) enum Part {
 /// A stage that was run.
 pub(crate) struct Done {
     pub(crate) part: Part,
-    /// From 1, of the loads.
+    /// From 1, of the loads in rounds.
     pub(crate) round: Option<u32>,
     pub(crate) stage: Stage,
     pub(crate) totals: Totals,
@@ -88,21 +104,18 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
     let capacity = run.search()?;
     println!("capacity {capacity:.0}/s");
 
-    // 3. Too much, and then the base again.
+    // 3. A normal load, too much, and the normal load again.
+    let long = settings.long_seconds;
+    run.load(Part::Base, None, format!("{BASE}×"), long, BASE * capacity)?;
     for round in 1..=settings.rounds {
         for factor in MULTIPLES {
-            let rate = factor * capacity;
-            run.load(
-                Part::Load(factor),
-                Some(round),
-                format!("{factor}× ({round})"),
-                settings.seconds,
-                rate,
-            )?;
+            let label = format!("{factor}× ({round})");
+            run.load(Part::Load(factor), Some(round), label, settings.seconds, factor * capacity)?;
         }
     }
-    run.load(Part::Recovery, None, format!("{BASE}× again"), settings.recovery_seconds, BASE * capacity)?;
-    run.generator.drain().map_err(text)?;
+    run.load(Part::Load(HIGHEST), None, format!("{HIGHEST}× (long)"), long, HIGHEST * capacity)?;
+    run.load(Part::Recovery, None, format!("{BASE}× again"), long, BASE * capacity)?;
+    run.generator.drain(Duration::from_secs(DRAIN_S)).map_err(text)?;
     let stolen = processors.zip(ProcessorTime::now()).map(|(before, now)| now.stolen_since(before));
 
     // 4. The same work at both ends.
@@ -122,7 +135,7 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
     };
 
     // 5. The verdict.
-    let checks = checks::all(&done, &generator.seconds, &ledger);
+    let checks = checks::all(capacity, &done, &generator.seconds, &ledger);
     let setting = Setting {
         seed: settings.seed,
         accounts: settings.accounts,
@@ -148,7 +161,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The most that was posted a second in any step of the open loop.
+    /// The capacity: the highest rate at which a step of the open loop had nearly all posted.
     fn search(&mut self) -> Result<f64, String> {
         let closed = |label: &str, seconds, settle| Stage {
             label: label.to_owned(),
@@ -158,21 +171,38 @@ impl Run<'_> {
             settle,
         };
         self.stage(Part::WarmUp, None, closed("warm-up", WARM_UP_S, SETTLE_S))?;
-        let start = self.stage(Part::Search, None, closed("closed", self.settings.step_seconds, 0.0))?;
-        // Clients that wait for their answers are no open loop: their rate is where the search begins, and no peak.
-        let mut best = 0.0_f64;
-        for step in STEPS {
-            let rate = step * start;
+        // Clients that wait for their answers are no open loop: their rate is where the search begins, and no capacity.
+        let start =
+            self.stage(Part::Search, None, closed("closed", self.settings.step_seconds, 0.0))?.goodput;
+        let (mut capacity, mut most) = (0.0_f64, 0.0_f64);
+        let mut steps: VecDeque<f64> = STEPS.into();
+        let mut lowest = STEPS[0];
+        while let Some(step) = steps.pop_front() {
             let stage = Stage {
-                label: format!("search {step}"),
-                rate: Some(rate),
+                label: format!("search {step:.2}"),
+                rate: Some(step * start),
                 connections: self.settings.connections,
                 seconds: self.settings.step_seconds,
                 settle: (self.settings.step_seconds / 3.0).min(SETTLE_S),
             };
-            best = best.max(self.stage(Part::Search, None, stage)?);
+            let kept = self.stage(Part::Search, None, stage)?;
+            if kept.share >= checks::SUSTAINED_MIN {
+                capacity = capacity.max(kept.goodput);
+            }
+            if steps.is_empty() && kept.goodput > most && step * STEP_ON <= STEP_MAX {
+                steps.push_back(step * STEP_ON);
+            }
+            most = most.max(kept.goodput);
+            if steps.is_empty() && capacity == 0.0 && lowest / STEP_ON >= STEP_MIN {
+                lowest /= STEP_ON;
+                steps.push_back(lowest);
+            }
         }
-        if best > 0.0 { Ok(best) } else { Err("the server has posted nothing".to_owned()) }
+        if capacity > 0.0 {
+            Ok(capacity)
+        } else {
+            Err("the server sustains none of the rates tried".to_owned())
+        }
     }
 
     fn load(
@@ -189,14 +219,21 @@ impl Run<'_> {
         self.stage(part, round, stage).map(drop)
     }
 
-    /// Runs a stage; what was posted a second.
-    fn stage(&mut self, part: Part, round: Option<u32>, stage: Stage) -> Result<f64, String> {
+    fn stage(&mut self, part: Part, round: Option<u32>, stage: Stage) -> Result<Kept, String> {
         self.generator.run(&stage).map_err(text)?;
         let totals = self.generator.stages.last().ok_or("no stage")?;
         println!("{}", line(&stage.label, totals));
         self.parts.push((part, round, stage));
-        Ok(totals.goodput())
+        Ok(Kept { goodput: totals.goodput(), share: totals.share() })
     }
+}
+
+/// What a stage has kept.
+struct Kept {
+    /// Posted a second.
+    goodput: f64,
+    /// Posted, of what was offered.
+    share: f64,
 }
 
 /// A stage in one line.

@@ -253,7 +253,7 @@ fn an_overload_run_checks_the_work_and_draws_it() {
         "0.6",
         "--step-seconds",
         "0.5",
-        "--recovery-seconds",
+        "--long-seconds",
         "1",
         "--connections",
         "16",
@@ -267,7 +267,10 @@ fn an_overload_run_checks_the_work_and_draws_it() {
     assert_ne!(run.output.status.code(), Some(2), "{}", run.text());
     let text = std::fs::read_to_string(run.folder.path().join("overload.json")).unwrap();
     let report: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(report["stages"].as_array().unwrap().len(), 19, "{}", run.text());
+    let is =
+        |flag: &str| report["stages"].as_array().unwrap().iter().filter(|stage| stage[flag] == true).count();
+    let in_rounds = report["stages"].as_array().unwrap().iter().filter(|stage| stage["round"].is_u64());
+    assert_eq!((is("base"), in_rounds.count(), is("recovery")), (1, 2 * 4, 1), "{}", run.text());
     assert_eq!(report["loads"].as_array().unwrap().len(), 5, "{}", run.text());
     assert!(report["loads"][4]["shed"].as_f64().unwrap() > 0.0, "{}", run.text());
     let page = std::fs::read_to_string(run.folder.path().join("overload.html")).unwrap();

@@ -2,7 +2,8 @@
 //!
 //! Owns: one loop over many connections, each with one request in flight, and the arrivals, in ticks. Never waits for an
 //! answer before the next arrival and never queues one: an arrival that finds no free connection is shed and counted.
-//! Invariant: latency counts from the moment at which a request was meant to be sent.
+//! Invariants: latency counts from the moment at which a request was meant to be sent, and each arrival of a stage is
+//! counted once: as shed, or as sent and then, when its answer has come or the generator is drained, by its end.
 
 #![expect(clippy::indexing_slicing, reason = "indices of this module's own lists, which only grow")]
 
@@ -18,6 +19,7 @@ use rand_distr::Exp1;
 use rustix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
 
+use super::probe::{Ended, Probe};
 use super::record::{End, Second, Totals};
 use crate::connection::{Connection, SCRATCH_BYTES};
 use crate::operation::Ids;
@@ -25,16 +27,12 @@ use crate::wire::{Answer, Endpoint};
 
 /// Arrivals and answers are looked after this often, all that are there at once. A generator that woke for each of them
 /// would, at a higher priority on the server's own processors, break off the server's work as often; what it measures
-/// is longer than the truth by as much at most.
+/// is longer than the truth by as much, and what one look takes, at most.
 const TICK: Duration = Duration::from_micros(200);
-/// Answers that one look takes up.
-const ANSWERS_MAX: usize = 1_024;
 /// Time-outs and the turn of seconds are looked after this often.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_millis(10);
 /// Longer than the server's longest wait before a refusal, and than any stall that a run may have and go on.
-const TIMEOUT: Duration = Duration::from_secs(5);
-/// A probe is sent this often, if the one before is answered.
-const PROBE_EVERY: Duration = Duration::from_millis(50);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause before a connection that broke is opened again.
 const REOPEN_AFTER: Duration = Duration::from_millis(50);
 
@@ -73,6 +71,7 @@ pub(crate) struct Generator {
     lines: Vec<Line>,
     free: VecDeque<usize>,
     probe: Probe,
+    last_posted: Option<Uuid>,
     rng: SmallRng,
     ids: Ids,
     body: Vec<u8>,
@@ -80,6 +79,7 @@ pub(crate) struct Generator {
     scratch: Vec<u8>,
     stage: usize,
     counts_from: Instant,
+    counts_until: Instant,
     second: Second,
     second_ends: Instant,
     pub(crate) seconds: Vec<Second>,
@@ -88,14 +88,6 @@ pub(crate) struct Generator {
     pub(crate) posted: u64,
     pub(crate) unknown: u64,
     pub(crate) examples: Vec<String>,
-}
-
-/// What is asked beside the load.
-struct Probe {
-    line: Line,
-    last_posted: Option<Uuid>,
-    asks_health: bool,
-    due: Instant,
 }
 
 impl Generator {
@@ -109,7 +101,7 @@ impl Generator {
             Ok::<_, io::Error>(Line { connection: Some(connection), flight: None, reopen_at: now })
         };
         let lines = (0..connections).map(line).collect::<io::Result<Vec<_>>>()?;
-        let probe = Probe { line: line(connections)?, last_posted: None, asks_health: true, due: now };
+        let probe = Probe::new(endpoint, poll.registry(), Token(connections), now)?;
         Ok(Self {
             endpoint: endpoint.clone(),
             accounts,
@@ -117,6 +109,7 @@ impl Generator {
             lines,
             free: VecDeque::new(),
             probe,
+            last_posted: None,
             rng: SmallRng::seed_from_u64(seed),
             ids: Ids::new(),
             body: Vec::new(),
@@ -124,6 +117,7 @@ impl Generator {
             scratch: vec![0; SCRATCH_BYTES],
             stage: 0,
             counts_from: now,
+            counts_until: now,
             second: Second::new(0),
             second_ends: now + Duration::from_secs(1),
             seconds: Vec::new(),
@@ -134,13 +128,14 @@ impl Generator {
         })
     }
 
-    /// Offers one stage's load; its totals are the last of `stages`, complete but for what is still in flight.
+    /// Offers one stage's load; its totals are the last of `stages`, complete but for what is still in flight (`drain`).
     pub(crate) fn run(&mut self, stage: &Stage) -> io::Result<()> {
         let start = Instant::now();
         let end = start + Duration::from_secs_f64(stage.seconds);
         self.stage = self.stages.len();
         self.stages.push(Totals::new());
         self.counts_from = start + Duration::from_secs_f64(stage.settle);
+        self.counts_until = end;
         self.second = Second::new(self.stage);
         self.second_ends = start + Duration::from_secs(1);
         self.free =
@@ -148,7 +143,7 @@ impl Generator {
         let mut cpu_before = None;
         let mut next = start + self.gap(stage.rate);
         let mut housekeeping_at = start;
-        let mut events = Events::with_capacity(ANSWERS_MAX);
+        let mut events = self.events();
         loop {
             let now = Instant::now();
             if now >= end {
@@ -165,6 +160,8 @@ impl Generator {
             }
             sleep((now + TICK).saturating_duration_since(Instant::now()));
         }
+        // What was due since the last look.
+        self.send_due(stage, &mut next, end);
         let totals = &mut self.stages[self.stage];
         totals.seconds = (stage.seconds - stage.settle).max(0.0);
         totals.generator_seconds = cpu_before.map_or(0.0, |before| thread_seconds() - before);
@@ -172,18 +169,31 @@ impl Generator {
         Ok(())
     }
 
-    /// Waits for the last answers.
-    pub(crate) fn drain(&mut self) -> io::Result<()> {
-        let until = Instant::now() + TIMEOUT;
-        let mut events = Events::with_capacity(ANSWERS_MAX);
+    /// Waits for the last answers; what has none by then is lost.
+    pub(crate) fn drain(&mut self, within: Duration) -> io::Result<()> {
+        let until = Instant::now() + within;
+        let mut events = self.events();
         let nothing =
             Stage { label: String::new(), rate: Some(0.0), connections: 0, seconds: 0.0, settle: 0.0 };
         while self.lines.iter().any(|line| line.flight.is_some()) && Instant::now() < until {
             self.take_answers(&mut events, &nothing)?;
             sleep(TICK);
         }
-        self.unknown += self.lines.iter().filter(|line| line.flight.is_some()).count() as u64;
+        let now = Instant::now();
+        for index in 0..self.lines.len() {
+            if self.lines[index].flight.is_some() {
+                self.broke(index, now);
+            }
+        }
+        if let Some(ended) = self.probe.fail(now) {
+            self.probed(&ended);
+        }
         Ok(())
+    }
+
+    /// Room for an event of each connection and of the probe.
+    fn events(&self) -> Events {
+        Events::with_capacity(self.lines.len() + 1)
     }
 
     fn is_free(&self, index: usize) -> bool {
@@ -210,7 +220,7 @@ impl Generator {
                 None if stage.rate.is_none() => return,
                 None => {
                     self.offered(intended);
-                    self.shed(intended);
+                    self.shed(intended, now);
                 }
             }
         }
@@ -223,10 +233,12 @@ impl Generator {
         }
     }
 
-    fn shed(&mut self, intended: Instant) {
+    fn shed(&mut self, intended: Instant, now: Instant) {
         self.second.shed += 1;
         if intended >= self.counts_from {
-            self.stages[self.stage].shed += 1;
+            let totals = &mut self.stages[self.stage];
+            totals.shed += 1;
+            totals.lateness.record(now.saturating_duration_since(intended));
         }
     }
 
@@ -271,7 +283,12 @@ impl Generator {
     fn ready(&mut self, token: Token, stage: &Stage) {
         let Token(index) = token;
         // The probe's token lies behind the last line.
-        let Some(line) = self.lines.get_mut(index) else { return self.probe_ready() };
+        let Some(line) = self.lines.get_mut(index) else {
+            if let Some(ended) = self.probe.ready(&mut self.scratch) {
+                self.probed(&ended);
+            }
+            return;
+        };
         let Some(connection) = &mut line.connection else { return };
         let received = connection.flush().and_then(|()| connection.receive(&mut self.scratch));
         let now = Instant::now();
@@ -281,7 +298,7 @@ impl Generator {
                 let Some(flight) = line.flight.take() else { return };
                 let end = self.judge(&answer);
                 if end == End::Accepted {
-                    self.probe.last_posted = Some(flight.id);
+                    self.last_posted = Some(flight.id);
                 }
                 self.ended(&flight, end, now);
                 if answer.closes {
@@ -313,8 +330,8 @@ impl Generator {
 
     fn ended(&mut self, flight: &Flight, end: End, now: Instant) {
         let latency = now.saturating_duration_since(flight.intended);
-        self.second.ended(end, latency);
-        if now >= self.counts_from && end == End::Accepted {
+        self.second.ended(flight.stage, end, latency);
+        if (self.counts_from..self.counts_until).contains(&now) && end == End::Accepted {
             self.stages[self.stage].posted += 1;
         }
         if flight.counted {
@@ -359,69 +376,24 @@ impl Generator {
         if now >= self.second_ends {
             self.turn_second();
         }
-        self.ask(now);
+        let registry = self.poll.registry();
+        if let Some(ended) = self.probe.ask(&self.endpoint, registry, self.last_posted, self.stage, now) {
+            self.probed(&ended);
+        }
+    }
+
+    fn probed(&mut self, ended: &Ended) {
+        let totals = &mut self.stages[ended.stage];
+        match ended.latency {
+            Some(latency) => totals.probe_latency.record(latency),
+            None => totals.probes_failed += 1,
+        }
     }
 
     fn turn_second(&mut self) {
         let second = std::mem::replace(&mut self.second, Second::new(self.stage));
         self.second_ends += Duration::from_secs(1);
         self.seconds.push(second);
-    }
-
-    /// Sends the next probe.
-    fn ask(&mut self, now: Instant) {
-        let probe = &mut self.probe;
-        if let Some(flight) = &probe.line.flight {
-            if now.saturating_duration_since(flight.sent) > TIMEOUT {
-                self.probe_failed(now);
-            }
-            return;
-        }
-        if now < probe.due {
-            return;
-        }
-        if probe.line.connection.is_none() {
-            let token = Token(self.lines.len());
-            probe.line.connection = Connection::open(&self.endpoint, self.poll.registry(), token).ok();
-        }
-        let mut request = Vec::new();
-        match probe.last_posted.filter(|_| !probe.asks_health) {
-            Some(id) => self.endpoint.get(&mut request, &format!("/v1/transactions/{id}")),
-            None => self.endpoint.get(&mut request, "/healthz"),
-        }
-        probe.asks_health = !probe.asks_health;
-        probe.due = now + PROBE_EVERY;
-        let counted = now >= self.counts_from;
-        probe.line.flight =
-            Some(Flight { id: Uuid::nil(), intended: now, sent: now, stage: self.stage, counted });
-        let sent = probe.line.connection.as_mut().map(|connection| connection.send(&request));
-        if !matches!(sent, Some(Ok(()))) {
-            self.probe_failed(now);
-        }
-    }
-
-    fn probe_ready(&mut self) {
-        let Some(connection) = &mut self.probe.line.connection else { return };
-        let received = connection.flush().and_then(|()| connection.receive(&mut self.scratch));
-        let now = Instant::now();
-        match received {
-            Ok(None) => {}
-            Ok(Some(answer)) if answer.status == 200 => {
-                if let Some(flight) = self.probe.line.flight.take().filter(|flight| flight.counted) {
-                    let latency = now.saturating_duration_since(flight.intended);
-                    self.stages[flight.stage].probe_latency.record(latency);
-                }
-            }
-            Ok(Some(_)) | Err(_) => self.probe_failed(now),
-        }
-    }
-
-    fn probe_failed(&mut self, now: Instant) {
-        self.probe.line.connection = None;
-        self.probe.due = now + PROBE_EVERY;
-        if let Some(flight) = self.probe.line.flight.take().filter(|flight| flight.counted) {
-            self.stages[flight.stage].probes_failed += 1;
-        }
     }
 }
 
@@ -430,3 +402,6 @@ fn thread_seconds() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
 }
+
+#[cfg(test)]
+mod tests;

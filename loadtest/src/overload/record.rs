@@ -26,21 +26,25 @@ pub(crate) struct Second {
     pub(crate) stage: usize,
     pub(crate) offered: u64,
     pub(crate) shed: u64,
+    /// Of the second's own stage.
     pub(crate) accepted: u64,
+    /// Accepted now, and offered in the stage before.
+    pub(crate) accepted_earlier: u64,
     pub(crate) refused: u64,
     pub(crate) lost: u64,
-    /// Of what was accepted.
+    /// Of what was accepted of its own stage.
     pub(crate) latency: Latency,
 }
 
 impl Second {
     pub(super) fn new(stage: usize) -> Self {
         let latency = Latency::new(2);
-        Self { stage, offered: 0, shed: 0, accepted: 0, refused: 0, lost: 0, latency }
+        Self { stage, offered: 0, shed: 0, accepted: 0, accepted_earlier: 0, refused: 0, lost: 0, latency }
     }
 
-    pub(super) fn ended(&mut self, end: End, latency: Duration) {
+    pub(super) fn ended(&mut self, stage: usize, end: End, latency: Duration) {
         match end {
+            End::Accepted if stage != self.stage => self.accepted_earlier += 1,
             End::Accepted => {
                 self.accepted += 1;
                 self.latency.record(latency);
@@ -68,11 +72,11 @@ pub(crate) struct Totals {
     /// From the moment at which it was meant to be sent, of what was accepted and of what was refused.
     pub(crate) latency: Latency,
     pub(crate) refusal_latency: Latency,
-    /// How late the generator sent.
+    /// How late the generator sent or shed.
     pub(crate) lateness: Latency,
     /// The values of `Retry-After`.
     pub(crate) retry_after: BTreeSet<u64>,
-    /// Health and reads of an outcome, asked beside the load.
+    /// Health and reads of an outcome, asked beside the load; its first moments count here.
     pub(crate) probe_latency: Latency,
     pub(crate) probes_failed: u64,
     /// Processor time of the generator's thread.
@@ -160,5 +164,10 @@ impl Totals {
     /// Offered a second.
     pub(crate) fn rate(&self) -> f64 {
         self.offered as f64 / self.seconds.max(f64::MIN_POSITIVE)
+    }
+
+    /// Posted, of what was offered: 0 to about 1.
+    pub(crate) fn share(&self) -> f64 {
+        self.posted as f64 / self.offered.max(1) as f64
     }
 }

@@ -1,18 +1,20 @@
 //! The report of an overload run: its figures as one value, the JSON and the page that are made from it.
 //!
-//! Owns: the collection and the drawing. Never measures and never judges.
+//! Owns: the collection and the page's tables; the plots are in `plots`. Never measures and never judges.
+
+mod plots;
 
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::html::{begin, card, checks, end, grouped, ms};
-use super::plot::{Band, Plot, Scale, escape, nice_step, push};
+use super::html::{begin, checks, end, grouped, ms};
+use super::plot::{escape, push};
 use super::{DURABILITY, Percentiles};
 use crate::machine::{self, Machine};
-use crate::overload::checks::{at, peak, recovered_after};
-use crate::overload::record::Second;
-use crate::overload::{BASE, Done, MULTIPLES, Part, Stage};
+use crate::overload::checks::{at, base, peak, recovered_after};
+use crate::overload::record::{Second, Totals};
+use crate::overload::{BASE, Done, HIGHEST, MULTIPLES, Part, Stage};
 use crate::verdict::{self, Check};
 
 /// What a reader must know to read the figures right.
@@ -20,7 +22,7 @@ const NOTES: [&str; 5] = [
     "Open loop: Poisson arrivals that wait for nothing. Latency counts from the moment at which a request was meant to be sent.",
     "An arrival that finds each connection waiting for its answer is shed by the generator and never reaches the server: it is no goodput and no refusal, and is counted by itself. Clients here come again at once and ignore Retry-After; the server holds their refusals back so that these leave at a bounded rate, which is what keeps connections busy.",
     "The first moments of each stage, a quarter of it and a second at most, are drawn and not counted.",
-    "Goodput is what was posted, synced, and acknowledged in a second. Each multiple of the capacity counts over all of its rounds; the peak is the highest of them.",
+    "Goodput is what was posted, synced, and acknowledged in a second. The capacity is the highest rate at which a step of the search had 95 % of the offered posted. Each multiple of it counts over all of its stages; the peak is the highest of these and the capacity.",
     "Server and generator share the machine: what the generator takes, at a higher priority, the server does not have. It looks for arrivals and answers each 0.2 ms: latencies are up to that much too long.",
 ];
 
@@ -41,7 +43,9 @@ pub(crate) struct StageRow {
     pub(crate) label: String,
     /// A stage of the search for the capacity.
     pub(crate) search: bool,
-    /// From 1, of the loads; all of them where there is none.
+    /// At the base, before any overload.
+    pub(crate) base: bool,
+    /// From 1, of the loads in rounds.
     pub(crate) round: Option<u32>,
     /// Arrivals wait for nothing; else the next one comes when a connection is free.
     pub(crate) open_loop: bool,
@@ -72,9 +76,11 @@ pub(crate) struct SecondRow {
     pub(crate) stage: usize,
     pub(crate) offered: u64,
     pub(crate) shed: u64,
-    pub(crate) accepted: u64,
+    /// Whenever it was offered.
+    pub(crate) posted: u64,
     pub(crate) refused: u64,
     pub(crate) lost: u64,
+    /// Of what was offered in the second's own stage.
     pub(crate) p50_ms: Option<f64>,
     pub(crate) p99_ms: Option<f64>,
 }
@@ -98,7 +104,7 @@ pub(crate) struct Report {
     pub(crate) peak: f64,
     pub(crate) recovered_after_s: Option<usize>,
     pub(crate) checks: Vec<Check>,
-    /// Each multiple of the capacity, over all rounds.
+    /// The reference, and each multiple of the capacity over all of its stages.
     pub(crate) loads: Vec<StageRow>,
     /// In the order in which they were run.
     pub(crate) stages: Vec<StageRow>,
@@ -111,7 +117,7 @@ impl Report {
     /// Collects; the time and the machine are those of now and here.
     pub(crate) fn new(setting: &Setting, done: &[Done], seconds: &[Second], checks: Vec<Check>) -> Self {
         let exit_code = verdict::exit_code(&checks);
-        let peak = peak(done);
+        let peak = peak(setting.capacity, done);
         let recovered = recovered_after(done, seconds);
         Self {
             verdict: verdict::word(exit_code),
@@ -130,7 +136,7 @@ impl Report {
             peak,
             recovered_after_s: recovered,
             checks,
-            loads: MULTIPLES.iter().filter_map(|&factor| load_row(done, factor, setting.capacity)).collect(),
+            loads: loads(done).map(|(label, totals)| load_row(label, totals, setting.capacity)).collect(),
             stages: done.iter().map(|done| stage_row(done, setting.capacity)).collect(),
             seconds: seconds.iter().map(second_row).collect(),
             figures: figures(setting, done, peak, recovered),
@@ -148,8 +154,8 @@ fn figures(setting: &Setting, done: &[Done], peak: f64, recovered: Option<usize>
         format!("figure overload_capacity {:.0} tx/s", setting.capacity),
         format!("figure overload_peak {peak:.0} tx/s"),
     ];
-    for (factor, name) in [(BASE, "base"), (1.0, "1x"), (2.0, "2x"), (5.0, "5x"), (10.0, "10x")] {
-        let Some(totals) = at(done, factor) else { continue };
+    for (label, totals) in loads(done) {
+        let name = label.replace('×', "x");
         let share = 100.0 * totals.goodput() / peak.max(f64::MIN_POSITIVE);
         let p99 = totals.latency.percentile_ms(99.0).unwrap_or(f64::NAN);
         lines.push(format!("figure overload_goodput_{name} {share:.1} %"));
@@ -160,11 +166,17 @@ fn figures(setting: &Setting, done: &[Done], peak: f64, recovered: Option<usize>
     lines
 }
 
-/// All rounds at a multiple of the capacity.
-fn load_row(done: &[Done], factor: f64, capacity: f64) -> Option<StageRow> {
-    let first = done.iter().find(|done| done.part == Part::Load(factor))?;
-    let stage = Stage { label: format!("{factor}×"), ..first.stage.clone() };
-    Some(stage_row(&Done { part: first.part, round: None, stage, totals: at(done, factor)? }, capacity))
+/// The reference, then each multiple of the capacity over all of its stages.
+fn loads(done: &[Done]) -> impl Iterator<Item = (String, Totals)> {
+    let base = base(done).map(|totals| (format!("{BASE}×"), totals));
+    let multiples = MULTIPLES.iter().filter_map(|&factor| Some((format!("{factor}×"), at(done, factor)?)));
+    base.into_iter().chain(multiples)
+}
+
+fn load_row(label: String, totals: Totals, capacity: f64) -> StageRow {
+    let stage =
+        Stage { label, rate: Some(totals.rate()), connections: 0, seconds: totals.seconds, settle: 0.0 };
+    stage_row(&Done { part: Part::Load(0.0), round: None, stage, totals }, capacity)
 }
 
 fn stage_row(done: &Done, capacity: f64) -> StageRow {
@@ -174,6 +186,7 @@ fn stage_row(done: &Done, capacity: f64) -> StageRow {
     StageRow {
         label: done.stage.label.clone(),
         search: matches!(done.part, Part::Search | Part::WarmUp),
+        base: done.part == Part::Base,
         round: done.round,
         open_loop: done.stage.rate.is_some(),
         recovery: done.part == Part::Recovery,
@@ -199,7 +212,7 @@ fn second_row(second: &Second) -> SecondRow {
         stage: second.stage,
         offered: second.offered,
         shed: second.shed,
-        accepted: second.accepted,
+        posted: second.accepted + second.accepted_earlier,
         refused: second.refused,
         lost: second.lost,
         p50_ms: second.latency.percentile_ms(50.0),
@@ -225,10 +238,7 @@ fn render(report: &Report) -> String {
     let mut page = String::new();
     begin(&mut page, "overload", report.verdict);
     head(&mut page, report);
-    goodput(&mut page, report);
-    latency(&mut page, report);
-    rates_over_time(&mut page, report);
-    latency_over_time(&mut page, report);
+    plots::all(&mut page, report);
     checks(&mut page, &report.checks);
     stages(&mut page, report);
     circumstances(&mut page, report);
@@ -242,7 +252,7 @@ fn head(page: &mut String, report: &Report) {
         page,
         format_args!(
             "<div class=\"head\"><h1>overload</h1><span class=\"verdict {class}\">{}</span></div>\n\
-             <p class=\"lead soft\">Up to 10 times the capacity of {} transfers/s · {} connections · seed {} · {} · {}</p>\n",
+             <p class=\"lead soft\">Up to {HIGHEST} times the capacity of {} transfers/s · {} connections · seed {} · {} · {}</p>\n",
             report.verdict,
             grouped(report.capacity.round()),
             report.connections,
@@ -274,159 +284,9 @@ fn head(page: &mut String, report: &Report) {
     page.push_str("</section>\n");
 }
 
-/// Multiples of the capacity that are drawn.
-const DRAWN: (f64, f64) = (0.4, 12.0);
-const TICKS: [f64; 6] = [0.5, 0.8, 1.0, 2.0, 5.0, 10.0];
-
-/// The steps of the search and all loads, by what they offer.
-fn by_load(report: &Report) -> Vec<&StageRow> {
-    let steps = report.stages.iter().filter(|stage| stage.search && stage.open_loop);
-    let mut rows: Vec<&StageRow> = steps.chain(&report.loads).collect();
-    rows.sort_by(|one, other| one.multiple.total_cmp(&other.multiple));
-    rows
-}
-
-fn goodput(page: &mut String, report: &Report) {
-    let rows = by_load(report);
-    let highest = report.peak.max(rows.iter().map(|row| row.refused).fold(0.0, f64::max));
-    let step = nice_step(highest * 1.1 / 4.0);
-    let scale = Scale::Linear((highest * 1.1 / step).ceil().max(1.0) * step);
-    let mut plot = Plot::over_multiples("Goodput against offered load", DRAWN, &TICKS, scale, "/s");
-    plot.limit(0.9 * report.peak, "90 % of the peak");
-    let ideal = [DRAWN.0, report.peak / report.capacity.max(f64::MIN_POSITIVE), DRAWN.1];
-    let ideal = ideal.map(|multiple| (multiple, (multiple * report.capacity).min(report.peak), None));
-    plot.curve("ideal", &ideal);
-    let text = |row: &StageRow| {
-        format!(
-            "{:.2}×\noffered {:.0}/s\nposted {:.0}/s\nrefused {:.0}/s\nshed by the generator {:.0}/s",
-            row.multiple, row.offered, row.goodput, row.refused, row.shed
-        )
-    };
-    let points = |of: fn(&StageRow) -> f64| -> Vec<_> {
-        rows.iter().map(|row| (row.multiple, of(row), Some(text(row)))).collect()
-    };
-    plot.curve("refused", &points(|row| row.refused));
-    plot.curve("achieved", &points(|row| row.goodput));
-    card(
-        page,
-        "Goodput against offered load",
-        "What was posted a second, by how much was offered, as a multiple of the capacity. Logarithmic across.",
-        &[
-            ("accent", "line", "posted"),
-            ("c0", "line", "refused with 503"),
-            ("offered", "line", "as much as is offered, up to the peak"),
-        ],
-        &plot.finish(),
-    );
-}
-
-fn latency(page: &mut String, report: &Report) {
-    let rows = by_load(report);
-    let p99 = |row: &&StageRow| row.accepted_latency_ms.p99;
-    let highest = rows.iter().filter_map(p99).fold(10.0, f64::max);
-    let scale = Scale::Logarithmic(0.1, 10_f64.powf((highest * 2.0).log10().ceil()));
-    let mut plot = Plot::over_multiples("Accepted latency by stage", DRAWN, &TICKS, scale, "ms");
-    let base = report.loads.first().and_then(|load| load.accepted_latency_ms.p99);
-    if let Some(base) = base {
-        plot.limit(2.0 * base, "twice the p99 at 0.8×");
-    }
-    let points = |of: fn(&StageRow) -> Option<f64>| -> Vec<_> {
-        rows.iter()
-            .filter_map(|row| {
-                let value = of(row)?;
-                Some((row.multiple, value, Some(format!("{:.2}×\n{value:.2} ms", row.multiple))))
-            })
-            .collect()
-    };
-    plot.curve("p50", &points(|row| row.accepted_latency_ms.p50));
-    plot.curve("p99", &points(|row| row.accepted_latency_ms.p99));
-    card(
-        page,
-        "Latency of what is accepted",
-        "From the moment at which it was meant to be sent, by offered load. Both axes logarithmic.",
-        &[("p50", "line", "p50"), ("p99", "line", "p99")],
-        &plot.finish(),
-    );
-}
-
-/// The search, each round and the recovery as bands over the seconds of the run.
-fn bands(report: &Report) -> Vec<Band> {
-    let mut bands: Vec<Band> = Vec::new();
-    for (number, stage) in report.stages.iter().enumerate() {
-        let seconds = report.seconds.iter().filter(|second| second.stage == number).count() as f64;
-        let name = match stage.round {
-            _ if stage.search => "search for the capacity".to_owned(),
-            Some(round) => format!("round {round}"),
-            None => stage.label.clone(),
-        };
-        match bands.last_mut() {
-            Some(band) if band.name == name => band.seconds += seconds,
-            last => {
-                let starts_at = last.map_or(0.0, |band| band.starts_at + band.seconds);
-                bands.push(Band { name, starts_at, seconds });
-            }
-        }
-    }
-    bands
-}
-
-fn moment(report: &Report, number: usize, second: &SecondRow) -> String {
-    let label = report.stages.get(second.stage).map_or("", |stage| stage.label.as_str());
-    format!("{} s, {label}", number + 1)
-}
-
-fn rates_over_time(page: &mut String, report: &Report) {
-    let highest = report.seconds.iter().map(|second| second.accepted.max(second.refused)).max().unwrap_or(1);
-    let highest = (highest as f64 * 1.1).max(1.0);
-    let step = nice_step(highest / 4.0);
-    let scale = Scale::Linear((highest / step).ceil() * step);
-    let seconds = report.seconds.len() as f64;
-    let mut plot = Plot::over_time("Each second", &bands(report), seconds, scale, "/s");
-    plot.limit(0.9 * report.peak, "90 % of the peak");
-    plot.line("refused", report.seconds.iter().map(|second| Some(second.refused as f64)));
-    plot.line("achieved", report.seconds.iter().map(|second| Some(second.accepted as f64)));
-    plot.hover(report.seconds.iter().enumerate().map(|(number, second)| {
-        format!(
-            "{}\noffered {}/s\nposted {}/s\nrefused {}/s\nshed by the generator {}/s\nlost {}",
-            moment(report, number, second),
-            second.offered,
-            second.accepted,
-            second.refused,
-            second.shed,
-            second.lost
-        )
-    }));
-    card(
-        page,
-        "Each second",
-        "Posted and refused, through all stages and back.",
-        &[("accent", "line", "posted"), ("c0", "line", "refused with 503")],
-        &plot.finish(),
-    );
-}
-
-fn latency_over_time(page: &mut String, report: &Report) {
-    let highest = report.seconds.iter().filter_map(|second| second.p99_ms).fold(10.0, f64::max);
-    let scale = Scale::Logarithmic(0.1, 10_f64.powf(highest.log10().ceil()));
-    let seconds = report.seconds.len() as f64;
-    let mut plot = Plot::over_time("Accepted latency, each second", &bands(report), seconds, scale, "ms");
-    plot.line("p50", report.seconds.iter().map(|second| second.p50_ms));
-    plot.line("p99", report.seconds.iter().map(|second| second.p99_ms));
-    plot.hover(report.seconds.iter().enumerate().map(|(number, second)| {
-        format!("{}\np50 {}\np99 {}", moment(report, number, second), ms(second.p50_ms), ms(second.p99_ms))
-    }));
-    card(
-        page,
-        "Latency of what is accepted, each second",
-        "Logarithmic.",
-        &[("p50", "line", "p50"), ("p99", "line", "p99")],
-        &plot.finish(),
-    );
-}
-
 fn stages(page: &mut String, report: &Report) {
     page.push_str(
-        "<section class=\"card\"><h2>Stages</h2><p>First each load over all of its rounds, then all stages as they were run. By second; latencies in milliseconds. Reached: sent to the server. Shed: \
+        "<section class=\"card\"><h2>Stages</h2><p>First the reference and each load over all of its stages, then all stages as they were run. By second; latencies in milliseconds. Reached: sent to the server. Shed: \
          no connection was free. Generator: of one processor.</p>\n<table>\n\
          <tr><th>stage</th><th class=\"n\">offered</th><th class=\"n\">reached</th><th class=\"n\">posted</th>\
          <th class=\"n\">refused</th><th class=\"n\">shed</th><th class=\"n\">lost</th><th class=\"n\">p50</th>\

@@ -27,7 +27,7 @@ const FOREIGN: &str = "`not_found`: the name is outside the key's prefix. Of a s
 const LIMITED: &str = "`rate_limited`: the key has had its requests for now. Of a server with keys.";
 
 const REQUEST_ID: &str =
-    "The call's name in the audit trail: of operators' calls, and of those that were denied.";
+    "The call's name in the audit trail: of operators' calls, and of those that were denied. Of a server with keys.";
 
 /// Says so of all calls.
 pub(super) fn describe(document: &mut OpenApi) {
