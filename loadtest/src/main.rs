@@ -284,6 +284,10 @@ struct OverloadArgs {
     /// at 0.8 times again: longer than a recovery may take.
     #[arg(long, default_value_t = 15.0, value_parser = parse_factor)]
     long_seconds: f64,
+    /// Transfers a second of which multiples are offered, instead of the capacity that a search finds: for two builds at
+    /// the same loads.
+    #[arg(long, value_parser = parse_factor)]
+    capacity: Option<f64>,
     /// Of the arrivals and accounts.
     #[arg(long, default_value_t = 618)]
     seed: u64,
@@ -302,6 +306,7 @@ impl OverloadArgs {
             seconds: self.seconds,
             step_seconds: self.step_seconds,
             long_seconds: self.long_seconds,
+            capacity: self.capacity,
             seed: self.seed,
             report: self.report,
         })

@@ -58,6 +58,8 @@ pub(crate) struct Settings {
     pub(crate) step_seconds: f64,
     /// Of the reference before the rounds, and after them of the highest load and of the recovery, each.
     pub(crate) long_seconds: f64,
+    /// Instead of the search's.
+    pub(crate) capacity: Option<f64>,
     pub(crate) seed: u64,
     pub(crate) report: PathBuf,
 }
@@ -161,7 +163,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// The capacity: the highest rate at which a step of the open loop had nearly all posted.
+    /// The capacity: as it is set, or the highest rate at which a step of the open loop had nearly all posted.
     fn search(&mut self) -> Result<f64, String> {
         let closed = |label: &str, seconds, settle| Stage {
             label: label.to_owned(),
@@ -171,6 +173,9 @@ impl Run<'_> {
             settle,
         };
         self.stage(Part::WarmUp, None, closed("warm-up", WARM_UP_S, SETTLE_S))?;
+        if let Some(capacity) = self.settings.capacity {
+            return Ok(capacity);
+        }
         // Clients that wait for their answers are no open loop: their rate is where the search begins, and no capacity.
         let start =
             self.stage(Part::Search, None, closed("closed", self.settings.step_seconds, 0.0))?.goodput;

@@ -26,8 +26,7 @@ const OPENINGS: [&str; 3] = ["open_account", "open_wallet", "set_merchant"];
 const FOREIGN: &str = "`not_found`: the name is outside the key's prefix. Of a server with keys.";
 const LIMITED: &str = "`rate_limited`: the key has had its requests for now. Of a server with keys.";
 
-const REQUEST_ID: &str =
-    "The call's name in the audit trail: of operators' calls, and of those that were denied. Of a server with keys.";
+const REQUEST_ID: &str = "The call's name in the audit trail: of operators' calls, and of those that were denied. Of a server with keys.";
 
 /// Says so of all calls.
 pub(super) fn describe(document: &mut OpenApi) {
