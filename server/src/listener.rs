@@ -20,7 +20,7 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
@@ -40,6 +40,10 @@ const HEADERS_MAX: usize = 64;
 /// Pause after a failed accept: the process has no file descriptor left, and connections are ending meanwhile.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
+/// Connections that may wait to be accepted; the kernel takes at most `net.core.somaxconn` for it (4,096 since Linux 5.4).
+/// One that finds no room comes again after a second, and a festival begins with thousands at once.
+const BACKLOG: u32 = 4_096;
+
 /// A bound port.
 pub struct Listener {
     socket: TcpListener,
@@ -53,7 +57,11 @@ impl Listener {
     /// # Errors
     /// The port is taken, or may not be bound.
     pub async fn bind(address: SocketAddr, tls: Option<Tls>) -> io::Result<Self> {
-        let socket = TcpListener::bind(address).await?;
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // As the standard library's: a port whose last owner's connections are still ending may be taken again.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let socket = socket.listen(BACKLOG)?;
         Ok(Self { address: socket.local_addr()?, socket, tls })
     }
 

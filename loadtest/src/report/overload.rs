@@ -12,7 +12,7 @@ use super::html::{begin, checks, end, grouped, ms};
 use super::plot::{escape, push};
 use super::{DURABILITY, Percentiles};
 use crate::machine::{self, Machine};
-use crate::overload::checks::{at, base, peak, recovered_after};
+use crate::overload::checks::{at, base, is_highest, median_p99, peak, recovered_after};
 use crate::overload::record::{Second, Totals};
 use crate::overload::{BASE, Done, HIGHEST, MULTIPLES, Part, Stage};
 use crate::verdict::{self, Check};
@@ -139,7 +139,7 @@ impl Report {
             loads: loads(done).map(|(label, totals)| load_row(label, totals, setting.capacity)).collect(),
             stages: done.iter().map(|done| stage_row(done, setting.capacity)).collect(),
             seconds: seconds.iter().map(second_row).collect(),
-            figures: figures(setting, done, peak, recovered),
+            figures: figures(setting, done, seconds, peak, recovered),
         }
     }
 
@@ -149,7 +149,13 @@ impl Report {
     }
 }
 
-fn figures(setting: &Setting, done: &[Done], peak: f64, recovered: Option<usize>) -> Vec<String> {
+fn figures(
+    setting: &Setting,
+    done: &[Done],
+    seconds: &[Second],
+    peak: f64,
+    recovered: Option<usize>,
+) -> Vec<String> {
     let mut lines = vec![
         format!("figure overload_capacity {:.0} tx/s", setting.capacity),
         format!("figure overload_peak {peak:.0} tx/s"),
@@ -160,6 +166,11 @@ fn figures(setting: &Setting, done: &[Done], peak: f64, recovered: Option<usize>
         let p99 = totals.latency.percentile_ms(99.0).unwrap_or(f64::NAN);
         lines.push(format!("figure overload_goodput_{name} {share:.1} %"));
         lines.push(format!("figure overload_accepted_p99_{name} {p99:.3} ms"));
+    }
+    let is_base: fn(Part) -> bool = |part| part == Part::Base;
+    for (is, name) in [(is_base, "0.8x"), (is_highest, "10x")] {
+        let p99 = median_p99(done, seconds, is).unwrap_or(f64::NAN);
+        lines.push(format!("figure overload_accepted_p99_median_second_{name} {p99:.3} ms"));
     }
     let recovered = recovered.map_or(f64::NAN, |seconds| seconds as f64);
     lines.push(format!("figure overload_recovery {recovered:.0} s"));
