@@ -223,7 +223,8 @@ impl Engine {
         address: &Address,
         change: AccountChange,
     ) -> Result<AccountView, AccountError> {
-        callers::may_change(&self.caller, address, &change)?;
+        let managed = self.account(address).is_some_and(|account| account.managed);
+        callers::may_change(&self.caller, address, managed, &change)?;
         let no = self.inner.front.change_account(address, change).await?;
         Ok(self.inner.front.account_view(no, self.inner.clock.now()))
     }

@@ -125,11 +125,11 @@ impl Wallet {
         Self { inner: Arc::new(inner), caller: Caller::TRUSTED, deadline: None }
     }
 
-    /// Whether accounts of this name are opened by the wallet alone: whoever opened one before it could keep what users are
-    /// owed.
+    /// Whether accounts of this name are opened by the wallet alone: whoever opened one before it could take what users,
+    /// merchants or the platform have in it.
     #[must_use]
     pub fn keeps(address: &Address) -> bool {
-        names::wealth_owed_owner(address.as_str()).is_some()
+        names::is_the_wallets(address.as_str())
     }
 
     /// A handle for one call, which is refused as [`Unavailable::Late`] if its first transaction is not decided by then:
@@ -173,8 +173,8 @@ impl Wallet {
         &self.inner.turns
     }
 
-    /// Opens an account that wallet verbs alone move, unless it is there. One that a ledger caller has opened before
-    /// is taken as it is, if it holds the asset on the side that the wallet needs; under a user's name none is: what it
+    /// Opens an account that wallet verbs alone move, unless it is there. A channel's or a merchant's that a ledger caller
+    /// has opened before is taken as it is, if it holds the asset on the side that the wallet needs; no other is: what it
     /// holds would not be the wallet's, and its rules not those that guard it.
     async fn ensure(&self, address: Address, kind: AccountKind) -> Result<(), WalletError> {
         self.ensure_with(address, kind, Vec::new()).await
@@ -189,7 +189,7 @@ impl Wallet {
         if let Some(account) = self.engine().account(&address) {
             let fits = account.asset.code == kind.asset && account.normal == kind.normal;
             let usable = account.status != AccountStatus::Closed;
-            let ours = account.managed || !names::is_users(&account.address);
+            let ours = account.managed || names::may_be_the_ledgers(&account.address);
             return if fits && usable && ours {
                 Ok(())
             } else {

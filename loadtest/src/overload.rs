@@ -42,6 +42,8 @@ const CLOSED_CLIENTS: usize = 64;
 /// Seconds at the start of each stage that do not count: the server finds its bound again within them.
 const SETTLE_S: f64 = 1.0;
 const WARM_UP_S: f64 = 3.0;
+/// How often the reference is tried.
+const BASE_ATTEMPTS: u32 = 3;
 /// Seconds that the generator waits for its last answers.
 const DRAIN_S: u64 = 5;
 
@@ -72,6 +74,8 @@ pub(crate) enum Part {
     Search,
     /// At the base, before any overload: what the others are compared with.
     Base,
+    /// The same, not sustained, and tried again: a machine may be slow for a while.
+    BaseMissed,
     /// At a multiple of the capacity.
     Load(f64),
     /// At the base again, after the highest one.
@@ -108,7 +112,7 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
 
     // 3. A normal load, too much, and the normal load again.
     let long = settings.long_seconds;
-    run.load(Part::Base, None, format!("{BASE}×"), long, BASE * capacity)?;
+    run.base(long, BASE * capacity)?;
     for round in 1..=settings.rounds {
         for factor in MULTIPLES {
             let label = format!("{factor}× ({round})");
@@ -210,6 +214,21 @@ impl Run<'_> {
         }
     }
 
+    /// The reference: the first try of some that is sustained, or else the last.
+    fn base(&mut self, seconds: f64, rate: f64) -> Result<(), String> {
+        for attempt in 1..=BASE_ATTEMPTS {
+            let label = if attempt == 1 { format!("{BASE}×") } else { format!("{BASE}× ({attempt}.)") };
+            let kept = self.load(Part::Base, None, label, seconds, rate)?;
+            if kept.share >= checks::SUSTAINED_MIN || attempt == BASE_ATTEMPTS {
+                break;
+            }
+            if let Some((part, ..)) = self.parts.last_mut() {
+                *part = Part::BaseMissed;
+            }
+        }
+        Ok(())
+    }
+
     fn load(
         &mut self,
         part: Part,
@@ -217,11 +236,11 @@ impl Run<'_> {
         label: String,
         seconds: f64,
         rate: f64,
-    ) -> Result<(), String> {
+    ) -> Result<Kept, String> {
         let connections = self.settings.connections;
         let settle = SETTLE_S.min(seconds / 4.0);
         let stage = Stage { label, rate: Some(rate), connections, seconds, settle };
-        self.stage(part, round, stage).map(drop)
+        self.stage(part, round, stage)
     }
 
     fn stage(&mut self, part: Part, round: Option<u32>, stage: Stage) -> Result<Kept, String> {

@@ -29,6 +29,7 @@ use crate::{
     body::{self, BodyLimits, BodyMemory, ReceivedBody},
     config::HttpLimits,
     heads::SignedHead,
+    origin,
     problem::{Code, Problem},
     query::Query,
     routes::{
@@ -292,8 +293,8 @@ where
 {
     type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-    /// In order: 1. is there room for it at all, asked before anything is read; 2. when it came, from which its deadline
-    /// counts; 3. who asks; 4. the route, which takes its place among the commands with its body.
+    /// In order: 1. is there room for it at all, asked before anything is read; 2. does a page of another site send it, and
+    /// when it came, from which its deadline counts; 3. who asks; 4. the route, which takes its place among the commands with its body.
     fn call(self, mut request: Request, app: App) -> Self::Future {
         let started = Instant::now();
         let Self { route, handler } = self;
@@ -306,7 +307,8 @@ where
                 response
             });
         }
-        let arrived = Arrival::note(&mut request, class, app.recovered());
+        let own = if class == Class::Open { Ok(()) } else { origin::check(request.headers()) };
+        let arrived = own.and_then(|()| Arrival::note(&mut request, class, app.recovered()));
         let Some(gate) = app.gate().cloned() else {
             let answer = handler(app.clone(), request);
             let answer = async move {

@@ -28,6 +28,7 @@ mod body;
 mod cursor;
 mod hexadecimal;
 mod json;
+mod origin;
 mod query;
 mod routes;
 mod secrets;

@@ -67,15 +67,20 @@ pub(crate) fn may_open(caller: &Caller, opening: &AccountOpening) -> Result<(), 
     Ok(caller.may_set_floor(opening.floor)?)
 }
 
-/// Whether a caller may change an account.
+/// Whether a caller may change an account. One that the wallet has opened is frozen and made active again by operators:
+/// as the wallet is, and as the audit trail tells.
 pub(crate) fn may_change(
     caller: &Caller,
     address: &Address,
+    managed: bool,
     change: &AccountChange,
 ) -> Result<(), AccountError> {
     caller.needs(Scope::AccountsWrite)?;
     if !caller.covers(address.as_str()) {
         return Err(AccountError::NotFound);
+    }
+    if managed {
+        caller.needs(Scope::Operator)?;
     }
     let allowed: Result<(), Denial> =
         change.floor.as_set().map_or(Ok(()), |floor| caller.may_set_floor(*floor));
@@ -83,7 +88,8 @@ pub(crate) fn may_change(
 }
 
 /// Whether a caller is shown a transaction: he could have submitted it himself, as far as its debits go. Of a refused one
-/// that is known only if it names them all.
+/// that is known only if it names them all; and not if it names an account that was not found, for that is what everybody
+/// else hears who names one of the caller's, with whatever texts.
 pub(crate) fn sees_transaction(caller: &Caller, view: &TransactionView) -> bool {
     if !caller.is_bound() {
         return true;
@@ -93,7 +99,9 @@ pub(crate) fn sees_transaction(caller: &Caller, view: &TransactionView) -> bool 
             !operations.is_empty()
                 && operations.iter().all(|operation| caller.covers(operation.debit.as_str()))
         }
-        Err(_) => names_own_debits(caller, &view.request),
+        Err(rejection) => {
+            rejection.code != RejectionCode::AccountNotFound && names_own_debits(caller, &view.request)
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(test)]
 use super::document::Form;
 #[cfg(test)]
-use super::fixture::part;
+use super::fixture::{Fixture, part, settings};
 use super::{
     AccountKind, Part, Wallet, WalletCode, WalletError,
     document::{CellContent, Document, Held},
@@ -161,6 +161,36 @@ pub(super) fn forms() -> Vec<Form> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{AccountOpening, Address, Metadata, NormalSide};
+
+    /// As in a ledger that is older than the rule that nobody else opens such accounts.
+    #[tokio::test]
+    async fn an_account_of_the_ledgers_callers_takes_no_fees() {
+        let terms = MerchantTerms {
+            enabled: true,
+            kind: MerchantKind::ThirdParty,
+            refused_categories: BTreeSet::new(),
+            fee_rate: FeeRate { millionths: 6_000 },
+        };
+        let opening = |address: Address| AccountOpening {
+            address,
+            asset: "CNY".into(),
+            normal: NormalSide::Credit,
+            floor: Some(0),
+            ceiling: None,
+            limits: Vec::new(),
+            metadata: Metadata::default(),
+            managed: false,
+        };
+        let check = async |squatted: Address, expected: Result<(), WalletError>| {
+            let fixture = Fixture::new(settings()).await;
+            fixture.wallet.engine().open_account(opening(squatted)).await.unwrap();
+            assert_eq!(fixture.wallet.set_merchant(&part("shop"), &terms).await, expected);
+        };
+        check(names::platform("fees"), Err(WalletError::refused(WalletCode::AccountExists))).await;
+        // Older than the wallet, and taken over.
+        check(names::merchant(&part("shop")), Ok(())).await;
+    }
 
     #[test]
     fn a_fee_is_cut_to_the_fen() {

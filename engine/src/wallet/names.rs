@@ -139,9 +139,24 @@ pub(super) fn wealth_owed(user: &Part) -> Address {
     address(&format_compact!("{WEALTH_OWED}{user}"))
 }
 
-/// Whether an address is one of those that belong to a user.
-pub(super) fn is_users(address: &Address) -> bool {
-    address.as_str().starts_with(CUSTOMERS) || wealth_owed_owner(address.as_str()).is_some()
+/// The platform's own accounts, behind `platform:`.
+const PLATFORM: [&str; 5] = ["carbon", "fees", "promotion", "rounding", "tickets"];
+
+/// Whether an account is the wallet's own, of which nobody else may be the first owner: what is in it is owed to users, to
+/// merchants, or to the platform.
+pub(super) fn is_the_wallets(account: &str) -> bool {
+    let behind = |prefix| account.strip_prefix(prefix);
+    matches!(account, "reserve:wealth" | "wealth:clearing")
+        || behind("platform:").is_some_and(|name| PLATFORM.contains(&name))
+        || behind("suspense:").is_some_and(|name| Channel::parse(name).is_some())
+        || behind("promos:").and_then(|name| name.strip_suffix(":slots")).and_then(Part::parse).is_some()
+        || wealth_owed_owner(account).is_some()
+}
+
+/// Whether the wallet takes an account as its own although a caller of the ledger has opened it: what a channel owes and what
+/// is owed to a merchant were in ledgers before there was a wallet.
+pub(super) fn may_be_the_ledgers(address: &Address) -> bool {
+    ["channels:", "merchants:"].iter().any(|prefix| address.as_str().starts_with(prefix))
 }
 
 /// The user of a [`wealth_owed`] account; `None` for any other account.

@@ -11,7 +11,7 @@ use yue_engine::{
     view::PostedOperationView,
 };
 
-use super::texts::Label;
+use super::texts::{Label, NewHoldId};
 use crate::json::{FromText, Object, Ranged, Text};
 
 /// The index of an operation.
@@ -58,7 +58,7 @@ impl FromText for Kind {
 #[serde(deny_unknown_fields)]
 struct Fields {
     r#type: Text<Kind>,
-    id: Option<Text<HoldId>>,
+    id: Option<Text<NewHoldId>>,
     debit: Option<Text<Address>>,
     credit: Option<Text<Address>>,
     amount: Option<Text<RequestedAmount>>,
@@ -105,7 +105,7 @@ impl Fields {
                 amount: required(amount, "amount")?,
             },
             Kind::Hold => OperationKind::Hold {
-                id: required(id, "id")?.0,
+                id: required(id, "id")?.0.0,
                 debit: required(debit, "debit")?.0,
                 credit: required(credit, "credit")?.0,
                 amount: required(amount, "amount")?,

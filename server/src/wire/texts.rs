@@ -77,6 +77,17 @@ impl FromText for NewTransactionId {
     }
 }
 
+/// The id of a new hold, which a client may choose.
+pub(crate) struct NewHoldId(pub(crate) HoldId);
+
+impl FromText for NewHoldId {
+    const EXPECTED: &'static str = NewTransactionId::EXPECTED;
+
+    fn from_text(text: &str) -> Option<Self> {
+        NewTransactionId::from_text(text).map(|NewTransactionId(TransactionId(id))| Self(HoldId(id)))
+    }
+}
+
 /// A text of the client's own, of 1 to `BYTES_MAX` bytes without NUL.
 pub(crate) struct Label<const BYTES_MAX: usize>(pub(crate) CompactString);
 

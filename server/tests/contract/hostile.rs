@@ -1,6 +1,9 @@
 //! What clients must not send: each is refused with 400 and the field, nothing is changed, and nothing is a 5xx.
 
-use axum::http::Method;
+use axum::{
+    body::Body,
+    http::{Method, Request},
+};
 use serde_json::{Value, json};
 
 use crate::ledger::{Answer, Ledger, id, transfer};
@@ -272,4 +275,48 @@ async fn bad_accounts_are_refused_where_they_are() {
         assert_eq!(answer.field(), field, "{body}");
     }
     assert_eq!(ledger.position().await, position);
+}
+
+/// Version 8 is the wallet's: who chose one could take an id that a payment will need.
+#[tokio::test]
+async fn nobody_chooses_a_derived_id() {
+    let ledger = Ledger::with_accounts().await;
+    let derived = "0197a0b0-0000-8000-8000-0000000000e1";
+    let (debit, credit, amount) = ("customers:1", "merchants:7", "1.00");
+    let hold = |hold: &str| {
+        json!({
+            "type": "hold", "id": hold, "debit": debit, "credit": credit, "amount": amount, "expires_in": 60,
+        })
+    };
+    let pay = json!({"type": "transfer", "debit": debit, "credit": credit, "amount": amount});
+    for (body, field) in [
+        (json!({"id": derived, "operations": [pay]}), "/id"),
+        (json!({"id": id("d1"), "operations": [hold(derived)]}), "/operations/0/id"),
+    ] {
+        let answer = send(&ledger, body.to_string()).await.expect_problem(400, "malformed");
+        assert_eq!(answer.field(), field);
+    }
+    // What exists may be named: it is not there.
+    let release = json!({"id": id("d2"), "operations": [{"type": "release", "hold": derived}]});
+    send(&ledger, release.to_string()).await.expect_problem(422, "hold_not_found");
+}
+
+/// A browser sends what any page asks it to, to servers of its own machine too.
+#[tokio::test]
+async fn pages_of_other_sites_move_nothing() {
+    let ledger = Ledger::with_accounts().await;
+    let pay = json!({"id": id("d1"), "operations": [transfer("customers:1", "merchants:7", "1.00")]});
+    let position = ledger.position().await;
+    let check = async |name: &str, value: &str, uri: &str, body: String| {
+        let request = Request::post(uri).header("host", "127.0.0.1:8080").header(name, value);
+        ledger.send(request.body(Body::from(body)).unwrap()).await
+    };
+    for (name, value) in
+        [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")]
+    {
+        check(name, value, "/v1/transactions", pay.to_string()).await.expect_problem(400, "malformed");
+        check(name, value, "/v1/days/2026-01-01/close", String::new()).await.expect_problem(400, "malformed");
+    }
+    assert_eq!(ledger.position().await, position);
+    check("origin", "http://127.0.0.1:8080", "/v1/transactions", pay.to_string()).await.expect(201);
 }

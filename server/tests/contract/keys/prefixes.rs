@@ -305,3 +305,23 @@ async fn payments_are_their_parties() {
         guarded.send(&cancel).await.expect(status);
     }
 }
+
+/// Whoever names a foreign account hears that it is not there; its owner hears nothing of it, and no text of a stranger's.
+#[tokio::test]
+async fn what_strangers_try_is_not_shown() {
+    let (guarded, key) = bound().await;
+    let stranger = guarded.key(&format!("stranger --scopes {EVERYTHING} --prefix customers:2"));
+    let body = json!({
+        "id": id("e1"), "operations": [transfer("customers:1", "customers:2", "1.00")],
+        "reference": "a letter", "metadata": {"from": "a stranger"},
+    });
+    guarded.post(&stranger, "/v1/transactions", &body).await.expect_problem(422, "account_not_found");
+    let uri = format!("/v1/transactions/{}", id("e1"));
+    guarded.get(&key, &uri).await.expect_problem(404, "not_found");
+    // Its own refusals are shown.
+    let own = json!({"id": id("e2"), "operations": [transfer("customers:1", "merchants:7", "99999.00")]});
+    guarded.post(&key, "/v1/transactions", &own).await.expect_problem(422, "insufficient_funds");
+    guarded.get(&key, &format!("/v1/transactions/{}", id("e2"))).await.expect(200);
+    let whole = guarded.key("whole --scopes accounts:read");
+    assert_eq!(guarded.get(&whole, &uri).await.expect(200).body["reference"], "a letter");
+}

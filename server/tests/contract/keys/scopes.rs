@@ -232,3 +232,26 @@ async fn the_platforms_money_needs_two_operators_as_well() {
     }
     assert_eq!(guarded.ledger.balance("promos:half").await.0, "100.00");
 }
+
+/// A wallet's account is frozen by whoever may freeze the wallet, and so is the end of it.
+#[tokio::test]
+async fn a_wallets_freeze_is_ended_by_operators() {
+    let guarded = Guarded::new().await;
+    guarded.ledger.post("/v1/wallets", &json!({"user": "alice", "class": "I"})).await.expect(201);
+    let operator = guarded.key("operator --scopes operator,accounts:write");
+    let writer = guarded.key("writer --scopes accounts:write,wallet:*");
+    let patch = |uri: &str, key: &Key, status: &str| {
+        Draft::new("PATCH", uri, &json!({"status": status}).to_string()).bearer(key)
+    };
+    guarded.send(&patch("/v1/wallets/alice", &operator, "frozen")).await.expect(200);
+    for account in ["customers:alice", "customers:alice:wealth"] {
+        let uri = format!("/v1/accounts/{account}");
+        for status in ["active", "frozen"] {
+            guarded.send(&patch(&uri, &writer, status)).await.expect_problem(403, "scope_missing");
+        }
+        assert_eq!(guarded.ledger.get(&uri).await.expect(200).body["status"], "frozen");
+        guarded.send(&patch(&uri, &operator, "active")).await.expect(200);
+    }
+    // Other accounts are the writer's, as ever.
+    guarded.send(&patch("/v1/accounts/customers:1", &writer, "frozen")).await.expect(200);
+}

@@ -216,3 +216,29 @@ async fn an_account_of_a_ledger_caller_is_no_users() {
         ledger.get(&format!("/v1/wallets/{user}")).await.expect_problem(404, "not_found");
     }
 }
+
+/// Whoever opened such an account before the wallet could take what comes into it.
+#[tokio::test]
+async fn the_wallets_own_accounts_are_the_wallets_to_open() {
+    let ledger = Ledger::new();
+    for (address, asset) in [
+        ("suspense:ecny", "CNY"),
+        ("suspense:wealth:alice", "CNY"),
+        ("platform:fees", "CNY"),
+        ("platform:carbon", "CARBON"),
+        ("platform:tickets", "SLOT"),
+        ("reserve:wealth", "CNY"),
+        ("wealth:clearing", "CNY"),
+        ("promos:half:slots", "SLOT"),
+    ] {
+        let opening = json!({"address": address, "asset": asset});
+        let refused = ledger.post("/v1/accounts", &opening).await.expect_problem(403, "wallet_account");
+        assert_eq!(refused.field(), "/address", "{address}");
+        ledger.get(&format!("/v1/accounts/{address}")).await.expect(404);
+    }
+    for address in
+        ["suspense:mine", "platform:mine", "suspense", "platform:fees:mine", "promos:half", "channels:ecny"]
+    {
+        ledger.post("/v1/accounts", &json!({"address": address, "asset": "CNY"})).await.expect(201);
+    }
+}
