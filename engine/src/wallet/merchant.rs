@@ -161,35 +161,37 @@ pub(super) fn forms() -> Vec<Form> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{AccountOpening, Address, Metadata, NormalSide};
+    use crate::{
+        model::{AccountOpening, Address, Metadata},
+        wallet::Channel,
+    };
 
     /// As in a ledger that is older than the rule that nobody else opens such accounts.
     #[tokio::test]
-    async fn an_account_of_the_ledgers_callers_takes_no_fees() {
-        let terms = MerchantTerms {
-            enabled: true,
-            kind: MerchantKind::ThirdParty,
-            refused_categories: BTreeSet::new(),
-            fee_rate: FeeRate { millionths: 6_000 },
+    async fn accounts_of_the_ledgers_callers_take_nothing_but_what_was_theirs() {
+        let fixture = Fixture::new(settings()).await;
+        let check = async |address: Address, kind: AccountKind, expected: Result<(), WalletError>| {
+            let AccountKind { asset, normal, floor, ceiling } = kind;
+            let (limits, metadata) = (Vec::new(), Metadata::default());
+            let squatted = AccountOpening {
+                address: address.clone(),
+                asset: asset.into(),
+                normal,
+                floor,
+                ceiling,
+                limits,
+                metadata,
+                managed: false,
+            };
+            fixture.wallet.engine().open_account(squatted).await.unwrap();
+            assert_eq!(fixture.wallet.ensure(address.clone(), kind).await, expected, "{address}");
         };
-        let opening = |address: Address| AccountOpening {
-            address,
-            asset: "CNY".into(),
-            normal: NormalSide::Credit,
-            floor: Some(0),
-            ceiling: None,
-            limits: Vec::new(),
-            metadata: Metadata::default(),
-            managed: false,
-        };
-        let check = async |squatted: Address, expected: Result<(), WalletError>| {
-            let fixture = Fixture::new(settings()).await;
-            fixture.wallet.engine().open_account(opening(squatted)).await.unwrap();
-            assert_eq!(fixture.wallet.set_merchant(&part("shop"), &terms).await, expected);
-        };
-        check(names::platform("fees"), Err(WalletError::refused(WalletCode::AccountExists))).await;
-        // Older than the wallet, and taken over.
-        check(names::merchant(&part("shop")), Ok(())).await;
+        let refused = || Err(WalletError::refused(WalletCode::AccountExists));
+        check(names::suspense(Channel::Ecny), AccountKind::OPEN_CREDIT, refused()).await;
+        check(names::platform("promotion"), AccountKind::OPEN_CREDIT, refused()).await;
+        check(names::carbon(&part("carol")), AccountKind::OPEN_CREDIT, refused()).await;
+        check(names::channel(Channel::Ecny), AccountKind::OPEN_DEBIT, Ok(())).await;
+        check(names::merchant(&part("bakery")), AccountKind::OPEN_CREDIT, Ok(())).await;
     }
 
     #[test]
