@@ -38,7 +38,7 @@ use crate::{
     responses(
         (status = 201, description = "Opened now.", body = AccountOut),
         (status = 200, description = "Opened before, by the same request.", body = AccountOut),
-        (status = 403, description = "`wallet_account`: an account of this name is the wallet's to open             (`suspense:wealth:…`).", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "`wallet_account`: an account of this name is the wallet's to open             (such as `suspense:{channel}` or `platform:fees`).", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "`account_exists`: opened before by another request; `field` differs.",
             body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "`asset_unknown`, `amount_invalid` for a floor, ceiling or limit, `insufficient_funds` \
