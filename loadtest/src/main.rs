@@ -280,8 +280,8 @@ struct OverloadArgs {
     /// The length of each step of the search for the capacity.
     #[arg(long, default_value_t = 4.0, value_parser = parse_factor)]
     step_seconds: f64,
-    /// The length of the stage at 0.8 times the capacity before the rounds, and, after them, of one at 10 times and of one
-    /// at 0.8 times again: longer than a recovery may take.
+    /// The length of the stage at the base (0.8 times the capacity, or less) before the rounds, and, after them, of one at 10
+    /// times the capacity and of one at the base again: longer than a recovery may take.
     #[arg(long, default_value_t = 15.0, value_parser = parse_factor)]
     long_seconds: f64,
     /// Transfers a second of which multiples are offered, instead of the capacity that a search finds: for two builds at

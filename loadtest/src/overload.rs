@@ -24,8 +24,9 @@ use crate::report::overload::{self as report, Report, Setting};
 use crate::wire::Endpoint;
 use crate::{auditor, priority, saturate, verdict};
 
-/// The load to which the others are compared, as a multiple of the capacity.
-pub(crate) const BASE: f64 = 0.8;
+/// The load to which the others are compared, as a multiple of the capacity: the first of these that is sustained. A load
+/// that is not normal itself would excuse whatever is compared with it; a lower one asks for more.
+const BASES: [f64; 4] = [0.8, 0.72, 0.65, 0.58];
 /// The highest multiple of the capacity.
 pub(crate) const HIGHEST: f64 = 10.0;
 /// The multiples of the capacity that each round offers.
@@ -42,8 +43,6 @@ const CLOSED_CLIENTS: usize = 64;
 /// Seconds at the start of each stage that do not count: the server finds its bound again within them.
 const SETTLE_S: f64 = 1.0;
 const WARM_UP_S: f64 = 3.0;
-/// How often the reference is tried.
-const BASE_ATTEMPTS: u32 = 3;
 /// Seconds that the generator waits for its last answers.
 const DRAIN_S: u64 = 5;
 
@@ -74,7 +73,7 @@ pub(crate) enum Part {
     Search,
     /// At the base, before any overload: what the others are compared with.
     Base,
-    /// The same, not sustained, and tried again: a machine may be slow for a while.
+    /// The same, not sustained: a shared machine is slower now than when its capacity was looked for.
     BaseMissed,
     /// At a multiple of the capacity.
     Load(f64),
@@ -112,7 +111,7 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
 
     // 3. A normal load, too much, and the normal load again.
     let long = settings.long_seconds;
-    run.base(long, BASE * capacity)?;
+    let base = run.base(long, capacity)?;
     for round in 1..=settings.rounds {
         for factor in MULTIPLES {
             let label = format!("{factor}× ({round})");
@@ -120,7 +119,7 @@ pub(crate) fn run(settings: &Settings) -> Result<u8, String> {
         }
     }
     run.load(Part::Load(HIGHEST), None, format!("{HIGHEST}× (long)"), long, HIGHEST * capacity)?;
-    run.load(Part::Recovery, None, format!("{BASE}× again"), long, BASE * capacity)?;
+    run.load(Part::Recovery, None, format!("{base}× again"), long, base * capacity)?;
     run.generator.drain(Duration::from_secs(DRAIN_S)).map_err(text)?;
     let stolen = processors.zip(ProcessorTime::now()).map(|(before, now)| now.stolen_since(before));
 
@@ -214,19 +213,20 @@ impl Run<'_> {
         }
     }
 
-    /// The reference: the first try of some that is sustained, or else the last.
-    fn base(&mut self, seconds: f64, rate: f64) -> Result<(), String> {
-        for attempt in 1..=BASE_ATTEMPTS {
-            let label = if attempt == 1 { format!("{BASE}×") } else { format!("{BASE}× ({attempt}.)") };
-            let kept = self.load(Part::Base, None, label, seconds, rate)?;
-            if kept.share >= checks::SUSTAINED_MIN || attempt == BASE_ATTEMPTS {
-                break;
-            }
-            if let Some((part, ..)) = self.parts.last_mut() {
+    /// The reference: the first that is sustained, or else the last; as a multiple of the capacity.
+    fn base(&mut self, seconds: f64, capacity: f64) -> Result<f64, String> {
+        let mut base = 0.0;
+        for factor in BASES {
+            if let Some((part @ Part::Base, ..)) = self.parts.last_mut() {
                 *part = Part::BaseMissed;
             }
+            base = factor;
+            let kept = self.load(Part::Base, None, format!("{factor}×"), seconds, factor * capacity)?;
+            if kept.share >= checks::SUSTAINED_MIN {
+                break;
+            }
         }
-        Ok(())
+        Ok(base)
     }
 
     fn load(

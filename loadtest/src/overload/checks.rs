@@ -112,14 +112,19 @@ fn refusals(done: &[Done], ledger: &Ledger) -> Check {
     Check::hard("every answer is 201, or 503 with Retry-After", "no other, spread", measured, failures)
 }
 
+/// The reference's multiple of the capacity.
+pub(crate) fn base_label(done: &[Done]) -> &str {
+    done.iter().find(|done| done.part == Part::Base).map_or("–", |done| &done.stage.label)
+}
+
 /// A reference that was no normal load would excuse everything that is compared with it.
 fn sustained(done: &[Done]) -> Check {
     let share = base(done).map_or(0.0, |base| base.share());
     Check::figure(
         Weight::ServiceLevel,
-        "posted at 0.8×, before",
+        "posted at the base, before",
         "≥ 95 % of the offered",
-        format!("{:.2} %", share * 100.0),
+        format!("{:.2} % at {}", share * 100.0, base_label(done)),
         share >= SUSTAINED_MIN,
     )
 }
@@ -149,11 +154,12 @@ fn latency(done: &[Done], seconds: &[Second]) -> Check {
     Check::figure(
         Weight::ServiceLevel,
         "accepted p99 at 10×",
-        "≤ twice that at 0.8×, before",
+        "≤ twice that at the base, before",
         format!(
-            "{} ({} at 0.8×; in the median second {} and {})",
+            "{} ({} at {}; in the median second {} and {})",
             ms(highest),
             ms(base),
+            base_label(done),
             median(is_highest),
             median(|part| part == Part::Base)
         ),

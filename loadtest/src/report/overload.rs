@@ -12,9 +12,9 @@ use super::html::{begin, checks, end, grouped, ms};
 use super::plot::{escape, push};
 use super::{DURABILITY, Percentiles};
 use crate::machine::{self, Machine};
-use crate::overload::checks::{at, base, is_highest, median_p99, peak, recovered_after};
+use crate::overload::checks::{at, base, base_label, is_highest, median_p99, peak, recovered_after};
 use crate::overload::record::{Second, Totals};
-use crate::overload::{BASE, Done, HIGHEST, MULTIPLES, Part, Stage};
+use crate::overload::{Done, HIGHEST, MULTIPLES, Part, Stage};
 use crate::verdict::{self, Check};
 
 /// What a reader must know to read the figures right.
@@ -161,14 +161,14 @@ fn figures(
         format!("figure overload_peak {peak:.0} tx/s"),
     ];
     for (label, totals) in loads(done) {
-        let name = label.replace('×', "x");
+        let name = if label == base_label(done) { "base".to_owned() } else { label.replace('×', "x") };
         let share = 100.0 * totals.goodput() / peak.max(f64::MIN_POSITIVE);
         let p99 = totals.latency.percentile_ms(99.0).unwrap_or(f64::NAN);
         lines.push(format!("figure overload_goodput_{name} {share:.1} %"));
         lines.push(format!("figure overload_accepted_p99_{name} {p99:.3} ms"));
     }
     let is_base: fn(Part) -> bool = |part| part == Part::Base;
-    for (is, name) in [(is_base, "0.8x"), (is_highest, "10x")] {
+    for (is, name) in [(is_base, "base"), (is_highest, "10x")] {
         let p99 = median_p99(done, seconds, is).unwrap_or(f64::NAN);
         lines.push(format!("figure overload_accepted_p99_median_second_{name} {p99:.3} ms"));
     }
@@ -179,7 +179,7 @@ fn figures(
 
 /// The reference, then each multiple of the capacity over all of its stages.
 fn loads(done: &[Done]) -> impl Iterator<Item = (String, Totals)> {
-    let base = base(done).map(|totals| (format!("{BASE}×"), totals));
+    let base = base(done).map(|totals| (base_label(done).to_owned(), totals));
     let multiples = MULTIPLES.iter().filter_map(|&factor| Some((format!("{factor}×"), at(done, factor)?)));
     base.into_iter().chain(multiples)
 }
@@ -281,7 +281,7 @@ fn head(page: &mut String, report: &Report) {
             format!("{:.1} %", 100.0 * least / report.peak.max(f64::MIN_POSITIVE)),
             "of it, at the least, under overload",
         ),
-        (ms(base.and_then(|stage| stage.accepted_latency_ms.p99)), "accepted p99 at 0.8×"),
+        (ms(base.and_then(|stage| stage.accepted_latency_ms.p99)), "accepted p99 at the base"),
         (ms(highest.and_then(|stage| stage.accepted_latency_ms.p99)), "accepted p99 at 10×"),
         (
             report.recovered_after_s.map_or_else(|| "–".to_owned(), |after| format!("{after} s")),

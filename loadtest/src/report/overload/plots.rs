@@ -68,7 +68,7 @@ fn latency(page: &mut String, report: &Report) {
     let mut plot = Plot::over_multiples("Accepted latency by stage", DRAWN, &TICKS, scale, "ms");
     let base = report.loads.first().and_then(|load| load.accepted_latency_ms.p99);
     if let Some(base) = base {
-        plot.limit(2.0 * base, "twice the p99 at 0.8×");
+        plot.limit(2.0 * base, "twice the base's p99");
     }
     let points = |of: fn(&StageRow) -> Option<f64>| -> Vec<_> {
         rows.iter()
