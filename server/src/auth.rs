@@ -140,17 +140,14 @@ impl Gate {
 
     /// Takes the file as it is now. If it is bad, the keys stay as they are.
     pub fn reload(&self) {
-        if let Err(error) = self.read_again() {
-            tracing::error!(%error, "the keys stay as they were");
+        match load(&self.0.path, &self.0.keys.load()) {
+            Ok(keys) => {
+                tracing::info!(keys = keys.len(), path = %self.0.path.display(), "keys were read again");
+                self.0.keys.store(Arc::new(keys));
+                self.0.changes.tell();
+            }
+            Err(error) => tracing::error!(%error, "the keys stay as they were"),
         }
-    }
-
-    fn read_again(&self) -> Result<(), KeysError> {
-        let keys = load(&self.0.path, &self.0.keys.load())?;
-        tracing::info!(keys = keys.len(), path = %self.0.path.display(), "keys were read again");
-        self.0.keys.store(Arc::new(keys));
-        self.0.changes.tell();
-        Ok(())
     }
 
     /// Lets a request through to its route, if its caller may.
@@ -289,7 +286,7 @@ impl Gate {
             return Err(Problem::new(Code::TimestampSkew, "signed before the server's start: sign again"));
         }
         if keys.find(signature.key_id).is_none() {
-            return Err(invalid("the signature is of no key, or does not fit the request"));
+            return Err(invalid("the signature is of no key"));
         }
         if self.0.nonces.has(signature.ts, signature.nonce()) {
             return Err(replayed());
@@ -364,13 +361,10 @@ fn signer(
     purpose: Purpose,
     signed: &Signed<'_>,
 ) -> Result<(Arc<Key>, Option<Timestamp>), Problem> {
-    let key = keys
-        .find(signature.key_id)
-        .ok_or_else(|| invalid("the signature is of no key, or does not fit the request"))?;
+    let key = keys.find(signature.key_id).ok_or_else(|| invalid("the signature is of no key"))?;
     let mut good = key.signing_keys(Timestamp::now());
     let fits = good.find(|(signing_key, _)| signature.is_of(signing_key, purpose, signed));
-    let (_, ends_at) =
-        fits.ok_or_else(|| invalid("the signature is of no key, or does not fit the request"))?;
+    let (_, ends_at) = fits.ok_or_else(|| invalid("the signature does not fit the request"))?;
     Ok((Arc::clone(key), ends_at))
 }
 

@@ -6,12 +6,12 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
@@ -48,41 +48,11 @@ pub(crate) struct Line<'a> {
     pub(crate) left_out: u64,
 }
 
-/// The trail's file. Opened for appending: the lines of several threads do not mix, and none waits for another one's sync.
-#[derive(Debug)]
-struct TrailFile {
-    file: File,
-    /// A line may have been written in part, as on a full disk: the next one begins with a line feed, and what is torn stays,
-    /// as a line that is no JSON.
-    torn: AtomicBool,
-}
-
-impl TrailFile {
-    fn open(path: &Path) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        // A device has no end that could be read.
-        let torn = file.metadata()?.is_file() && file.seek(SeekFrom::End(0))? > 0 && {
-            file.seek(SeekFrom::End(-1))?;
-            let mut last = [0];
-            file.read_exact(&mut last)?;
-            last != *b"\n"
-        };
-        Ok(Self { file, torn: AtomicBool::new(torn) })
-    }
-
-    /// Adds a line, which ends with a line feed.
-    fn add(&self, mut line: Vec<u8>) -> io::Result<()> {
-        if self.torn.swap(false, Relaxed) {
-            line.insert(0, b'\n');
-        }
-        (&self.file).write_all(&line).inspect_err(|_| self.torn.store(true, Relaxed))
-    }
-}
-
 /// Where the lines go: to the log, and to a file if there is one.
 #[derive(Debug)]
 pub(crate) struct Trail {
-    file: Option<Arc<TrailFile>>,
+    /// Opened for appending: the lines of several threads do not mix, and none waits for another one's sync.
+    file: Option<Arc<File>>,
     /// Of nobody known.
     refusals: Bucket,
     /// Of those whose key is known.
@@ -96,7 +66,8 @@ impl Trail {
     /// # Errors
     /// The file can't be opened.
     pub(crate) fn open(path: Option<&Path>) -> io::Result<Self> {
-        let file = path.map(TrailFile::open).transpose()?.map(Arc::new);
+        let open = |path| OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        let file = path.map(open).transpose()?.map(Arc::new);
         let bucket = || Bucket::new(REFUSALS_PER_S, REFUSALS_BURST);
         Ok(Self { file, refusals: bucket(), refusals_of_keys: bucket(), left_out: AtomicU64::new(0) })
     }
@@ -108,8 +79,8 @@ impl Trail {
     pub(crate) async fn write_synced(&self, line: Line<'_>) -> io::Result<()> {
         let Some((file, bytes)) = self.prepare(line) else { return Ok(()) };
         let written = spawn_blocking(move || {
-            file.add(bytes)?;
-            file.file.sync_data()
+            (&*file).write_all(&bytes)?;
+            file.sync_data()
         });
         written.await.map_err(io::Error::other)?
     }
@@ -127,12 +98,12 @@ impl Trail {
             line.path = beginning(line.path);
         }
         let Some((file, bytes)) = self.prepare(line) else { return };
-        if let Err(error) = file.add(bytes) {
+        if let Err(error) = (&*file).write_all(&bytes) {
             tracing::error!(%error, "a line of the audit trail was not written");
         }
     }
 
-    fn prepare(&self, line: Line<'_>) -> Option<(Arc<TrailFile>, Vec<u8>)> {
+    fn prepare(&self, line: Line<'_>) -> Option<(Arc<File>, Vec<u8>)> {
         let line = Line { left_out: self.left_out.swap(0, Relaxed), ..line };
         // The shape has no fallible parts.
         let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
@@ -166,42 +137,6 @@ mod tests {
             denied: false,
             left_out: 0,
         }
-    }
-
-    #[test]
-    fn a_torn_line_stays_one_of_its_own() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("audit");
-        let check = |before: &str, lines: usize| {
-            std::fs::write(&path, before).unwrap();
-            let trail = Trail::open(Some(&path)).unwrap();
-            trail.write(refused(None, "/v1/accounts/a"));
-            trail.write(refused(None, "/v1/accounts/b"));
-            let text = std::fs::read_to_string(&path).unwrap();
-            assert!(text.starts_with(before) && text.lines().count() == lines, "{text}");
-            for line in text.lines().rev().take(2) {
-                serde_json::from_str::<serde_json::Value>(line).unwrap();
-            }
-        };
-        check("", 2);
-        check("{}\n", 3);
-        check("{\"at\": ", 3);
-        // Torn while it runs.
-        let trail = Trail::open(Some(&path)).unwrap();
-        let file = trail.file.as_ref().unwrap();
-        (&file.file).write_all(b"{\"at").unwrap();
-        file.torn.store(true, Relaxed);
-        trail.write(refused(None, "/v1/accounts/c"));
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(serde_json::from_str::<serde_json::Value>(text.lines().last().unwrap()).is_ok(), "{text}");
-    }
-
-    /// A device that is always full takes nothing, and what could not be written is said.
-    #[tokio::test]
-    async fn a_full_disk_is_an_error() {
-        let trail = Trail::open(Some(Path::new("/dev/full"))).unwrap();
-        assert!(trail.write_synced(refused(None, "/v1/accounts/a")).await.is_err());
-        assert!(trail.file.as_ref().unwrap().torn.load(Relaxed));
     }
 
     #[test]
