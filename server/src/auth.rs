@@ -16,11 +16,7 @@ mod rate;
 mod signature;
 mod watch;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::Path, sync::Arc};
 
 use arc_swap::ArcSwap;
 use audit::Trail;
@@ -41,6 +37,7 @@ use nonces::{Nonces, Noted};
 pub(crate) use policy::{BodyKind, Policy};
 use sha2::{Digest as _, Sha256};
 use signature::{Purpose, SCHEME, Signature, Signed};
+use watch::Watched;
 use yue_engine::{
     model::{Caller, Scope},
     wallet::WalletCode,
@@ -75,7 +72,7 @@ pub struct Gate(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    path: PathBuf,
+    watched: Watched,
     keys: ArcSwap<Keys>,
     /// Told once other keys are in force.
     changes: Changes,
@@ -126,28 +123,17 @@ impl Gate {
             let path = audit.map_or(String::new(), |path| path.display().to_string());
             GateError::Audit { path, reason }
         })?;
+        let watched = Watched::new(keys);
         let loaded = load(keys, &Keys::default())?;
         tracing::info!(keys = loaded.len(), path = %keys.display(), "keys are in force");
         Ok(Self(Arc::new(Inner {
-            path: keys.to_owned(),
+            watched,
             keys: ArcSwap::from_pointee(loaded),
             changes: Changes::default(),
             nonces: Nonces::new(nonces_max),
             trail,
             started_s: Timestamp::now().as_second(),
         })))
-    }
-
-    /// Takes the file as it is now. If it is bad, the keys stay as they are.
-    pub fn reload(&self) {
-        match load(&self.0.path, &self.0.keys.load()) {
-            Ok(keys) => {
-                tracing::info!(keys = keys.len(), path = %self.0.path.display(), "keys were read again");
-                self.0.keys.store(Arc::new(keys));
-                self.0.changes.tell();
-            }
-            Err(error) => tracing::error!(%error, "the keys stay as they were"),
-        }
     }
 
     /// Lets a request through to its route, if its caller may.
