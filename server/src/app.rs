@@ -25,7 +25,7 @@ use yue_engine::{engine::Engine, model::Caller, wallet::Wallet};
 
 use crate::{
     admission::{Admission, Admitted, Arrival, Class},
-    auth::{BodyKind, Gate},
+    auth::{BodyKind, Gate, Standing},
     body::{self, BodyLimits, BodyMemory, ReceivedBody},
     config::HttpLimits,
     heads::SignedHead,
@@ -54,6 +54,8 @@ pub(crate) enum Phase {
 pub struct App {
     shared: Arc<Shared>,
     caller: Caller,
+    /// The caller's key, if it is to be looked at again.
+    standing: Option<Standing>,
 }
 
 struct Shared {
@@ -94,7 +96,7 @@ impl App {
             newest_head: ArcSwapOption::empty(),
             gate,
         });
-        Self { shared, caller: Caller::TRUSTED }
+        Self { shared, caller: Caller::TRUSTED, standing: None }
     }
 
     /// Hands in the wallet of the recovered engine; requests are served from now on.
@@ -127,8 +129,14 @@ impl App {
     }
 
     /// The application, as a caller may use it.
-    pub(crate) fn for_caller(&self, caller: Caller) -> Self {
-        Self { shared: Arc::clone(&self.shared), caller }
+    pub(crate) fn for_caller(&self, caller: Caller, standing: Option<Standing>) -> Self {
+        Self { shared: Arc::clone(&self.shared), caller, standing }
+    }
+
+    /// Refuses a caller whose key was taken out of force since it was looked at. Whoever reads a body asks this when all
+    /// of it is there, and before anything is done.
+    pub(crate) fn check_standing(&self) -> Result<(), Problem> {
+        self.standing.as_ref().map_or(Ok(()), Standing::check)
     }
 
     /// Takes a head that is in its log.
@@ -202,6 +210,7 @@ impl App {
         let no_parameters = Query::parse(request.uri().query(), &[]).map(drop);
         let arrival = Arrival::of(&request);
         let body = body::read(request, limits, &self.shared.body_memory).await?;
+        self.check_standing()?;
         no_parameters?;
         let place = self.shared.admission.enter(arrival, self.shared.wallet.get())?;
         Ok(Admitted::new(body, place, arrival.deadline))

@@ -14,6 +14,7 @@ mod nonces;
 mod policy;
 mod rate;
 mod signature;
+mod standing;
 mod watch;
 
 use std::{io, path::Path, sync::Arc};
@@ -37,6 +38,8 @@ use nonces::{Nonces, Noted};
 pub(crate) use policy::{BodyKind, Policy};
 use sha2::{Digest as _, Sha256};
 use signature::{Purpose, SCHEME, Signature, Signed};
+use standing::Shown;
+pub(crate) use standing::Standing;
 use watch::Watched;
 use yue_engine::{
     model::{Caller, Scope},
@@ -101,6 +104,8 @@ pub enum GateError {
 /// A request whose caller is known.
 struct Identified {
     key: Arc<Key>,
+    /// To look at the key again once the body is there; a signature was checked with the body.
+    standing: Option<Standing>,
     approved_by: Option<Arc<Key>>,
     request: Request,
 }
@@ -108,6 +113,7 @@ struct Identified {
 /// What a request has shown to be good.
 struct Checked {
     key: Arc<Key>,
+    standing: Option<Standing>,
     /// When the secret ends that was shown.
     ends_at: Option<Timestamp>,
     approved_by: Option<Arc<Key>>,
@@ -152,7 +158,7 @@ impl Gate {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let mut call = Call::new(&self.0.trail, method, path);
         let identified = Box::pin(self.identify(&app, policy, request, &mut call)).await;
-        let Identified { key, approved_by, request } = identified
+        let Identified { key, standing, approved_by, request } = identified
             .inspect_err(|problem| call.refused(problem))
             .map_err(|it| it.request(call.header()))?;
         let caller = Caller::new(key.scopes, key.prefix.clone(), approved_by.is_some());
@@ -160,7 +166,7 @@ impl Gate {
         if audited {
             call.begun().await.map_err(|it| it.request(call.header()))?;
         }
-        let answer = handler(app.for_caller(caller.clone()), request).await;
+        let answer = handler(app.for_caller(caller.clone(), standing), request).await;
         let outcome = match &answer {
             Ok(response) => (response.status(), None),
             Err(problem) => (problem.code().status(), Some(problem.code())),
@@ -207,15 +213,17 @@ impl Gate {
         } else {
             (body, signature::empty_hash())
         };
+        // The body took its time.
+        let keys = self.0.keys.load_full();
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let signed = Signed { method: parts.method.as_str(), path: target, body_hash };
         let checked = self.check(&keys, policy, claim, approval.as_ref(), &signed, call);
         match checked {
-            Ok(Checked { key, ends_at, approved_by }) => {
+            Ok(Checked { key, standing, ends_at, approved_by }) => {
                 if let Some(in_force) = in_force {
                     parts.extensions.insert(in_force.until(ends_at));
                 }
-                Ok(Identified { key, approved_by, request: Request::from_parts(parts, body) })
+                Ok(Identified { key, standing, approved_by, request: Request::from_parts(parts, body) })
             }
             Err(problem) => {
                 leave_unread(&parts.headers, body);
@@ -227,7 +235,7 @@ impl Gate {
     /// What a request says of its sender, as far as that can be told without its body.
     fn claims<'a>(
         &self,
-        keys: &Keys,
+        keys: &Arc<Keys>,
         headers: &'a HeaderMap,
         peer: Option<&Peer>,
     ) -> Result<(Claim<'a>, Option<Signature<'a>>), Problem> {
@@ -235,9 +243,11 @@ impl Gate {
         let now = Timestamp::now();
         let claim = match only(headers, header::AUTHORIZATION.as_str())? {
             None => {
-                let key = peer.certificate.as_ref().and_then(|certificate| keys.of_certificate(certificate));
+                let shown = peer.certificate.as_ref();
+                let known = shown.and_then(|shown| Some((keys.of_certificate(shown)?, *shown)));
                 let nobody = || unauthenticated("the request has no Authorization");
-                Claim::Known(Arc::clone(key.ok_or_else(nobody)?), None)
+                let (key, shown) = known.ok_or_else(nobody)?;
+                Claim::Known(self.standing(keys, key, Shown::Certificate(shown), None))
             }
             Some(value) => match value.split_once(' ') {
                 Some((scheme, _)) if scheme.eq_ignore_ascii_case(SCHEME) => {
@@ -248,8 +258,8 @@ impl Gate {
                         return Err(unauthenticated("a bearer key is taken over TLS or loopback only"));
                     }
                     let key = keys.of_bearer(bearer.trim(), now);
-                    let (key, ends_at) = key.ok_or_else(|| unauthenticated("no such key"))?;
-                    Claim::Known(Arc::clone(key), ends_at)
+                    let (key, shown, ends_at) = key.ok_or_else(no_such_key)?;
+                    Claim::Known(self.standing(keys, key, Shown::Secret(shown), ends_at))
                 }
                 Some(_) | None => return Err(unauthenticated("Authorization is of no known scheme")),
             },
@@ -257,6 +267,17 @@ impl Gate {
         let approval = only(headers, APPROVAL_HEADER)?;
         let approval = approval.map(|value| self.signature(keys, value, now)).transpose()?;
         Ok((claim, approval))
+    }
+
+    fn standing(
+        &self,
+        keys: &Arc<Keys>,
+        key: &Arc<Key>,
+        shown: Shown,
+        ends_at: Option<Timestamp>,
+    ) -> Standing {
+        let (keys, key) = (Arc::clone(keys), Arc::clone(key));
+        Standing { gate: self.clone(), keys, key, shown, ends_at }
     }
 
     /// A signature whose time is good, and whose nonce was not seen; whose it is shows with the body.
@@ -290,11 +311,14 @@ impl Gate {
         signed: &Signed<'_>,
         call: &mut Call<'_>,
     ) -> Result<Checked, Problem> {
-        let (key, ends_at, signature) = match claim {
-            Claim::Known(key, ends_at) => (key, ends_at, None),
+        let (key, ends_at, standing, signature) = match claim {
+            Claim::Known(standing) => {
+                standing.check()?;
+                (Arc::clone(&standing.key), standing.ends_at, Some(standing), None)
+            }
             Claim::Signed(signature) => {
                 let (key, ends_at) = signer(keys, &signature, Purpose::Request, signed)?;
-                (key, ends_at, Some(signature))
+                (key, ends_at, None, Some(signature))
             }
         };
         call.key = Some(Arc::clone(&key));
@@ -324,7 +348,7 @@ impl Gate {
         };
         call.approved_by.clone_from(&approved_by);
         may_call(&key, policy)?;
-        Ok(Checked { key, ends_at, approved_by })
+        Ok(Checked { key, standing, ends_at, approved_by })
     }
 
     /// Notes that a signature was used. Of a good one only: who can't sign can't fill the room.
@@ -368,8 +392,8 @@ fn may_call(key: &Key, policy: Policy) -> Result<(), Problem> {
 
 /// What a request says of its sender.
 enum Claim<'a> {
-    /// A key, shown or by certificate, and the end of what was shown.
-    Known(Arc<Key>, Option<Timestamp>),
+    /// A key, shown or by certificate.
+    Known(Standing),
     /// A signature that is still to be checked.
     Signed(Signature<'a>),
 }
@@ -391,6 +415,10 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Probl
 
 fn unauthenticated(detail: &str) -> Problem {
     Problem::new(Code::Unauthenticated, detail)
+}
+
+fn no_such_key() -> Problem {
+    unauthenticated("no such key")
 }
 
 fn invalid(detail: &str) -> Problem {

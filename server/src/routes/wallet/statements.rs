@@ -86,8 +86,12 @@ pub(crate) async fn reconcile(app: App, mut request: Request) -> Result<Response
         body::discard(body);
         problem.closes()
     })?;
+    app.check_standing()?;
     wallet.engine().admission()?;
-    let view = compare(wallet.reconcile(channel, date).await?, file).await?;
+    let reconciliation = wallet.reconcile(channel, date).await?;
+    // It may have waited for another one.
+    app.check_standing()?;
+    let view = compare(reconciliation, file).await?;
     Ok(json(StatusCode::OK, &StatementOut::new(channel, date, &view)))
 }
 
