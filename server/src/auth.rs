@@ -301,7 +301,7 @@ impl Gate {
         Ok(signature)
     }
 
-    /// Everything else about a request: its signature, the key's rate, a second one's approval, the key's scopes.
+    /// Everything else about a request: its signature, the key's rate and scopes, a second one's approval.
     fn check(
         &self,
         keys: &Keys,
@@ -332,6 +332,8 @@ impl Gate {
         if let Some(signature) = &signature {
             self.note(&key, signature)?;
         }
+        // Before the approval: who may not call can't use up what was meant for another.
+        may_call(&key, policy)?;
         let approved_by = match approval {
             None => None,
             Some(approval) => {
@@ -342,12 +344,15 @@ impl Gate {
                     let detail = "an approval is a second key's, with the scope operator and no prefix";
                     return Err(Problem::new(Code::ApprovalRequired, detail));
                 }
-                self.note(&other, approval)?;
-                Some(other)
+                // Of other keys nothing needs an approval: theirs is neither used up nor taken for one.
+                let operator = key.scopes.has(Scope::Operator);
+                if operator {
+                    self.note(&other, approval)?;
+                }
+                operator.then_some(other)
             }
         };
         call.approved_by.clone_from(&approved_by);
-        may_call(&key, policy)?;
         Ok(Checked { key, standing, ends_at, approved_by })
     }
 
