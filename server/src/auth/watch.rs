@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::spawn_blocking,
+};
 
 use super::{Gate, load};
 
@@ -79,7 +82,11 @@ impl Gate {
                 _ = hangup.recv() => true,
                 () = tokio::time::sleep(INTERVAL) => false,
             };
-            self.read_again(told);
+            // Not here: a file system may let one wait, and who waits here serves nobody.
+            let gate = self.clone();
+            if let Err(error) = spawn_blocking(move || gate.read_again(told)).await {
+                tracing::error!(%error, "a look at the keys file was broken off");
+            }
         }
     }
 

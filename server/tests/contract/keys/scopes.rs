@@ -213,7 +213,7 @@ async fn an_approval_is_used_up_by_an_operator_alone() {
     let two = guarded.key("two --scopes operator");
     let draft = Draft::new("PATCH", "/v1/accounts/merchants:7", "{\"floor\":null}");
     let captured = draft.signature(&two, "APPROVAL\n");
-    let with = |key| draft.clone().bearer(key).with("yue-approval", captured.clone());
+    let with = |key: &Key| draft.clone().bearer(key).with("yue-approval", captured.clone());
     // Who may not call, and who may and needs no approval.
     for words in ["reader --scopes accounts:read", "clerk --scopes accounts:write"] {
         let other = guarded.key(words);
