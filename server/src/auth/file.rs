@@ -160,7 +160,8 @@ impl KeysFile {
         toml::from_str(&text).map_err(|error| refused(error.message().to_owned()))
     }
 
-    /// Edits the file, which is made if it is missing, in one step; one edit at a time.
+    /// Edits the file, which is made if it is missing, in one step; one edit at a time. A link stays one: what it leads to
+    /// is edited, because a server may know that by its own name.
     ///
     /// # Errors
     /// It can't be read or written, or `edit` refuses.
@@ -169,6 +170,7 @@ impl KeysFile {
         edit: impl FnOnce(&mut Self) -> Result<T, String>,
     ) -> Result<T, KeysError> {
         let failed = |error: io::Error| KeysError::new(path, error);
+        let path = &target(path).map_err(failed)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -184,6 +186,14 @@ impl KeysFile {
         let text = toml::to_string(&file).map_err(|error| KeysError::new(path, error))?;
         replace(path, text.as_bytes()).map_err(failed)?;
         Ok(result)
+    }
+}
+
+/// What a name leads to, if it is there.
+fn target(path: &Path) -> io::Result<PathBuf> {
+    match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => Ok(path.to_owned()),
+        target => target,
     }
 }
 
