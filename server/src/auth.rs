@@ -13,6 +13,7 @@ mod keys;
 mod nonces;
 mod policy;
 mod rate;
+mod refusals;
 mod signature;
 mod standing;
 mod watch;
@@ -36,15 +37,13 @@ use jiff::Timestamp;
 use keys::{Key, Keys};
 use nonces::{Nonces, Noted};
 pub(crate) use policy::{BodyKind, Policy};
+use refusals::{invalid, no_such_key, replayed, skewed, unauthenticated, unfit};
 use sha2::{Digest as _, Sha256};
 use signature::{Purpose, SCHEME, Signature, Signed};
 use standing::Shown;
 pub(crate) use standing::Standing;
 use watch::Watched;
-use yue_engine::{
-    model::{Caller, Scope},
-    wallet::WalletCode,
-};
+use yue_engine::model::{Caller, Scope};
 
 use crate::{
     app::App,
@@ -293,7 +292,7 @@ impl Gate {
             return Err(Problem::new(Code::TimestampSkew, "signed before the server's start: sign again"));
         }
         if keys.find(signature.key_id).is_none() {
-            return Err(invalid("the signature is of no key"));
+            return Err(unfit());
         }
         if self.0.nonces.has(signature.ts, signature.nonce()) {
             return Err(replayed());
@@ -376,10 +375,10 @@ fn signer(
     purpose: Purpose,
     signed: &Signed<'_>,
 ) -> Result<(Arc<Key>, Option<Timestamp>), Problem> {
-    let key = keys.find(signature.key_id).ok_or_else(|| invalid("the signature is of no key"))?;
+    let key = keys.find(signature.key_id).ok_or_else(unfit)?;
     let mut good = key.signing_keys(Timestamp::now());
     let fits = good.find(|(signing_key, _)| signature.is_of(signing_key, purpose, signed));
-    let (_, ends_at) = fits.ok_or_else(|| invalid("the signature does not fit the request"))?;
+    let (_, ends_at) = fits.ok_or_else(unfit)?;
     Ok((Arc::clone(key), ends_at))
 }
 
@@ -416,26 +415,6 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Probl
     value
         .map(Some)
         .ok_or_else(|| unauthenticated("a header of the authentication is there twice, or no text"))
-}
-
-fn unauthenticated(detail: &str) -> Problem {
-    Problem::new(Code::Unauthenticated, detail)
-}
-
-fn no_such_key() -> Problem {
-    unauthenticated("no such key")
-}
-
-fn invalid(detail: &str) -> Problem {
-    Problem::new(Code::Wallet(WalletCode::SignatureInvalid), detail)
-}
-
-fn skewed(now_s: i64) -> Problem {
-    Problem::new(Code::TimestampSkew, format!("more than {WINDOW_S} s off; it is {now_s} here"))
-}
-
-fn replayed() -> Problem {
-    Problem::new(Code::NonceReplayed, "sign each request anew")
 }
 
 /// A client that writes before it reads is to see the answer, and not a cut connection.

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::{
     Gate,
     keys::{Key, Keys},
-    no_such_key,
+    refusals::no_such_key,
 };
 use crate::problem::Problem;
 
