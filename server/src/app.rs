@@ -25,7 +25,7 @@ use yue_engine::{engine::Engine, model::Caller, wallet::Wallet};
 
 use crate::{
     admission::{Admission, Admitted, Arrival, Class},
-    auth::{BodyKind, Gate, Standing},
+    auth::{BodyKind, Gate, InForce, Standing, StreamOfKey},
     body::{self, BodyLimits, BodyMemory, ReceivedBody},
     config::HttpLimits,
     heads::SignedHead,
@@ -234,10 +234,28 @@ impl App {
         body::read(request, limits, &self.shared.body_memory).await
     }
 
-    /// Room for one more event stream, if there is some.
-    pub(crate) fn event_stream(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.shared.event_streams).try_acquire_owned().ok()
+    /// Room for one more event stream, of a key if one was asked for.
+    pub(crate) fn event_stream(&self, key: Option<&InForce>) -> Result<EventStream, Problem> {
+        let most = (self.shared.limits.event_streams_max / KEY_STREAMS_PART).max(1);
+        let of_key = key.map(|key| {
+            let detail = || format!("the key has {most} event streams, which is all that one key gets");
+            key.stream(most).ok_or_else(|| Problem::new(Code::Overloaded, detail()))
+        });
+        let of_key = of_key.transpose()?;
+        let of_all = Arc::clone(&self.shared.event_streams).try_acquire_owned();
+        let of_all =
+            of_all.map_err(|_| Problem::new(Code::Overloaded, "there are too many event streams"))?;
+        Ok(EventStream { _of_all: of_all, _of_key: of_key })
     }
+}
+
+/// The part of all event streams that one key may have, at least one: so that none shuts the others out.
+const KEY_STREAMS_PART: usize = 4;
+
+/// A place among the event streams.
+pub(crate) struct EventStream {
+    _of_all: OwnedSemaphorePermit,
+    _of_key: Option<StreamOfKey>,
 }
 
 /// The routes over a wallet that is there already.

@@ -32,7 +32,7 @@ use call::Call;
 pub use file::KeysError;
 use file::KeysFile;
 use in_force::Changes;
-pub(crate) use in_force::InForce;
+pub(crate) use in_force::{InForce, StreamOfKey};
 use jiff::Timestamp;
 use keys::{Key, Keys};
 use nonces::{Nonces, Noted};
@@ -220,7 +220,7 @@ impl Gate {
         match checked {
             Ok(Checked { key, standing, ends_at, approved_by }) => {
                 if let Some(in_force) = in_force {
-                    parts.extensions.insert(in_force.until(ends_at));
+                    parts.extensions.insert(in_force.of(&key, ends_at));
                 }
                 Ok(Identified { key, standing, approved_by, request: Request::from_parts(parts, body) })
             }

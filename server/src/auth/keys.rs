@@ -15,6 +15,7 @@ use yue_engine::model::{AddressPrefix, Scope, Scopes};
 
 use super::{
     file::{KeyEntry, KeysFile, SecretEntry, hash},
+    in_force::Streams,
     rate::Bucket,
 };
 use crate::hexadecimal::from_hex;
@@ -31,6 +32,7 @@ pub(crate) struct Key {
     pub(crate) scopes: Scopes,
     pub(crate) prefix: Option<AddressPrefix>,
     pub(crate) bucket: Option<Arc<Bucket>>,
+    pub(crate) streams: Streams,
     secrets: Vec<Secret>,
 }
 
@@ -76,7 +78,7 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// What a file means. The buckets of keys whose rate is the same go on as they are.
+    /// What a file means. The buckets of keys whose rate is the same go on as they are, and so do counts of streams.
     ///
     /// # Errors
     /// What can't be.
@@ -161,7 +163,8 @@ fn key(entry: &KeyEntry, before: &Keys) -> Result<Key, String> {
         }
     };
     let secrets = secrets.iter().map(secret).collect::<Result<_, _>>()?;
-    Ok(Key { id: id.clone(), scopes: scopes(names)?, prefix, bucket, secrets })
+    let streams = before.find(id).map(|key| key.streams.clone()).unwrap_or_default();
+    Ok(Key { id: id.clone(), scopes: scopes(names)?, prefix, bucket, streams, secrets })
 }
 
 /// The scopes of these names; `wallet:*` is both of the wallet's.
