@@ -25,7 +25,7 @@ use yue_engine::{engine::Engine, model::Caller, wallet::Wallet};
 
 use crate::{
     admission::{Admission, Admitted, Arrival, Class},
-    auth::{BodyKind, Gate},
+    auth::{BodyKind, Gate, InForce, Standing, StreamOfKey},
     body::{self, BodyLimits, BodyMemory, ReceivedBody},
     config::HttpLimits,
     heads::SignedHead,
@@ -55,6 +55,8 @@ pub(crate) enum Phase {
 pub struct App {
     shared: Arc<Shared>,
     caller: Caller,
+    /// The caller's key, if it is to be looked at again.
+    standing: Option<Standing>,
 }
 
 struct Shared {
@@ -95,7 +97,7 @@ impl App {
             newest_head: ArcSwapOption::empty(),
             gate,
         });
-        Self { shared, caller: Caller::TRUSTED }
+        Self { shared, caller: Caller::TRUSTED, standing: None }
     }
 
     /// Hands in the wallet of the recovered engine; requests are served from now on.
@@ -128,8 +130,14 @@ impl App {
     }
 
     /// The application, as a caller may use it.
-    pub(crate) fn for_caller(&self, caller: Caller) -> Self {
-        Self { shared: Arc::clone(&self.shared), caller }
+    pub(crate) fn for_caller(&self, caller: Caller, standing: Option<Standing>) -> Self {
+        Self { shared: Arc::clone(&self.shared), caller, standing }
+    }
+
+    /// Refuses a caller whose key was taken out of force since it was looked at. Whoever reads a body asks this when all
+    /// of it is there, and before anything is done.
+    pub(crate) fn check_standing(&self) -> Result<(), Problem> {
+        self.standing.as_ref().map_or(Ok(()), Standing::check)
     }
 
     /// Takes a head that is in its log.
@@ -203,6 +211,7 @@ impl App {
         let no_parameters = Query::parse(request.uri().query(), &[]).map(drop);
         let arrival = Arrival::of(&request);
         let body = body::read(request, limits, &self.shared.body_memory).await?;
+        self.check_standing()?;
         no_parameters?;
         let place = self.shared.admission.enter(arrival, self.shared.wallet.get())?;
         Ok(Admitted::new(body, place, arrival.deadline))
@@ -226,10 +235,28 @@ impl App {
         body::read(request, limits, &self.shared.body_memory).await
     }
 
-    /// Room for one more event stream, if there is some.
-    pub(crate) fn event_stream(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.shared.event_streams).try_acquire_owned().ok()
+    /// Room for one more event stream, of a key if one was asked for.
+    pub(crate) fn event_stream(&self, key: Option<&InForce>) -> Result<EventStream, Problem> {
+        let most = (self.shared.limits.event_streams_max / KEY_STREAMS_PART).max(1);
+        let of_key = key.map(|key| {
+            let detail = || format!("the key has {most} event streams, which is all that one key gets");
+            key.stream(most).ok_or_else(|| Problem::new(Code::Overloaded, detail()))
+        });
+        let of_key = of_key.transpose()?;
+        let of_all = Arc::clone(&self.shared.event_streams).try_acquire_owned();
+        let of_all =
+            of_all.map_err(|_| Problem::new(Code::Overloaded, "there are too many event streams"))?;
+        Ok(EventStream { _of_all: of_all, _of_key: of_key })
     }
+}
+
+/// The part of all event streams that one key may have, at least one: so that none shuts the others out.
+const KEY_STREAMS_PART: usize = 4;
+
+/// A place among the event streams.
+pub(crate) struct EventStream {
+    _of_all: OwnedSemaphorePermit,
+    _of_key: Option<StreamOfKey>,
 }
 
 /// The routes over a wallet that is there already.

@@ -13,14 +13,12 @@ mod keys;
 mod nonces;
 mod policy;
 mod rate;
+mod refusals;
 mod signature;
+mod standing;
 mod watch;
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{io, path::Path, sync::Arc};
 
 use arc_swap::ArcSwap;
 use audit::Trail;
@@ -34,17 +32,18 @@ use call::Call;
 pub use file::KeysError;
 use file::KeysFile;
 use in_force::Changes;
-pub(crate) use in_force::InForce;
+pub(crate) use in_force::{InForce, StreamOfKey};
 use jiff::Timestamp;
 use keys::{Key, Keys};
 use nonces::{Nonces, Noted};
 pub(crate) use policy::{BodyKind, Policy};
+use refusals::{invalid, no_such_key, replayed, skewed, unauthenticated, unfit};
 use sha2::{Digest as _, Sha256};
 use signature::{Purpose, SCHEME, Signature, Signed};
-use yue_engine::{
-    model::{Caller, Scope},
-    wallet::WalletCode,
-};
+use standing::Shown;
+pub(crate) use standing::Standing;
+use watch::Watched;
+use yue_engine::model::{Caller, Scope};
 
 use crate::{
     app::App,
@@ -75,7 +74,7 @@ pub struct Gate(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    path: PathBuf,
+    watched: Watched,
     keys: ArcSwap<Keys>,
     /// Told once other keys are in force.
     changes: Changes,
@@ -104,6 +103,8 @@ pub enum GateError {
 /// A request whose caller is known.
 struct Identified {
     key: Arc<Key>,
+    /// To look at the key again once the body is there; a signature was checked with the body.
+    standing: Option<Standing>,
     approved_by: Option<Arc<Key>>,
     request: Request,
 }
@@ -111,6 +112,7 @@ struct Identified {
 /// What a request has shown to be good.
 struct Checked {
     key: Arc<Key>,
+    standing: Option<Standing>,
     /// When the secret ends that was shown.
     ends_at: Option<Timestamp>,
     approved_by: Option<Arc<Key>>,
@@ -126,28 +128,17 @@ impl Gate {
             let path = audit.map_or(String::new(), |path| path.display().to_string());
             GateError::Audit { path, reason }
         })?;
+        let watched = Watched::new(keys);
         let loaded = load(keys, &Keys::default())?;
         tracing::info!(keys = loaded.len(), path = %keys.display(), "keys are in force");
         Ok(Self(Arc::new(Inner {
-            path: keys.to_owned(),
+            watched,
             keys: ArcSwap::from_pointee(loaded),
             changes: Changes::default(),
             nonces: Nonces::new(nonces_max),
             trail,
             started_s: Timestamp::now().as_second(),
         })))
-    }
-
-    /// Takes the file as it is now. If it is bad, the keys stay as they are.
-    pub fn reload(&self) {
-        match load(&self.0.path, &self.0.keys.load()) {
-            Ok(keys) => {
-                tracing::info!(keys = keys.len(), path = %self.0.path.display(), "keys were read again");
-                self.0.keys.store(Arc::new(keys));
-                self.0.changes.tell();
-            }
-            Err(error) => tracing::error!(%error, "the keys stay as they were"),
-        }
     }
 
     /// Lets a request through to its route, if its caller may.
@@ -166,7 +157,7 @@ impl Gate {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let mut call = Call::new(&self.0.trail, method, path);
         let identified = Box::pin(self.identify(&app, policy, request, &mut call)).await;
-        let Identified { key, approved_by, request } = identified
+        let Identified { key, standing, approved_by, request } = identified
             .inspect_err(|problem| call.refused(problem))
             .map_err(|it| it.request(call.header()))?;
         let caller = Caller::new(key.scopes, key.prefix.clone(), approved_by.is_some());
@@ -174,7 +165,7 @@ impl Gate {
         if audited {
             call.begun().await.map_err(|it| it.request(call.header()))?;
         }
-        let answer = handler(app.for_caller(caller.clone()), request).await;
+        let answer = handler(app.for_caller(caller.clone(), standing), request).await;
         let outcome = match &answer {
             Ok(response) => (response.status(), None),
             Err(problem) => (problem.code().status(), Some(problem.code())),
@@ -221,15 +212,17 @@ impl Gate {
         } else {
             (body, signature::empty_hash())
         };
+        // The body took its time.
+        let keys = self.0.keys.load_full();
         let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
         let signed = Signed { method: parts.method.as_str(), path: target, body_hash };
         let checked = self.check(&keys, policy, claim, approval.as_ref(), &signed, call);
         match checked {
-            Ok(Checked { key, ends_at, approved_by }) => {
+            Ok(Checked { key, standing, ends_at, approved_by }) => {
                 if let Some(in_force) = in_force {
-                    parts.extensions.insert(in_force.until(ends_at));
+                    parts.extensions.insert(in_force.of(&key, ends_at));
                 }
-                Ok(Identified { key, approved_by, request: Request::from_parts(parts, body) })
+                Ok(Identified { key, standing, approved_by, request: Request::from_parts(parts, body) })
             }
             Err(problem) => {
                 leave_unread(&parts.headers, body);
@@ -241,7 +234,7 @@ impl Gate {
     /// What a request says of its sender, as far as that can be told without its body.
     fn claims<'a>(
         &self,
-        keys: &Keys,
+        keys: &Arc<Keys>,
         headers: &'a HeaderMap,
         peer: Option<&Peer>,
     ) -> Result<(Claim<'a>, Option<Signature<'a>>), Problem> {
@@ -249,9 +242,11 @@ impl Gate {
         let now = Timestamp::now();
         let claim = match only(headers, header::AUTHORIZATION.as_str())? {
             None => {
-                let key = peer.certificate.as_ref().and_then(|certificate| keys.of_certificate(certificate));
+                let shown = peer.certificate.as_ref();
+                let known = shown.and_then(|shown| Some((keys.of_certificate(shown)?, *shown)));
                 let nobody = || unauthenticated("the request has no Authorization");
-                Claim::Known(Arc::clone(key.ok_or_else(nobody)?), None)
+                let (key, shown) = known.ok_or_else(nobody)?;
+                Claim::Known(self.standing(keys, key, Shown::Certificate(shown), None))
             }
             Some(value) => match value.split_once(' ') {
                 Some((scheme, _)) if scheme.eq_ignore_ascii_case(SCHEME) => {
@@ -262,8 +257,8 @@ impl Gate {
                         return Err(unauthenticated("a bearer key is taken over TLS or loopback only"));
                     }
                     let key = keys.of_bearer(bearer.trim(), now);
-                    let (key, ends_at) = key.ok_or_else(|| unauthenticated("no such key"))?;
-                    Claim::Known(Arc::clone(key), ends_at)
+                    let (key, shown, ends_at) = key.ok_or_else(no_such_key)?;
+                    Claim::Known(self.standing(keys, key, Shown::Secret(shown), ends_at))
                 }
                 Some(_) | None => return Err(unauthenticated("Authorization is of no known scheme")),
             },
@@ -271,6 +266,17 @@ impl Gate {
         let approval = only(headers, APPROVAL_HEADER)?;
         let approval = approval.map(|value| self.signature(keys, value, now)).transpose()?;
         Ok((claim, approval))
+    }
+
+    fn standing(
+        &self,
+        keys: &Arc<Keys>,
+        key: &Arc<Key>,
+        shown: Shown,
+        ends_at: Option<Timestamp>,
+    ) -> Standing {
+        let (keys, key) = (Arc::clone(keys), Arc::clone(key));
+        Standing { gate: self.clone(), keys, key, shown, ends_at }
     }
 
     /// A signature whose time is good, and whose nonce was not seen; whose it is shows with the body.
@@ -286,7 +292,7 @@ impl Gate {
             return Err(Problem::new(Code::TimestampSkew, "signed before the server's start: sign again"));
         }
         if keys.find(signature.key_id).is_none() {
-            return Err(invalid("the signature is of no key"));
+            return Err(unfit());
         }
         if self.0.nonces.has(signature.ts, signature.nonce()) {
             return Err(replayed());
@@ -294,7 +300,7 @@ impl Gate {
         Ok(signature)
     }
 
-    /// Everything else about a request: its signature, the key's rate, a second one's approval, the key's scopes.
+    /// Everything else about a request: its signature, the key's rate and scopes, a second one's approval.
     fn check(
         &self,
         keys: &Keys,
@@ -304,11 +310,14 @@ impl Gate {
         signed: &Signed<'_>,
         call: &mut Call<'_>,
     ) -> Result<Checked, Problem> {
-        let (key, ends_at, signature) = match claim {
-            Claim::Known(key, ends_at) => (key, ends_at, None),
+        let (key, ends_at, standing, signature) = match claim {
+            Claim::Known(standing) => {
+                standing.check()?;
+                (Arc::clone(&standing.key), standing.ends_at, Some(standing), None)
+            }
             Claim::Signed(signature) => {
                 let (key, ends_at) = signer(keys, &signature, Purpose::Request, signed)?;
-                (key, ends_at, Some(signature))
+                (key, ends_at, None, Some(signature))
             }
         };
         call.key = Some(Arc::clone(&key));
@@ -322,6 +331,8 @@ impl Gate {
         if let Some(signature) = &signature {
             self.note(&key, signature)?;
         }
+        // Before the approval: who may not call can't use up what was meant for another.
+        may_call(&key, policy)?;
         let approved_by = match approval {
             None => None,
             Some(approval) => {
@@ -332,13 +343,16 @@ impl Gate {
                     let detail = "an approval is a second key's, with the scope operator and no prefix";
                     return Err(Problem::new(Code::ApprovalRequired, detail));
                 }
-                self.note(&other, approval)?;
-                Some(other)
+                // Of other keys nothing needs an approval: theirs is neither used up nor taken for one.
+                let operator = key.scopes.has(Scope::Operator);
+                if operator {
+                    self.note(&other, approval)?;
+                }
+                operator.then_some(other)
             }
         };
         call.approved_by.clone_from(&approved_by);
-        may_call(&key, policy)?;
-        Ok(Checked { key, ends_at, approved_by })
+        Ok(Checked { key, standing, ends_at, approved_by })
     }
 
     /// Notes that a signature was used. Of a good one only: who can't sign can't fill the room.
@@ -361,10 +375,10 @@ fn signer(
     purpose: Purpose,
     signed: &Signed<'_>,
 ) -> Result<(Arc<Key>, Option<Timestamp>), Problem> {
-    let key = keys.find(signature.key_id).ok_or_else(|| invalid("the signature is of no key"))?;
+    let key = keys.find(signature.key_id).ok_or_else(unfit)?;
     let mut good = key.signing_keys(Timestamp::now());
     let fits = good.find(|(signing_key, _)| signature.is_of(signing_key, purpose, signed));
-    let (_, ends_at) = fits.ok_or_else(|| invalid("the signature does not fit the request"))?;
+    let (_, ends_at) = fits.ok_or_else(unfit)?;
     Ok((Arc::clone(key), ends_at))
 }
 
@@ -382,8 +396,8 @@ fn may_call(key: &Key, policy: Policy) -> Result<(), Problem> {
 
 /// What a request says of its sender.
 enum Claim<'a> {
-    /// A key, shown or by certificate, and the end of what was shown.
-    Known(Arc<Key>, Option<Timestamp>),
+    /// A key, shown or by certificate.
+    Known(Standing),
     /// A signature that is still to be checked.
     Signed(Signature<'a>),
 }
@@ -401,22 +415,6 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Probl
     value
         .map(Some)
         .ok_or_else(|| unauthenticated("a header of the authentication is there twice, or no text"))
-}
-
-fn unauthenticated(detail: &str) -> Problem {
-    Problem::new(Code::Unauthenticated, detail)
-}
-
-fn invalid(detail: &str) -> Problem {
-    Problem::new(Code::Wallet(WalletCode::SignatureInvalid), detail)
-}
-
-fn skewed(now_s: i64) -> Problem {
-    Problem::new(Code::TimestampSkew, format!("more than {WINDOW_S} s off; it is {now_s} here"))
-}
-
-fn replayed() -> Problem {
-    Problem::new(Code::NonceReplayed, "sign each request anew")
 }
 
 /// A client that writes before it reads is to see the answer, and not a cut connection.

@@ -1,16 +1,17 @@
 //! The audit trail: who did what as an operator, and who was refused.
 //!
-//! Owns the lines and their way to the disk. Never writes a key, a body or a query. Invariant: an operator's call is on
-//! the disk, if there is a file, before it begins, and its outcome before it is answered; and who has no key neither
-//! fills the disk nor hides what those with keys are refused.
+//! Owns the lines and their way to the disk. Never writes a key, a body or a query. Invariants: an operator's call is on
+//! the disk, if there is a file, before it begins, and its outcome before it is answered; who has no key neither fills
+//! the disk nor hides what those with keys are refused; and what a full disk or a crash left of a line stays as it is, on
+//! a line of its own.
 
 use std::{
     fs::{File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Seek as _, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -51,13 +52,69 @@ pub(crate) struct Line<'a> {
 /// Where the lines go: to the log, and to a file if there is one.
 #[derive(Debug)]
 pub(crate) struct Trail {
-    /// Opened for appending: the lines of several threads do not mix, and none waits for another one's sync.
-    file: Option<Arc<File>>,
+    file: Option<Arc<Lines>>,
     /// Of nobody known.
     refusals: Bucket,
     /// Of those whose key is known.
     refusals_of_keys: Bucket,
     left_out: AtomicU64,
+}
+
+/// The file of the lines. None waits for another one's sync.
+#[derive(Debug)]
+struct Lines {
+    /// Opened for appending.
+    file: File,
+    /// Whether the file ends within a line. One line at a time: the next one knows what became of it.
+    torn: Mutex<bool>,
+}
+
+impl Lines {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        let torn = file.metadata()?.is_file() && is_torn(&mut File::open(path)?)?;
+        if torn {
+            tracing::warn!(path = %path.display(), "the audit trail ends with a torn line: it stays, on a line of its own");
+        }
+        Ok(Self { file, torn: Mutex::new(torn) })
+    }
+
+    fn append(&self, line: &[u8]) -> io::Result<()> {
+        let mut torn = self.torn.lock().unwrap_or_else(PoisonError::into_inner);
+        append(&mut &self.file, &mut torn, line)
+    }
+}
+
+/// Whether a file does not end with a line's end.
+fn is_torn(file: &mut File) -> io::Result<bool> {
+    if file.seek(SeekFrom::End(0))? == 0 {
+        return Ok(false);
+    }
+    file.seek(SeekFrom::End(-1))?;
+    let mut last = [0];
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
+}
+
+/// Adds a line, on a line of its own whatever came before.
+fn append(file: &mut impl Write, torn: &mut bool, line: &[u8]) -> io::Result<()> {
+    if *torn {
+        file.write_all(b"\n")?;
+        *torn = false;
+    }
+    let mut left = line;
+    while !left.is_empty() {
+        match file.write(left) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                left = left.get(written..).unwrap_or_default();
+                *torn = !left.is_empty();
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 impl Trail {
@@ -66,8 +123,7 @@ impl Trail {
     /// # Errors
     /// The file can't be opened.
     pub(crate) fn open(path: Option<&Path>) -> io::Result<Self> {
-        let open = |path| OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-        let file = path.map(open).transpose()?.map(Arc::new);
+        let file = path.map(Lines::open).transpose()?.map(Arc::new);
         let bucket = || Bucket::new(REFUSALS_PER_S, REFUSALS_BURST);
         Ok(Self { file, refusals: bucket(), refusals_of_keys: bucket(), left_out: AtomicU64::new(0) })
     }
@@ -79,8 +135,8 @@ impl Trail {
     pub(crate) async fn write_synced(&self, line: Line<'_>) -> io::Result<()> {
         let Some((file, bytes)) = self.prepare(line) else { return Ok(()) };
         let written = spawn_blocking(move || {
-            (&*file).write_all(&bytes)?;
-            file.sync_data()
+            file.append(&bytes)?;
+            file.file.sync_data()
         });
         written.await.map_err(io::Error::other)?
     }
@@ -98,12 +154,12 @@ impl Trail {
             line.path = beginning(line.path);
         }
         let Some((file, bytes)) = self.prepare(line) else { return };
-        if let Err(error) = (&*file).write_all(&bytes) {
+        if let Err(error) = file.append(&bytes) {
             tracing::error!(%error, "a line of the audit trail was not written");
         }
     }
 
-    fn prepare(&self, line: Line<'_>) -> Option<(Arc<File>, Vec<u8>)> {
+    fn prepare(&self, line: Line<'_>) -> Option<(Arc<Lines>, Vec<u8>)> {
         let line = Line { left_out: self.left_out.swap(0, Relaxed), ..line };
         // The shape has no fallible parts.
         let mut bytes = serde_json::to_vec(&line).unwrap_or_default();
@@ -158,5 +214,64 @@ mod tests {
         assert_eq!(last["key"], "checkout");
         let left_out: u64 = lines.iter().map(|line| line["left_out"].as_u64().unwrap()).sum();
         assert_eq!(lines.len() as u64 + left_out, u64::from(flood) + 1);
+    }
+
+    /// A disk that is full after so many bytes.
+    struct Disk {
+        bytes: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let written = bytes.len().min(self.room);
+            if written == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.room -= written;
+            self.bytes.extend(bytes.iter().take(written));
+            Ok(written)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_that_a_full_disk_tore_stays_alone() {
+        let line = b"{\"n\":1}\n";
+        // Bytes of the second line that there is room for, and what is there once there is more.
+        for (room, expected) in [
+            (0, "{\"n\":1}\n{\"n\":1}\n"),
+            (1, "{\"n\":1}\n{\n{\"n\":1}\n"),
+            (7, "{\"n\":1}\n{\"n\":1}\n{\"n\":1}\n"),
+            (8, "{\"n\":1}\n{\"n\":1}\n{\"n\":1}\n"),
+        ] {
+            let (mut disk, mut torn) = (Disk { bytes: Vec::new(), room: line.len() + room }, false);
+            append(&mut disk, &mut torn, line).unwrap();
+            assert_eq!(append(&mut disk, &mut torn, line).is_ok(), room == line.len());
+            for _ in 0..2 {
+                append(&mut disk, &mut torn, line).unwrap_err();
+            }
+            disk.room = 100;
+            append(&mut disk, &mut torn, line).unwrap();
+            assert_eq!(String::from_utf8(disk.bytes).unwrap(), expected, "{room}");
+        }
+    }
+
+    #[test]
+    fn a_trail_that_a_crash_tore_goes_on_with_a_line_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("audit");
+        for (before, lines) in [("", 1), ("{}\n", 2), ("{}\n{\"at\":", 3), ("\0\0", 2)] {
+            std::fs::write(&path, before).unwrap();
+            Trail::open(Some(&path)).unwrap().write(refused(Some("checkout"), "/v1/head"));
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.starts_with(before), "what was there stays: {text}");
+            assert_eq!(text.lines().count(), lines, "{text}");
+            let last: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+            assert_eq!(last["key"], "checkout");
+        }
     }
 }

@@ -86,7 +86,9 @@ impl<'a> Call<'a> {
         audited: bool,
         caller: &Caller,
     ) -> bool {
-        let refused = matches!(code, Some(Code::ScopeMissing | Code::ApprovalRequired));
+        // Unauthenticated: a key that was taken out of force while its request came in.
+        let refused =
+            matches!(code, Some(Code::ScopeMissing | Code::ApprovalRequired | Code::Unauthenticated));
         let (issued, denied) = (caller.has_issued(), caller.was_denied());
         let code = code.map(Code::as_str);
         let stage = if refused { "refused" } else { "done" };

@@ -213,6 +213,24 @@ mod tests {
     }
 
     #[test]
+    fn an_edit_through_a_link_is_one_of_what_it_leads_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("keys.toml"), folder.path().join("link.toml"));
+        std::os::unix::fs::symlink("keys.toml", &link).unwrap();
+        assert!(
+            keys("add a --scopes operator", &link).unwrap_err().contains("link.toml"),
+            "it leads nowhere"
+        );
+        assert!(link.is_symlink() && !path.exists());
+        keys("add a --scopes operator", &path).unwrap();
+        keys("add b --scopes operator", &link).unwrap();
+        keys("revoke a", &link).unwrap();
+        assert!(link.is_symlink());
+        assert!(keys("list", &path).unwrap().starts_with("b  operator"));
+        assert!(!folder.path().join("link.toml.lock").exists(), "one lock whatever the name");
+    }
+
+    #[test]
     fn a_secret_that_ends_at_once_makes_room() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.toml");

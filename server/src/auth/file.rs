@@ -13,6 +13,7 @@ use std::{
 };
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -136,11 +137,18 @@ impl KeysFile {
     /// Reads a file that nobody but its owner can read.
     ///
     /// # Errors
-    /// It can't be read, others can read it, or it has another form.
+    /// It can't be read, is no regular file, others can read it, or it has another form.
     pub(crate) fn read(path: &Path) -> Result<Self, KeysError> {
         let refused = |reason: String| KeysError::new(path, reason);
-        let file = File::open(path).map_err(|error| refused(error.to_string()))?;
-        let mode = file.metadata().map_err(|error| refused(error.to_string()))?.permissions().mode();
+        // A pipe would wait for who writes into it.
+        let at_once = OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(at_once).open(path);
+        let file = file.map_err(|error| refused(error.to_string()))?;
+        let metadata = file.metadata().map_err(|error| refused(error.to_string()))?;
+        if !metadata.is_file() {
+            return Err(refused("it is no regular file".to_owned()));
+        }
+        let mode = metadata.permissions().mode();
         if mode & 0o077 != 0 {
             return Err(refused(format!(
                 "its mode is {:o}: others may read what signatures are checked with; chmod 600",
@@ -152,7 +160,8 @@ impl KeysFile {
         toml::from_str(&text).map_err(|error| refused(error.message().to_owned()))
     }
 
-    /// Edits the file, which is made if it is missing, in one step; one edit at a time.
+    /// Edits the file, which is made if it is missing, in one step; one edit at a time. A link stays one: what it leads to
+    /// is edited, because a server may know that by its own name.
     ///
     /// # Errors
     /// It can't be read or written, or `edit` refuses.
@@ -161,6 +170,7 @@ impl KeysFile {
         edit: impl FnOnce(&mut Self) -> Result<T, String>,
     ) -> Result<T, KeysError> {
         let failed = |error: io::Error| KeysError::new(path, error);
+        let path = &target(path).map_err(failed)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -176,6 +186,14 @@ impl KeysFile {
         let text = toml::to_string(&file).map_err(|error| KeysError::new(path, error))?;
         replace(path, text.as_bytes()).map_err(failed)?;
         Ok(result)
+    }
+}
+
+/// What a name leads to, if it is there.
+fn target(path: &Path) -> io::Result<PathBuf> {
+    match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => Ok(path.to_owned()),
+        target => target,
     }
 }
 
@@ -226,6 +244,22 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         assert!(KeysFile::read(&path).unwrap_err().to_string().contains("mode is 640"));
+    }
+
+    #[test]
+    fn only_a_regular_file_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg("-m600").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        for path in [pipe.as_path(), folder.path(), Path::new("/dev/null")] {
+            let (said, heard) = std::sync::mpsc::channel();
+            let owned = path.to_owned();
+            // Who waits for a pipe waits for ever.
+            std::thread::spawn(move || said.send(KeysFile::read(&owned).unwrap_err().to_string()));
+            let error = heard.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+            assert!(error.ends_with("it is no regular file"), "{error}");
+        }
     }
 
     #[test]

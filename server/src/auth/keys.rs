@@ -15,6 +15,7 @@ use yue_engine::model::{AddressPrefix, Scope, Scopes};
 
 use super::{
     file::{KeyEntry, KeysFile, SecretEntry, hash},
+    in_force::Streams,
     rate::Bucket,
 };
 use crate::hexadecimal::from_hex;
@@ -31,6 +32,7 @@ pub(crate) struct Key {
     pub(crate) scopes: Scopes,
     pub(crate) prefix: Option<AddressPrefix>,
     pub(crate) bucket: Option<Arc<Bucket>>,
+    pub(crate) streams: Streams,
     secrets: Vec<Secret>,
 }
 
@@ -61,6 +63,11 @@ impl Key {
         let good = self.secrets.iter().filter(move |secret| secret.is_good(now));
         good.filter_map(|secret| Some((secret.signing.as_ref()?, secret.not_after)))
     }
+
+    /// Whether it is another one's successor, with the same rights.
+    pub(crate) fn is_still(&self, other: &Self) -> bool {
+        (&self.id, self.scopes, &self.prefix) == (&other.id, other.scopes, &other.prefix)
+    }
 }
 
 /// All keys.
@@ -71,7 +78,7 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// What a file means. The buckets of keys whose rate is the same go on as they are.
+    /// What a file means. The buckets of keys whose rate is the same go on as they are, and so do counts of streams.
     ///
     /// # Errors
     /// What can't be.
@@ -102,12 +109,28 @@ impl Keys {
         self.by_id.get(id)
     }
 
-    /// The key of a bearer, `id.secret`, and the secret's end.
-    pub(crate) fn of_bearer(&self, bearer: &str, now: Timestamp) -> Option<(&Arc<Key>, Option<Timestamp>)> {
+    /// The key of a bearer, `id.secret`, the secret's hash, and its end.
+    pub(crate) fn of_bearer(
+        &self,
+        bearer: &str,
+        now: Timestamp,
+    ) -> Option<(&Arc<Key>, [u8; 32], Option<Timestamp>)> {
         let (id, secret) = bearer.split_once('.')?;
-        let (key, hash) = (self.by_id.get(id)?, hash(secret));
+        let hash = hash(secret);
+        let (key, ends_at) = self.of_secret(id, &hash, now)?;
+        Some((key, hash, ends_at))
+    }
+
+    /// The key of this id, if its secret has this hash, and the secret's end.
+    pub(crate) fn of_secret(
+        &self,
+        id: &str,
+        hash: &[u8; 32],
+        now: Timestamp,
+    ) -> Option<(&Arc<Key>, Option<Timestamp>)> {
+        let key = self.by_id.get(id)?;
         let mut good = key.secrets.iter().filter(|secret| secret.is_good(now));
-        let secret = good.find(|secret| secret.hash.ct_eq(&hash).into())?;
+        let secret = good.find(|secret| secret.hash.ct_eq(hash).into())?;
         Some((key, secret.not_after))
     }
 
@@ -140,7 +163,8 @@ fn key(entry: &KeyEntry, before: &Keys) -> Result<Key, String> {
         }
     };
     let secrets = secrets.iter().map(secret).collect::<Result<_, _>>()?;
-    Ok(Key { id: id.clone(), scopes: scopes(names)?, prefix, bucket, secrets })
+    let streams = before.find(id).map(|key| key.streams.clone()).unwrap_or_default();
+    Ok(Key { id: id.clone(), scopes: scopes(names)?, prefix, bucket, streams, secrets })
 }
 
 /// The scopes of these names; `wallet:*` is both of the wallet's.

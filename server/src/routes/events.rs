@@ -10,14 +10,14 @@ use axum::{
 };
 use futures_util::stream;
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
+    sync::watch,
     time::{Instant, sleep_until},
 };
 use utoipa::ToSchema;
 use yue_engine::{engine::Engine, model::Position};
 
 use crate::{
-    app::{App, Phase},
+    app::{App, EventStream, Phase},
     auth::InForce,
     openapi::LedgerProblems,
     problem::{Code, Problem},
@@ -93,16 +93,15 @@ pub(crate) async fn stream(app: App, request: Request) -> Result<Response, Probl
             Problem::new(Code::Malformed, "Last-Event-ID is no position").field("/Last-Event-ID")
         })?),
     };
-    let permit = app
-        .event_stream()
-        .ok_or_else(|| Problem::new(Code::Overloaded, "there are too many event streams"))?;
+    let in_force = request.extensions().get::<InForce>().cloned();
+    let place = app.event_stream(in_force.as_ref())?;
     let follower = Follower {
         after: last.or(after).unwrap_or(Position::ZERO),
         head: engine.head(),
         engine,
         phase: app.phase(),
-        in_force: request.extensions().get::<InForce>().cloned(),
-        _permit: permit,
+        in_force,
+        _place: place,
     };
     let chunks = stream::unfold(follower, |mut follower| async move {
         follower.next_chunk().await.map(|chunk| (Ok::<_, Infallible>(chunk), follower))
@@ -123,7 +122,7 @@ struct Follower {
     phase: watch::Receiver<Phase>,
     /// Of the key, if it was asked for one.
     in_force: Option<InForce>,
-    _permit: OwnedSemaphorePermit,
+    _place: EventStream,
 }
 
 impl Follower {

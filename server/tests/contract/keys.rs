@@ -5,4 +5,5 @@ mod authentication;
 mod bounds;
 mod guarded;
 mod prefixes;
+mod revocations;
 mod scopes;

@@ -3,7 +3,10 @@
 //! A statement is read twice: while it comes in, line by line, into a file without a name; and, once all of it is known
 //! to be good, from there.
 
-use std::io::{self, SeekFrom};
+use std::{
+    io::{self, SeekFrom},
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -25,6 +28,7 @@ use yue_engine::wallet::{Channel, Date, Reconciliation, StatementLine, Wallet};
 use crate::{
     app::{App, route},
     body,
+    config::HttpLimits,
     json::FromText as _,
     openapi::BodyProblems,
     problem::{Code, Problem, ProblemBody},
@@ -86,8 +90,12 @@ pub(crate) async fn reconcile(app: App, mut request: Request) -> Result<Response
         body::discard(body);
         problem.closes()
     })?;
+    app.check_standing()?;
     wallet.engine().admission()?;
-    let view = compare(wallet.reconcile(channel, date).await?, file).await?;
+    let reconciliation = wallet.reconcile(channel, date).await?;
+    // It may have waited for another one.
+    app.check_standing()?;
+    let view = compare(reconciliation, file).await?;
     Ok(json(StatusCode::OK, &StatementOut::new(channel, date, &view)))
 }
 
@@ -113,6 +121,17 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     refused("the body's type must be text/csv")
 }
 
+/// Most times of a body's that a statement has, however long it is: an hour, if a body has ten seconds.
+const BODY_TIMES_MAX: u64 = 360;
+
+/// The time for a statement of which so many bytes have come: a body's for each begun `body_bytes_max`. So it comes no
+/// slower than any other body may, and has an end: it holds one of few turns.
+fn time_for(bytes: u64, limits: &HttpLimits) -> Duration {
+    let portion = u64::try_from(limits.body_bytes_max).unwrap_or(u64::MAX).max(1);
+    let times = (bytes / portion).saturating_add(1).min(BODY_TIMES_MAX);
+    limits.body_read_timeout.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX))
+}
+
 /// Takes a statement in, as long as its lines are good. What is left of a bad one comes back with the problem.
 async fn spool(app: &App, wallet: &Wallet, mut body: Body) -> Result<File, (Problem, Body)> {
     match spool_lines(app, wallet, &mut body).await {
@@ -132,12 +151,13 @@ async fn spool_lines(app: &App, wallet: &Wallet, body: &mut Body) -> Result<File
     let file =
         spawn_blocking(tempfile::tempfile).await.map_err(io::Error::other).flatten().map_err(spool_failed)?;
     let mut file = File::from_std(file);
-    let read_timeout = app.limits().body_read_timeout;
+    let (limits, started) = (app.limits(), Instant::now());
     let (mut reader, mut lines, mut bytes) = (StatementReader::new(), 0_u64, 0_u64);
     loop {
-        let frame = timeout(read_timeout, body.frame()).await.map_err(|_| {
-            let detail = format!("nothing of the body came for {} s", read_timeout.as_secs_f32());
-            Problem::new(Code::RequestTimeout, detail)
+        let left = time_for(bytes, limits).saturating_sub(started.elapsed());
+        let frame = timeout(left.min(limits.body_read_timeout), body.frame()).await.map_err(|_| {
+            let after = started.elapsed().as_secs();
+            Problem::new(Code::RequestTimeout, format!("the body was not complete after {after} s"))
         })?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|_| Problem::new(Code::Malformed, "the body ended too early"))?;
@@ -185,4 +205,18 @@ async fn compare(
 fn spool_failed(error: io::Error) -> Problem {
     tracing::warn!(%error, "a statement could not be taken in");
     Problem::new(Code::Overloaded, "there is no room to take the statement in")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_has_a_bodys_time_for_each_bodys_bytes() {
+        let limits = HttpLimits::default();
+        let (body, time) = (u64::try_from(limits.body_bytes_max).unwrap(), limits.body_read_timeout);
+        for (bytes, times) in [(0, 1), (body - 1, 1), (body, 2), (10 * body, 11), (u64::MAX, 360)] {
+            assert_eq!(time_for(bytes, &limits), time * times, "{bytes}");
+        }
+    }
 }

@@ -78,6 +78,29 @@ async fn all_others_are_refused_by_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn who_has_no_key_does_not_hear_which_ids_there_are() {
+    let guarded = Guarded::new().await;
+    let key = guarded.key("reader --scopes accounts:read,transactions:write");
+    let forged = Key { signing: vec![0; 32], bearer: "reader.x".to_owned(), ..key };
+    let unknown = Key { id: "stranger".to_owned(), bearer: "stranger.x".to_owned(), ..forged.clone() };
+    let post = Draft::new("POST", "/v1/transactions", "{}");
+    let patch = Draft::new("POST", "/v1/transactions", "{}")
+        .bearer(&guarded.key("writer --scopes transactions:write"));
+    let forms: [fn(Draft, &Key) -> Draft; 2] = [Draft::bearer, Draft::signed];
+    let mut rows: Vec<_> =
+        [get(), post].into_iter().flat_map(|draft| forms.map(|form| (draft.clone(), form))).collect();
+    rows.push((patch, Draft::approved));
+    for (draft, form) in rows {
+        let [known, unknown] = [&forged, &unknown].map(|key| form(draft.clone(), key));
+        let (known, unknown) = (guarded.send(&known).await, guarded.send(&unknown).await);
+        assert_eq!((known.status, unknown.status), (401, 401));
+        for field in ["code", "title", "detail"] {
+            assert_eq!(known.body[field], unknown.body[field], "{field}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_signature_is_over_the_body_and_good_once() {
     let guarded = Guarded::new().await;
     let key = guarded.key("writer --scopes transactions:write,operator --label one");

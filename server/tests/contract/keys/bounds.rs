@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::guarded::{Draft, Guarded, Key, command, read};
-use crate::ledger::{id, transfer};
+use yue_server::config::HttpLimits;
+
+use crate::ledger::{Ledger, id, transfer};
 
 #[tokio::test]
 async fn a_key_has_its_rate() {
@@ -98,6 +100,28 @@ async fn a_stream_ends_with_its_key() {
     command(folder, "revoke follower");
     guarded.gate.reload();
     ended(on_new).await;
+}
+
+#[tokio::test]
+async fn one_key_leaves_streams_for_others() {
+    let limits = HttpLimits { event_streams_max: 8, ..HttpLimits::default() };
+    let guarded = Guarded::with_limits(Ledger::with_accounts().await, 1_000, limits);
+    let greedy = guarded.key("greedy --scopes audit:read --prefix customers:1");
+    let auditor = guarded.key("auditor --scopes audit:read");
+    let draft = || Draft::new("GET", "/v1/events", "");
+    let mut open = vec![
+        stream(&guarded, &draft().bearer(&greedy)).await,
+        stream(&guarded, &draft().signed(&greedy)).await,
+    ];
+    // A file that is read again changes nothing of that.
+    guarded.gate.reload();
+    let refused = guarded.send(&draft().bearer(&greedy)).await.expect_problem(503, "overloaded");
+    assert!(refused.body["detail"].as_str().unwrap().contains("one key"), "{}", refused.text);
+    open.push(stream(&guarded, &draft().bearer(&auditor)).await);
+    // What has ended makes room.
+    open.remove(0);
+    open.push(stream(&guarded, &draft().bearer(&greedy)).await);
+    guarded.send(&draft().bearer(&greedy)).await.expect_problem(503, "overloaded");
 }
 
 /// Reads streams to their ends.

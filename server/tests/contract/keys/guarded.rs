@@ -129,11 +129,15 @@ impl Guarded {
     }
 
     pub(super) fn over(ledger: Ledger, nonces_max: usize) -> Self {
+        Self::with_limits(ledger, nonces_max, HttpLimits::default())
+    }
+
+    pub(super) fn with_limits(ledger: Ledger, nonces_max: usize, limits: HttpLimits) -> Self {
         let folder = TempDir::new().unwrap();
         add(folder.path(), "nobody --scopes audit:read");
         let gate =
             Gate::open(&keys_file(folder.path()), Some(&folder.path().join("audit")), nonces_max).unwrap();
-        let closed = guarded_app(ledger.wallet.clone(), HttpLimits::default(), Some(gate.clone()));
+        let closed = guarded_app(ledger.wallet.clone(), limits, Some(gate.clone()));
         Self { ledger, gate, folder, closed }
     }
 

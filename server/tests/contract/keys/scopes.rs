@@ -207,6 +207,23 @@ async fn floors_below_zero_need_two_operators() {
 }
 
 #[tokio::test]
+async fn an_approval_is_used_up_by_an_operator_alone() {
+    let guarded = Guarded::new().await;
+    let one = guarded.key("one --scopes accounts:write,operator");
+    let two = guarded.key("two --scopes operator");
+    let draft = Draft::new("PATCH", "/v1/accounts/merchants:7", "{\"floor\":null}");
+    let captured = draft.signature(&two, "APPROVAL\n");
+    let with = |key: &Key| draft.clone().bearer(key).with("yue-approval", captured.clone());
+    // Who may not call, and who may and needs no approval.
+    for words in ["reader --scopes accounts:read", "clerk --scopes accounts:write"] {
+        let other = guarded.key(words);
+        guarded.send(&with(&other)).await.expect_problem(403, "scope_missing");
+    }
+    guarded.send(&with(&one)).await.expect(200);
+    guarded.send(&with(&one)).await.expect_problem(401, "nonce_replayed");
+}
+
+#[tokio::test]
 async fn the_platforms_money_needs_two_operators_as_well() {
     let guarded = Guarded::over(Ledger::new(), 100);
     let clerk = guarded.key("clerk --scopes operator");

@@ -1,6 +1,6 @@
 //! Channels' statements against the books.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -14,6 +14,8 @@ use super::{
     channel::{balances, notify, recharge, shown, word},
     shop::{buyer, open_shops, order, pay, refund, with},
 };
+use yue_server::config::HttpLimits;
+
 use crate::ledger::{Answer, Ledger, id};
 
 const HEADER: &str = "order,reference,amount,at\n";
@@ -370,4 +372,18 @@ async fn a_hundred_thousand_lines_are_read_as_they_come() {
     assert_eq!((answer["rows"].as_array().unwrap().len(), &answer["truncated"]), (1_000, &json!(true)));
     assert_eq!(ledger.position().await, position + 1);
     assert_eq!(balances(&ledger).await, ["200.00", "300.00", "100.00"]);
+}
+
+#[tokio::test]
+async fn a_statement_that_drips_is_cut() {
+    let limits = HttpLimits { body_read_timeout: Duration::from_secs(1), ..HttpLimits::default() };
+    let ledger = Ledger::with(|_| (), limits);
+    // Each piece comes in time; all of them would take ten seconds.
+    let drops = std::iter::once(HEADER).chain(std::iter::repeat_n("x", 200));
+    let drips = stream::unfold(drops, |mut drops| async move {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Some((Ok::<_, Infallible>(Bytes::from(drops.next()?)), drops))
+    });
+    let refused = send(&ledger, "wechat", &day(&ledger, 0), Body::from_stream(drips)).await;
+    refused.expect_problem(408, "request_timeout");
 }
