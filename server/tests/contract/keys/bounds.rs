@@ -119,7 +119,7 @@ async fn one_key_leaves_streams_for_others() {
     assert!(refused.body["detail"].as_str().unwrap().contains("one key"), "{}", refused.text);
     open.push(stream(&guarded, &draft().bearer(&auditor)).await);
     // What has ended makes room.
-    open.remove(0);
+    drop(open.remove(0));
     open.push(stream(&guarded, &draft().bearer(&greedy)).await);
     guarded.send(&draft().bearer(&greedy)).await.expect_problem(503, "overloaded");
 }
