@@ -65,3 +65,17 @@ fn changes() {
     check(closed, SHOP, close(), Err(ChangeRefusal::Closed));
     check(closed, SHOP, status(AccountStatus::Active), Err(ChangeRefusal::Closed));
 }
+
+#[test]
+fn a_debit_of_the_instant_in_which_a_limit_came_to_be_gives_nothing_back() {
+    let mut world = World::new();
+    world.post(None, &[hold(1, ALICE, SHOP, 40)]).unwrap();
+    let limits = vec![limit(LimitWindow::Day, None, Some(50), None)];
+    let change = AccountChange { limits: Patch::Set(limits), ..AccountChange::default() };
+    world.ledger.apply(&Record::AccountChanged { no: AccountNo(ALICE), change, decided_at: world.now });
+    world.wait(1);
+    world.post(None, &[transfer(ALICE, SHOP, 30)]).unwrap();
+    let release = world.release(1);
+    world.post(None, &[release]).unwrap();
+    assert_eq!(world.used(ALICE, 0), (30, 1));
+}
