@@ -27,6 +27,8 @@ CASES ?=
 SECONDS ?=
 TARGET ?=
 KEEP ?=
+FILE ?=
+SHARD ?=
 
 .PHONY: help
 help:
@@ -78,6 +80,10 @@ torture: ## kill -9, EIO, ENOSPC, power cuts, SIGSTOP on a real server under loa
 .PHONY: fuzz
 fuzz: prerequisites ## libFuzzer on everything that reads bytes: SECONDS=60 each (TARGET=name; KEEP=1 keeps what it has found worth keeping)
 	@SECONDS_EACH='$(SECONDS)' TARGET='$(TARGET)' KEEP='$(KEEP)' scripts/fuzz.sh
+
+.PHONY: mutants
+mutants: prerequisites ## the ledger's rules changed one place at a time: a test must notice each (an hour; FILE=path, SHARD=k/n; needs cargo-mutants)
+	@FILE='$(FILE)' SHARD='$(SHARD)' scripts/mutants.sh
 
 .PHONY: schemathesis
 schemathesis: prerequisites ## what the OpenAPI document says, tried 50,000 times against a server (CASES=n, SEED=n); needs python3 and PyPI

@@ -123,6 +123,13 @@ mod tests {
     };
 
     #[test]
+    fn deltas_fold_by_their_sums() {
+        let mut folded = Delta { net: 1, held_debits: 2, held_credits: 3 };
+        folded += Delta { net: 10, held_debits: 20, held_credits: 30 };
+        assert_eq!(folded, Delta { net: 11, held_debits: 22, held_credits: 33 });
+    }
+
+    #[test]
     fn limits_are_those_of_accounts_that_guard() {
         const DEBIT: AccountNo = AccountNo(1);
         const CREDIT: AccountNo = AccountNo(2);

@@ -89,7 +89,8 @@ impl Facts {
         let available = next.and_then(|next| next.available(normal));
         let filled = next.and_then(|next| next.filled(normal));
         let below = |floor: i128| {
-            available.is_none_or(|available| available + i128::from(planted(Bug::FloorOffByOne)) < floor)
+            let least = floor.saturating_sub(i128::from(planted(Bug::FloorOffByOne)));
+            available.is_none_or(|available| available < least)
         };
         let above = |ceiling: i128| filled.is_none_or(|filled| filled > ceiling);
         if delta.lessens(normal) && account.floor.is_some_and(below) {
@@ -158,5 +159,46 @@ impl Facts {
 
     fn limits_end(&self) -> u32 {
         u32::try_from(self.limits.len()).expect("a command has at most 128 accounts of 16 limits")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Guards;
+    use crate::model::AccountStatus;
+
+    #[test]
+    fn what_is_gathered_is_there_until_all_is_cleared() {
+        let guards = Guards { floor: None, ceiling: None, limits: vec![] };
+        let account = Account::from_parts(5, 0, 0, NormalSide::Credit, AccountStatus::Active, guards);
+        let hold = Hold {
+            debit: AccountNo(1),
+            credit: AccountNo(2),
+            held: Amount(1),
+            captured: Amount::ZERO,
+            placed_at: Timestamp::ZERO,
+            expires_at: Timestamp::ZERO,
+            code: None,
+            ended: None,
+        };
+        let (own, other) = (TransactionId(1), TransactionId(2));
+        let mut facts = Facts::default();
+        let check = |facts: &Facts, there: bool| {
+            assert_eq!([1, 2].map(|no| facts.has_account(AccountNo(no))), [there, false]);
+            assert_eq!([1, 2].map(|id| facts.has_hold(HoldId(id))), [there, false]);
+            assert_eq!(
+                [(own, 0), (own, 1), (other, 0)].map(|(id, operation)| facts.reversed(id, operation)),
+                [there.then_some(Amount(3)), None, None]
+            );
+        };
+        check(&facts, false);
+        facts.add_account(AccountNo(1), &account);
+        facts.add_hold(HoldId(1), &hold);
+        facts.set_reversed(own, 0, Amount(2));
+        facts.set_reversed(own, 0, Amount(3));
+        check(&facts, true);
+        facts.clear();
+        check(&facts, false);
     }
 }

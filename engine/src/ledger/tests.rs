@@ -1,3 +1,6 @@
+mod account;
+mod cells;
+mod checkpoint;
 mod codes;
 
 use std::collections::BTreeMap;
@@ -307,42 +310,6 @@ fn windows_start_where_jiff_says() {
     }
     check(i64::MIN);
     check(i64::MAX);
-}
-
-#[test]
-fn changes() {
-    let check =
-        |before: fn(&mut World), no: u32, change: AccountChange, expected: Result<(), ChangeRefusal>| {
-            let mut world = World::new();
-            before(&mut world);
-            assert_eq!(decide_change(world.account(no), &change), expected, "{change:?}");
-        };
-    let floor = |floor| AccountChange { floor: Patch::Set(floor), ..AccountChange::default() };
-    let ceiling = |ceiling| AccountChange { ceiling: Patch::Set(ceiling), ..AccountChange::default() };
-    let status = |status| AccountChange { status: Patch::Set(status), ..AccountChange::default() };
-    let close = || status(AccountStatus::Closed);
-    check(placed, ALICE, floor(Some(60)), Ok(()));
-    check(placed, ALICE, floor(Some(61)), Err(ChangeRefusal::InsufficientFunds));
-    check(placed, ALICE, floor(None), Ok(()));
-    check(placed, SHOP, ceiling(Some(40)), Ok(()));
-    check(placed, SHOP, ceiling(Some(39)), Err(ChangeRefusal::CeilingExceeded));
-    check(nothing, BANK, ceiling(Some(199)), Err(ChangeRefusal::CeilingExceeded));
-    check(nothing, BANK, ceiling(None), Ok(()));
-    check(nothing, SHOP, close(), Ok(()));
-    check(placed, SHOP, close(), Err(ChangeRefusal::NotEmpty));
-    check(nothing, ALICE, close(), Err(ChangeRefusal::NotEmpty));
-    check(
-        nothing,
-        ALICE,
-        AccountChange { floor: Patch::Set(Some(101)), ..close() },
-        Err(ChangeRefusal::InsufficientFunds),
-    );
-    fn closed(world: &mut World) {
-        let change = AccountChange { status: Patch::Set(AccountStatus::Closed), ..AccountChange::default() };
-        world.ledger.apply(&Record::AccountChanged { no: AccountNo(SHOP), change, decided_at: world.now });
-    }
-    check(closed, SHOP, close(), Err(ChangeRefusal::Closed));
-    check(closed, SHOP, status(AccountStatus::Active), Err(ChangeRefusal::Closed));
 }
 
 #[test]

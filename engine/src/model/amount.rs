@@ -200,8 +200,45 @@ mod tests {
         assert_eq!(format_units(-5, 2), "-0.05");
         assert_eq!(format_units(0, 2), "0.00");
         assert_eq!(format_units(7, 0), "7");
+        assert_eq!(format_units(-12_345, 2), "-123.45");
+        assert_eq!(format_units(12, 3), "0.012");
         assert_eq!(parse_signed_units("-100.5", 2), Some(-10050));
         assert_eq!(parse_signed_units("--1", 2), None);
         assert_eq!(parse_signed_units("0", 2), Some(0));
+    }
+    #[test]
+    fn fits_the_asset_of_the_most_decimals_or_none() {
+        let check = |text: &str, expected: bool| {
+            assert_eq!(RequestedAmount::parse(text).fits_some_asset(), expected, "{text:?}");
+        };
+        let smallest = |decimals: u8| format!("0.{:0>width$}", 1, width = usize::from(decimals));
+        check("1", true);
+        check("18446744073709551615", true);
+        check("18446744073709551616", false);
+        check(&smallest(Assets::SCALE_MAX), true);
+        check(&smallest(Assets::SCALE_MAX + 1), false);
+        check("0", false);
+        check("-1", false);
+        check("one", false);
+    }
+
+    #[test]
+    fn shows_what_was_written() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(RequestedAmount::parse(text).to_string(), expected, "{text:?}");
+        };
+        check("1.50", "1.50");
+        check("one", "one");
+        let most = "x".repeat(RequestedAmount::TEXT_BYTES_MAX);
+        check(&most, &most);
+        let more = format!("{most}x");
+        let hash = blake3::hash(more.as_bytes()).to_hex();
+        check(&more, &format!("xxxxxxxxxxxx…#{}", &hash[..32]));
+        assert_eq!(RequestedAmount::from_units(Amount(1234), 2).to_string(), "12.34");
+    }
+
+    #[test]
+    fn amounts_add_up() {
+        assert_eq!([1, 2, 3].map(Amount).into_iter().sum::<Amount>(), Amount(6));
     }
 }

@@ -32,6 +32,9 @@ impl Run {
             assert_eq!(used.collect::<Vec<_>>(), naive.collect::<Vec<_>>(), "{no:?} limits");
             let folded = self.folded.get(&no).copied().unwrap_or_default();
             assert_eq!(account.net(), rules.base + folded.net, "{no:?} folded effects");
+            let held =
+                [account.held_debits(), account.held_credits()].map(|sum| i128::try_from(sum).unwrap());
+            assert_eq!(held, [folded.held_debits, folded.held_credits], "{no:?} folded effects");
             sum = sum.wrapping_add(account.net()).wrapping_sub(rules.base);
         }
         assert_eq!(sum, 0, "debits are credits");

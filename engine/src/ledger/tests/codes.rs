@@ -283,3 +283,65 @@ fn each_operation_sees_the_earlier_ones() {
     ];
     table.iter().for_each(check);
 }
+
+/// Credit-normal and debit-normal, 10 below the floor, and 10 above the ceiling: by whatever way that came to be.
+const SUNK: [u32; 2] = [20, 21];
+const OVERFULL: [u32; 2] = [22, 23];
+
+fn beyond_bounds(world: &mut World) {
+    use NormalSide::{Credit, Debit};
+    for (no, net, normal, ceiling) in [
+        (SUNK[0], -10, Credit, None),
+        (SUNK[1], 10, Debit, None),
+        (OVERFULL[0], 60, Credit, Some(50)),
+        (OVERFULL[1], -60, Debit, Some(50)),
+    ] {
+        let guards = Guards { floor: Some(0), ceiling, limits: vec![] };
+        let account = Account::from_parts(net, 0, 0, normal, AccountStatus::Active, guards);
+        world.ledger.insert_account(AccountNo(no), account);
+    }
+}
+
+#[test]
+fn a_bound_refuses_only_what_goes_further_beyond_it() {
+    let table: &[Case] = &[
+        ("up to the floor", beyond_bounds, |_| vec![transfer(ALICE, SUNK[0], 1)], None),
+        ("up to a debit-normal floor", beyond_bounds, |_| vec![transfer(SUNK[1], SHOP, 1)], None),
+        (
+            "further below the floor",
+            beyond_bounds,
+            |_| vec![transfer(SUNK[0], SHOP, 1)],
+            Some((Code::InsufficientFunds, 0)),
+        ),
+        (
+            "further below a debit-normal floor",
+            beyond_bounds,
+            |_| vec![transfer(ALICE, SUNK[1], 1)],
+            Some((Code::InsufficientFunds, 0)),
+        ),
+        ("a held credit leaves what is available", beyond_bounds, |_| vec![hold(1, ALICE, SUNK[0], 1)], None),
+        ("a held debit leaves it, debit-normal", beyond_bounds, |_| vec![hold(1, SUNK[1], SHOP, 1)], None),
+        ("down to the ceiling", beyond_bounds, |_| vec![transfer(OVERFULL[0], SHOP, 1)], None),
+        ("down to a debit-normal ceiling", beyond_bounds, |_| vec![transfer(ALICE, OVERFULL[1], 1)], None),
+        (
+            "further above the ceiling",
+            beyond_bounds,
+            |_| vec![transfer(ALICE, OVERFULL[0], 1)],
+            Some((Code::CeilingExceeded, 0)),
+        ),
+        (
+            "further above a debit-normal ceiling",
+            beyond_bounds,
+            |_| vec![transfer(OVERFULL[1], SHOP, 1)],
+            Some((Code::CeilingExceeded, 0)),
+        ),
+        ("a held debit takes no room", beyond_bounds, |_| vec![hold(1, OVERFULL[0], SHOP, 1)], None),
+        (
+            "a held credit takes none, debit-normal",
+            beyond_bounds,
+            |_| vec![hold(1, ALICE, OVERFULL[1], 1)],
+            None,
+        ),
+    ];
+    table.iter().for_each(check);
+}
