@@ -25,8 +25,9 @@ use crate::wire::Endpoint;
 use crate::{auditor, priority, saturate, verdict};
 
 /// The load to which the others are compared, as a multiple of the capacity: the first of these that is sustained. A load
-/// that is not normal itself would excuse whatever is compared with it; a lower one asks for more.
-const BASES: [f64; 4] = [0.8, 0.72, 0.65, 0.58];
+/// that is not normal itself would excuse whatever is compared with it. A lower one asks for a lower latency, and for less of
+/// the recovery: a server that stays slower than it was is seen by the goodput under overload.
+const BASES: [f64; 3] = [0.8, 0.72, 0.65];
 /// The highest multiple of the capacity.
 pub(crate) const HIGHEST: f64 = 10.0;
 /// The multiples of the capacity that each round offers.

@@ -88,8 +88,8 @@ pub(crate) fn may_change(
 }
 
 /// Whether a caller is shown a transaction: he could have submitted it himself, as far as its debits go. Of a refused one
-/// that is known only if it names them all; and not if it names an account that was not found, for that is what everybody
-/// else hears who names one of the caller's, with whatever texts.
+/// that is known only if it names them all; and not if it was refused before anybody had looked for the account to debit, or
+/// because it was not found: that is what a stranger hears who names one of the caller's, with whatever texts.
 pub(crate) fn sees_transaction(caller: &Caller, view: &TransactionView) -> bool {
     if !caller.is_bound() {
         return true;
@@ -100,7 +100,7 @@ pub(crate) fn sees_transaction(caller: &Caller, view: &TransactionView) -> bool 
                 && operations.iter().all(|operation| caller.covers(operation.debit.as_str()))
         }
         Err(rejection) => {
-            rejection.code != RejectionCode::AccountNotFound && names_own_debits(caller, &view.request)
+            rejection.code > RejectionCode::AccountNotFound && names_own_debits(caller, &view.request)
         }
     }
 }

@@ -19,6 +19,8 @@ const LATENCY_MAX: f64 = 2.0;
 const RECOVERY_S_MAX: usize = 10;
 /// Seconds in a row that make a recovery.
 const NORMAL_SECONDS: usize = 3;
+/// What a refusal may say, in seconds: as the contract of overload has it.
+const RETRY_AFTER_S: std::ops::RangeInclusive<u64> = 1..=3;
 /// Health and a read of an outcome must come within this, in 99 of 100, whatever the load.
 const PROBE_P99_MS_MAX: f64 = 100.0;
 /// A generator that was later than this in one of a hundred sendings has not offered what it reports.
@@ -78,6 +80,7 @@ pub(crate) fn all(capacity: f64, done: &[Done], seconds: &[Second], ledger: &Led
     checks.push(latency(done, seconds));
     checks.push(recovery(done, seconds));
     checks.push(probes(done));
+    checks.push(overloaded(done));
     checks.push(on_time(done));
     checks
 }
@@ -101,12 +104,15 @@ fn refusals(done: &[Done], ledger: &Ledger) -> Check {
     let sum = |of: fn(&Totals) -> u64| done.iter().map(|done| of(&done.totals)).sum::<u64>();
     let spread: BTreeSet<u64> = done.iter().flat_map(|done| &done.totals.retry_after).copied().collect();
     let mut failures = ledger.examples.clone();
-    let lost = sum(|totals| totals.lost);
-    if lost > 0 {
-        failures.push(format!("{lost} requests had no answer"));
+    // Of the whole run, the first moments of each stage too.
+    if ledger.unknown > 0 {
+        failures.push(format!("{} requests had no answer", ledger.unknown));
     }
-    if spread.len() == 1 {
+    if sum(|totals| totals.refused) > 0 && spread.len() < 2 {
         failures.push("each refusal names the same moment to come again".to_owned());
+    }
+    if let Some(moment) = spread.iter().find(|moment| !RETRY_AFTER_S.contains(moment)) {
+        failures.push(format!("a refusal says to come again after {moment} s"));
     }
     let measured = format!("{} refused, Retry-After {spread:?} s", sum(|totals| totals.refused));
     Check::hard("every answer is 201, or 503 with Retry-After", "no other, spread", measured, failures)
@@ -173,10 +179,12 @@ pub(crate) fn recovered_after(done: &[Done], seconds: &[Second]) -> Option<usize
     let stage = done.iter().position(|done| done.part == Part::Recovery)?;
     let normal: Vec<bool> = seconds
         .iter()
-        .filter(|second| second.stage == stage && second.offered > 0)
+        .filter(|second| second.stage == stage)
         .map(|second| {
             let p99 = second.latency.percentile_ms(99.0).unwrap_or(f64::INFINITY);
-            second.accepted as f64 >= SUSTAINED_MIN * second.offered as f64 && p99 <= p99_max
+            // In one that has nothing the generator itself stood still.
+            let kept = second.accepted as f64 >= SUSTAINED_MIN * second.offered as f64;
+            second.offered > 0 && kept && p99 <= p99_max
         })
         .collect();
     normal.windows(NORMAL_SECONDS).position(|run| run.iter().all(|normal| *normal))
@@ -206,11 +214,26 @@ fn probes(done: &[Done]) -> Check {
     )
 }
 
-/// By load, over all of its stages; the recovery too, for a reference that was not offered excuses nothing.
+/// Loads that the server need not refuse say nothing of overload.
+fn overloaded(done: &[Done]) -> Check {
+    let least = MULTIPLES.iter().filter(|&&factor| factor > 1.5).filter_map(|&factor| at(done, factor));
+    let least = least.map(|totals| totals.refused).min().unwrap_or(0);
+    Check::figure(
+        Weight::Validity,
+        "the server was overloaded",
+        "refusals at 2×, 5× and 10×",
+        format!("at least {least} at each"),
+        least > 0,
+    )
+}
+
+/// By load, over all of its stages; the recovery too, and whatever the capacity and the base were chosen by: one that was not
+/// offered excuses nothing.
 fn on_time(done: &[Done]) -> Check {
     let p99 = |totals: &Totals| totals.lateness.percentile_ms(99.0);
-    let recovery = merged(done, |part| part == Part::Recovery);
-    let loads = MULTIPLES.iter().filter_map(|&factor| at(done, factor)).chain(base(done)).chain(recovery);
+    let parts = [Part::Search, Part::BaseMissed, Part::Base, Part::Recovery];
+    let others = parts.into_iter().filter_map(|other| merged(done, |part| part == other));
+    let loads = MULTIPLES.iter().filter_map(|&factor| at(done, factor)).chain(others);
     let worst = loads.filter_map(|totals| p99(&totals)).fold(0.0, f64::max);
     let rounds = done.iter().filter(|done| done.round.is_some());
     let worst_round = rounds.filter_map(|done| p99(&done.totals)).fold(0.0, f64::max);

@@ -175,7 +175,10 @@ impl Generator {
         let mut events = self.events();
         let nothing =
             Stage { label: String::new(), rate: Some(0.0), connections: 0, seconds: 0.0, settle: 0.0 };
-        while self.lines.iter().any(|line| line.flight.is_some()) && Instant::now() < until {
+        let waits = |generator: &Self| {
+            generator.probe.is_asked() || generator.lines.iter().any(|line| line.flight.is_some())
+        };
+        while waits(self) && Instant::now() < until {
             self.take_answers(&mut events, &nothing)?;
             sleep(TICK);
         }

@@ -80,6 +80,11 @@ impl Probe {
         }
     }
 
+    /// Whether one waits for its answer.
+    pub(super) fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
     /// Takes up the answer, if it is there.
     pub(super) fn ready(&mut self, scratch: &mut [u8]) -> Option<Ended> {
         let connection = self.connection.as_mut()?;

@@ -1,6 +1,7 @@
 //! What an overload run has seen, as numbers: one set for each stage, one for each second.
 //!
-//! Owns: the counters. Never judges. Invariant: each arrival is counted once: as sent and then by its answer, or as shed.
+//! Owns: the counters. Never judges. Invariant: each arrival after a stage's first moments is counted once: as sent and
+//! then by its answer, or as shed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -21,7 +21,7 @@ use crate::verdict::{self, Check};
 const NOTES: [&str; 5] = [
     "Open loop: Poisson arrivals that wait for nothing. Latency counts from the moment at which a request was meant to be sent.",
     "An arrival that finds each connection waiting for its answer is shed by the generator and never reaches the server: it is no goodput and no refusal, and is counted by itself. Clients here come again at once and ignore Retry-After; the server holds their refusals back so that these leave at a bounded rate, which is what keeps connections busy.",
-    "The first moments of each stage, a quarter of it and a second at most, are drawn and not counted.",
+    "The first moments of each stage, a second at most, are drawn and not counted; lost answers and probes always are.",
     "Goodput is what was posted, synced, and acknowledged in a second. The capacity is the highest rate at which a step of the search had 95 % of the offered posted. Each multiple of it counts over all of its stages; the peak is the highest of these and the capacity.",
     "Server and generator share the machine: what the generator takes, at a higher priority, the server does not have. It looks for arrivals and answers each 0.2 ms: latencies are up to that much too long.",
 ];

@@ -7,7 +7,7 @@ use crate::overload::{MULTIPLES, Stage};
 const CAPACITY: f64 = 950.0;
 
 fn totals(posted: u64, latency_ms: u64) -> Totals {
-    let mut totals = Totals { seconds: 1.0, offered: posted, posted, ..Totals::new() };
+    let mut totals = Totals { seconds: 1.0, offered: posted, posted, refused: 10, ..Totals::new() };
     totals.latency.record(Duration::from_millis(latency_ms));
     totals.lateness.record(Duration::from_micros(20));
     totals.probe_latency.record(Duration::from_millis(1));
@@ -119,6 +119,7 @@ fn recovery_is_three_normal_seconds_in_a_row() {
         let second = |letter| match letter {
             'n' => second(95, 9),
             'f' => second(94, 5),
+            '0' => Second::new(RECOVERY),
             _ => second(100, 11),
         };
         text.chars().map(second).collect()
@@ -129,6 +130,8 @@ fn recovery_is_three_normal_seconds_in_a_row() {
     check("nnn", Some(0));
     check("fnnsnnn", Some(4));
     check("nn", None);
+    // The generator stood still.
+    check("nn0nn", None);
     check("ffffffffffffnnn", Some(12));
     let failing = all(CAPACITY, &run(GOOD), &seconds("ffffffffffffnnn"), &honest());
     assert!(failing.iter().any(|check| check.name == "back to normal after 10×" && !check.passed));
@@ -140,13 +143,20 @@ fn the_ledger_moves_what_was_acknowledged() {
     let name = "conservation";
     check(&run(GOOD), &normal, &Ledger { moved: 99, ..honest() }, &[name]);
     check(&run(GOOD), &normal, &Ledger { moved: 101, ..honest() }, &[name]);
-    check(&run(GOOD), &normal, &Ledger { moved: 101, unknown: 1, ..honest() }, &[]);
+    // It may have moved; but it had no answer.
+    let answers = "every answer is 201, or 503 with Retry-After";
+    check(&run(GOOD), &normal, &Ledger { moved: 101, unknown: 1, ..honest() }, &[answers]);
     let unbalanced = vec!["CNY".to_owned()];
     check(&run(GOOD), &normal, &Ledger { unbalanced, ..honest() }, &[name]);
     let examples = vec!["500".to_owned()];
-    let answers = "every answer is 201, or 503 with Retry-After";
     check(&run(GOOD), &normal, &Ledger { examples, ..honest() }, &[answers]);
     let mut same = run(GOOD);
     same.iter_mut().for_each(|done| done.totals.retry_after = BTreeSet::from([1]));
     check(&same, &normal, &honest(), &[answers]);
+    let mut never = run(GOOD);
+    never[AT_10].totals.retry_after.insert(86_400);
+    check(&never, &normal, &honest(), &[answers]);
+    let mut calm = run(GOOD);
+    calm[AT_10].totals.refused = 0;
+    check(&calm, &normal, &honest(), &["the server was overloaded"]);
 }

@@ -311,17 +311,32 @@ async fn payments_are_their_parties() {
 async fn what_strangers_try_is_not_shown() {
     let (guarded, key) = bound().await;
     let stranger = guarded.key(&format!("stranger --scopes {EVERYTHING} --prefix customers:2"));
-    let body = json!({
-        "id": id("e1"), "operations": [transfer("customers:1", "customers:2", "1.00")],
-        "reference": "a letter", "metadata": {"from": "a stranger"},
-    });
-    guarded.post(&stranger, "/v1/transactions", &body).await.expect_problem(422, "account_not_found");
-    let uri = format!("/v1/transactions/{}", id("e1"));
-    guarded.get(&key, &uri).await.expect_problem(404, "not_found");
+    let place = hold("e9", "customers:2", "merchants:7", "1.00");
+    guarded
+        .ledger
+        .submit("30", &[transfer("channels:wechat", "customers:2", "50.00"), place])
+        .await
+        .expect(201);
+    for (digits, operation, code) in [
+        ("e1", transfer("customers:1", "customers:2", "1.00"), "account_not_found"),
+        ("e3", transfer("customers:1", "customers:2", "0"), "amount_invalid"),
+        ("e4", transfer("customers:1", "customers:2", "x"), "amount_invalid"),
+        ("e5", hold("e9", "customers:1", "customers:2", "1.00"), "hold_exists"),
+        ("e6", hold("e8", "customers:1", "customers:2", "0"), "amount_invalid"),
+    ] {
+        let body = json!({
+            "id": id(digits), "operations": [operation],
+            "reference": "a letter", "metadata": {"from": "a stranger"},
+        });
+        guarded.post(&stranger, "/v1/transactions", &body).await.expect_problem(422, code);
+        let uri = format!("/v1/transactions/{}", id(digits));
+        guarded.get(&key, &uri).await.expect_problem(404, "not_found");
+    }
     // Its own refusals are shown.
     let own = json!({"id": id("e2"), "operations": [transfer("customers:1", "merchants:7", "99999.00")]});
     guarded.post(&key, "/v1/transactions", &own).await.expect_problem(422, "insufficient_funds");
     guarded.get(&key, &format!("/v1/transactions/{}", id("e2"))).await.expect(200);
     let whole = guarded.key("whole --scopes accounts:read");
+    let uri = format!("/v1/transactions/{}", id("e1"));
     assert_eq!(guarded.get(&whole, &uri).await.expect(200).body["reference"], "a letter");
 }
