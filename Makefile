@@ -82,7 +82,7 @@ fuzz: prerequisites ## libFuzzer on everything that reads bytes: SECONDS=60 each
 	@SECONDS_EACH='$(SECONDS)' TARGET='$(TARGET)' KEEP='$(KEEP)' scripts/fuzz.sh
 
 .PHONY: mutants
-mutants: prerequisites ## the ledger's rules changed one place at a time: a test must notice each (an hour; FILE=path, SHARD=k/n; needs cargo-mutants)
+mutants: prerequisites ## the ledger's rules changed one place at a time: a test must notice each (20 minutes; FILE=path, SHARD=k/n; needs cargo-mutants)
 	@FILE='$(FILE)' SHARD='$(SHARD)' scripts/mutants.sh
 
 .PHONY: schemathesis
