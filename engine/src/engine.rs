@@ -223,9 +223,7 @@ impl Engine {
         address: &Address,
         change: AccountChange,
     ) -> Result<AccountView, AccountError> {
-        let managed = self.account(address).is_some_and(|account| account.managed);
-        callers::may_change(&self.caller, address, managed, &change)?;
-        let no = self.inner.front.change_account(address, change).await?;
+        let no = self.inner.front.change_account(&self.caller, address, change).await?;
         Ok(self.inner.front.account_view(no, self.inner.clock.now()))
     }
 

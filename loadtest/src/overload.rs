@@ -10,35 +10,25 @@ pub(crate) mod checks;
 mod generator;
 mod probe;
 pub(crate) mod record;
+mod search;
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use generator::Generator;
 pub(crate) use generator::Stage;
 use record::Totals;
+use search::Kept;
 
 use crate::machine::ProcessorTime;
 use crate::report::overload::{self as report, Report, Setting};
 use crate::wire::Endpoint;
 use crate::{auditor, priority, saturate, verdict};
 
-/// The load to which the others are compared, as a multiple of the capacity: the first of these that is sustained. A load
-/// that is not normal itself would excuse whatever is compared with it. A lower one asks for a lower latency, and for less of
-/// the recovery: a server that stays slower than it was is seen by the goodput under overload.
-const BASES: [f64; 3] = [0.8, 0.72, 0.65];
 /// The highest multiple of the capacity.
 pub(crate) const HIGHEST: f64 = 10.0;
 /// The multiples of the capacity that each round offers.
 pub(crate) const MULTIPLES: [f64; 4] = [1.0, 2.0, 5.0, HIGHEST];
-/// Multiples of the closed loop's rate that the search for the capacity offers.
-const STEPS: [f64; 6] = [0.5, 0.65, 0.8, 0.9, 1.0, 1.2];
-/// While the last step kept the most, the next one offers so much more; while none was sustained, so much less than any.
-const STEP_ON: f64 = 1.2;
-/// Multiples of the closed loop's rate at which the search ends in any case.
-const STEP_MIN: f64 = 0.1;
-const STEP_MAX: f64 = 6.0;
 /// Clients of the closed loop that finds where the search begins.
 const CLOSED_CLIENTS: usize = 64;
 /// Seconds at the start of each stage that do not count: the server finds its bound again within them.
@@ -183,10 +173,7 @@ impl Run<'_> {
         // Clients that wait for their answers are no open loop: their rate is where the search begins, and no capacity.
         let start =
             self.stage(Part::Search, None, closed("closed", self.settings.step_seconds, 0.0))?.goodput;
-        let (mut capacity, mut most) = (0.0_f64, 0.0_f64);
-        let mut steps: VecDeque<f64> = STEPS.into();
-        let mut lowest = STEPS[0];
-        while let Some(step) = steps.pop_front() {
+        let found = search::capacity(|step| {
             let stage = Stage {
                 label: format!("search {step:.2}"),
                 rate: Some(step * start),
@@ -194,40 +181,19 @@ impl Run<'_> {
                 seconds: self.settings.step_seconds,
                 settle: (self.settings.step_seconds / 3.0).min(SETTLE_S),
             };
-            let kept = self.stage(Part::Search, None, stage)?;
-            if kept.share >= checks::SUSTAINED_MIN {
-                capacity = capacity.max(kept.goodput);
-            }
-            if steps.is_empty() && kept.goodput > most && step * STEP_ON <= STEP_MAX {
-                steps.push_back(step * STEP_ON);
-            }
-            most = most.max(kept.goodput);
-            if steps.is_empty() && capacity == 0.0 && lowest / STEP_ON >= STEP_MIN {
-                lowest /= STEP_ON;
-                steps.push_back(lowest);
-            }
-        }
-        if capacity > 0.0 {
-            Ok(capacity)
-        } else {
-            Err("the server sustains none of the rates tried".to_owned())
-        }
+            self.stage(Part::Search, None, stage)
+        })?;
+        found.ok_or_else(|| "the server sustains none of the rates tried".to_owned())
     }
 
-    /// The reference: the first that is sustained, or else the last; as a multiple of the capacity.
+    /// The reference, as a multiple of the capacity.
     fn base(&mut self, seconds: f64, capacity: f64) -> Result<f64, String> {
-        let mut base = 0.0;
-        for factor in BASES {
+        search::base(|factor| {
             if let Some((part @ Part::Base, ..)) = self.parts.last_mut() {
                 *part = Part::BaseMissed;
             }
-            base = factor;
-            let kept = self.load(Part::Base, None, format!("{factor}×"), seconds, factor * capacity)?;
-            if kept.share >= checks::SUSTAINED_MIN {
-                break;
-            }
-        }
-        Ok(base)
+            self.load(Part::Base, None, format!("{factor}×"), seconds, factor * capacity)
+        })
     }
 
     fn load(
@@ -251,14 +217,6 @@ impl Run<'_> {
         self.parts.push((part, round, stage));
         Ok(Kept { goodput: totals.goodput(), share: totals.share() })
     }
-}
-
-/// What a stage has kept.
-struct Kept {
-    /// Posted a second.
-    goodput: f64,
-    /// Posted, of what was offered.
-    share: f64,
 }
 
 /// A stage in one line.

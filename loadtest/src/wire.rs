@@ -104,6 +104,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Whether the server could not say what became of the request.
+    pub(crate) fn may_have_taken_effect(&self) -> bool {
+        const UNKNOWN: &[u8] = br#""outcome":"unknown""#;
+        self.body.windows(UNKNOWN.len()).any(|part| part == UNKNOWN)
+    }
+
     /// The body for a message to people, shortened.
     pub(crate) fn excerpt(&self) -> String {
         let text: String = String::from_utf8_lossy(&self.body).chars().take(300).collect();

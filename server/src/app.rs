@@ -320,8 +320,9 @@ where
 {
     type Future = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-    /// In order: 1. is there room for it at all, asked before anything is read; 2. does a page of another site send it, and
-    /// when it came, from which its deadline counts; 3. who asks; 4. the route, which takes its place among the commands with its body.
+    /// In order: 1. is there room for it at all, asked before anything is read; 2. does a page of another site send it, asked
+    /// before anything of its key is used; 3. when it came, from which its deadline counts; 4. who asks; 5. the route, which
+    /// takes its place among the commands with its body.
     fn call(self, mut request: Request, app: App) -> Self::Future {
         let started = Instant::now();
         let Self { route, handler } = self;
@@ -334,8 +335,13 @@ where
                 response
             });
         }
-        let own = if class == Class::Open { Ok(()) } else { origin::check(request.headers()) };
-        let arrived = own.and_then(|()| Arrival::note(&mut request, class, app.recovered()));
+        let open = app.gate().is_none();
+        if class != Class::Open
+            && let Err(problem) = origin::check(request.headers(), open)
+        {
+            return Box::pin(finish(app, route, started, async { Err(problem) }));
+        }
+        let arrived = Arrival::note(&mut request, class, app.recovered());
         let Some(gate) = app.gate().cloned() else {
             let answer = handler(app.clone(), request);
             let answer = async move {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::Front;
+use super::{Front, callers::may_change};
 use crate::{
     directory::{AccountEntry, AddressClaim},
     metrics::InFlight,
-    model::{AccountChange, AccountNo, AccountOpening, AccountStatus, Address, Patch},
+    model::{AccountChange, AccountNo, AccountOpening, AccountStatus, Address, Caller, Patch},
     shard::{AccountReply, Input, ShardNo},
     storage::ACCOUNT_BYTES,
     view::{AccountError, Unavailable},
@@ -72,12 +72,17 @@ impl Front {
 
     pub(crate) async fn change_account(
         &self,
+        caller: &Caller,
         address: &Address,
         change: AccountChange,
     ) -> Result<AccountNo, AccountError> {
+        // One look for both: whose the account is never changes once it is there.
+        let found = self.directory.find(address.as_str());
+        let managed = found.is_some_and(|no| self.directory.entry(no).opening.managed);
+        may_change(caller, address, managed, &change)?;
         self.admission()?;
         self.take_room(ACCOUNT_BYTES)?;
-        let no = self.directory.find(address.as_str()).ok_or(AccountError::NotFound)?;
+        let no = found.ok_or(AccountError::NotFound)?;
         let entry = self.directory.entry(no);
         // One deadline for both: other changes may take the mark first, again and again.
         let mut mark = self

@@ -69,7 +69,7 @@ pub(crate) fn may_open(caller: &Caller, opening: &AccountOpening) -> Result<(), 
 
 /// Whether a caller may change an account. One that the wallet has opened is frozen and made active again by operators:
 /// as the wallet is, and as the audit trail tells.
-pub(crate) fn may_change(
+pub(super) fn may_change(
     caller: &Caller,
     address: &Address,
     managed: bool,
@@ -199,8 +199,11 @@ impl Front {
         );
         // The first pass stops at what it refuses.
         let in_first_pass = refused.code <= RejectionCode::AccountFrozen;
-        let before = in_first_pass && usize::from(refused.operation) < first_foreign;
-        Ok(if unknown || before { Hearing::Same } else { Hearing::Nothing })
+        let at = usize::from(refused.operation);
+        // Whether a hold's id is taken is asked before its accounts are looked for.
+        let id_taken = refused.code == RejectionCode::HoldExists && at == first_foreign;
+        let before = in_first_pass && at < first_foreign;
+        Ok(if unknown || id_taken || before { Hearing::Same } else { Hearing::Nothing })
     }
 
     /// Whether an operation, as it was asked for, takes from an account of the caller's. Of a hold or an original that is

@@ -140,7 +140,7 @@ async fn a_change_that_never_gets_the_mark_has_one_deadline() {
     assert!(entry.mark());
     let since = Instant::now();
     let address = Address::parse("customers:1").unwrap();
-    let change = fixture.front.change_account(&address, AccountChange::default());
+    let change = fixture.front.change_account(&Caller::TRUSTED, &address, AccountChange::default());
     // Somebody else is always quicker.
     let rival = async {
         loop {
@@ -158,7 +158,7 @@ async fn a_change_that_never_gets_the_mark_has_one_deadline() {
     // Also where it has the mark, and somebody does not leave.
     entry.unmark();
     assert!(entry.admit());
-    let change = fixture.front.change_account(&address, AccountChange::default());
+    let change = fixture.front.change_account(&Caller::TRUSTED, &address, AccountChange::default());
     assert_eq!(change.await, Err(overloaded.into()));
     assert!(!entry.is_marked(), "what was refused is as it was");
 }

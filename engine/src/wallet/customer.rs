@@ -226,7 +226,7 @@ pub(super) fn forms() -> Vec<Form> {
 mod tests {
     use super::*;
     use crate::{
-        model::{AccountChange, Patch, TransactionId},
+        model::{AccountChange, Address, Patch, TransactionId},
         wallet::{
             CustomerChange,
             fixture::{Fixture, settings},
@@ -263,7 +263,7 @@ mod tests {
         let (wallet, carol) = (&fixture.wallet, part("carol"));
         wallet.open_customer(&carol, Class::III).await.unwrap();
         let (owed, own, bank) =
-            (names::wealth_owed(&carol), names::customer(&carol), names::platform("bank"));
+            (names::wealth_owed(&carol), names::customer(&carol), Address::parse("platform:bank").unwrap());
         wallet.ensure(owed.clone(), AccountKind::OWED).await.unwrap();
         fixture.fund_account(&owed, 1).await;
         let closing = CustomerChange { status: Some(AccountStatus::Closed), class: None };

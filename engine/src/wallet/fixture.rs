@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Config, Engine,
-    model::{AccountChange, AccountStatus, Amount, Patch, Timestamp, TransactionId},
+    model::{AccountChange, AccountStatus, Address, Amount, Patch, Timestamp, TransactionId},
 };
 
 /// The wallet is dropped before its directory.
@@ -97,7 +97,7 @@ impl Fixture {
     }
 
     pub(super) async fn fund_account(&self, account: &crate::model::Address, units: u64) {
-        let bank = names::platform("bank");
+        let bank = Address::parse("platform:bank").unwrap();
         self.wallet.ensure(bank.clone(), AccountKind::OPEN_DEBIT).await.unwrap();
         let mut draft = Draft::new(TransactionId(uuid::Uuid::now_v7().as_u128()), Funded);
         draft.transfer(&bank, account, Amount(units), "fund");

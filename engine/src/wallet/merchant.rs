@@ -111,7 +111,7 @@ impl Wallet {
     /// The merchant's account is no CNY account on the credit side, or overload.
     pub async fn set_merchant(&self, merchant: &Part, terms: &MerchantTerms) -> Result<(), WalletError> {
         self.own_merchant(merchant)?;
-        self.ensure(names::platform("fees"), AccountKind::OPEN_CREDIT).await?;
+        self.ensure(names::platform(names::Platform::Fees), AccountKind::OPEN_CREDIT).await?;
         self.ensure(names::merchant(merchant), AccountKind::OPEN_CREDIT).await?;
         for _ in 0..Self::TRIES_MAX {
             let mut cell: Held<MerchantTerms> = self.cell(names::merchant(merchant));
@@ -188,7 +188,7 @@ mod tests {
         };
         let refused = || Err(WalletError::refused(WalletCode::AccountExists));
         check(names::suspense(Channel::Ecny), AccountKind::OPEN_CREDIT, refused()).await;
-        check(names::platform("promotion"), AccountKind::OPEN_CREDIT, refused()).await;
+        check(names::platform(names::Platform::Promotion), AccountKind::OPEN_CREDIT, refused()).await;
         check(names::carbon(&part("carol")), AccountKind::OPEN_CREDIT, refused()).await;
         check(names::channel(Channel::Ecny), AccountKind::OPEN_DEBIT, Ok(())).await;
         check(names::merchant(&part("bakery")), AccountKind::OPEN_CREDIT, Ok(())).await;

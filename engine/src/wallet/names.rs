@@ -139,15 +139,42 @@ pub(super) fn wealth_owed(user: &Part) -> Address {
     address(&format_compact!("{WEALTH_OWED}{user}"))
 }
 
-/// The platform's own accounts, behind `platform:`.
-const PLATFORM: [&str; 5] = ["carbon", "fees", "promotion", "rounding", "tickets"];
+/// One of the platform's own accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Platform {
+    /// Where carbon points come from.
+    Carbon,
+    /// Merchants' fees.
+    Fees,
+    /// What funds promotions.
+    Promotion,
+    /// What is left of a wealth day's income.
+    Rounding,
+    /// Where tickets come from.
+    Tickets,
+}
+
+impl Platform {
+    const ALL: [Self; 5] = [Self::Carbon, Self::Fees, Self::Promotion, Self::Rounding, Self::Tickets];
+
+    /// Behind `platform:`.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Carbon => "carbon",
+            Self::Fees => "fees",
+            Self::Promotion => "promotion",
+            Self::Rounding => "rounding",
+            Self::Tickets => "tickets",
+        }
+    }
+}
 
 /// Whether an account is the wallet's own, of which nobody else may be the first owner: what is in it is owed to users, to
 /// merchants, or to the platform.
 pub(super) fn is_the_wallets(account: &str) -> bool {
     let behind = |prefix| account.strip_prefix(prefix);
     matches!(account, "reserve:wealth" | "wealth:clearing")
-        || behind("platform:").is_some_and(|name| PLATFORM.contains(&name))
+        || behind("platform:").is_some_and(|name| Platform::ALL.iter().any(|ours| ours.name() == name))
         || behind("suspense:").is_some_and(|name| Channel::parse(name).is_some())
         || behind("promos:").and_then(|name| name.strip_suffix(":slots")).and_then(Part::parse).is_some()
         || wealth_owed_owner(account).is_some()
@@ -188,8 +215,8 @@ pub(super) fn tickets(user: &Part) -> Address {
 }
 
 /// An account of the platform's own.
-pub(super) fn platform(name: &'static str) -> Address {
-    address(&format_compact!("platform:{name}"))
+pub(super) fn platform(account: Platform) -> Address {
+    address(&format_compact!("platform:{}", account.name()))
 }
 
 /// The id of a verb's transaction: a UUID of version 8, which clients can't choose, made of the verb, its own id and
@@ -234,6 +261,22 @@ mod tests {
         assert_ne!(one, derive("payment", &[7; 16], 1));
         assert_ne!(one, derive("payments", &[7; 16], 0));
         assert_ne!(derive("a", b"bc", 0), derive("ab", b"c", 0));
+    }
+
+    #[test]
+    fn what_the_wallet_opens_is_the_wallets() {
+        let part = Part::parse("a").unwrap();
+        let mut ours = vec![wealth_reserve(), wealth_clearing(), wealth_owed(&part), grants(&part)];
+        ours.extend(Platform::ALL.map(platform));
+        ours.extend(Channel::ALL.map(suspense));
+        for address in ours {
+            assert!(is_the_wallets(address.as_str()), "{address}");
+        }
+        for other in
+            ["platform:bank", "platform", "platform:fees:a", "reserve:cash", "promos:a", "suspense:a:b"]
+        {
+            assert!(!is_the_wallets(other), "{other}");
+        }
     }
 
     #[test]

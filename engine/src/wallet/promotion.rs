@@ -162,7 +162,7 @@ impl Wallet {
             self.may_issue()?;
             self.open_budget(promotion).await?;
             let funding = AccountKind::OPEN_DEBIT;
-            self.ensure(names::platform("promotion"), funding).await?;
+            self.ensure(names::platform(names::Platform::Promotion), funding).await?;
             let grants = AccountKind { asset: AccountKind::SLOT, ..AccountKind::OPEN_CREDIT };
             self.ensure(names::grants(promotion), grants).await?;
             cell.content = Terms(Some(terms.clone()));
@@ -171,7 +171,7 @@ impl Wallet {
             let id = |attempt| names::derive("promotion", promotion.as_str().as_bytes(), attempt);
             let (_, attempt) = self.posted_attempt::<PromotionMade>(id).await?;
             let mut draft = Draft::new(id(attempt), document);
-            let (from, to) = (names::platform("promotion"), names::promotion(promotion));
+            let (from, to) = (names::platform(names::Platform::Promotion), names::promotion(promotion));
             draft.transfer(&from, &to, terms.budget, "promotion").write(&cell);
             if let Some(settled) = self.submit(draft).await? {
                 settled.posted()?;

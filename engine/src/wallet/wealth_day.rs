@@ -167,7 +167,7 @@ impl Wallet {
         for (address, kind) in [
             (names::wealth_reserve(), AccountKind::OPEN_DEBIT),
             (names::wealth_clearing(), AccountKind::OPEN_CREDIT),
-            (names::platform("rounding"), AccountKind::OPEN_CREDIT),
+            (names::platform(names::Platform::Rounding), AccountKind::OPEN_CREDIT),
         ] {
             self.ensure(address, kind).await?;
         }
@@ -185,7 +185,7 @@ impl Wallet {
         };
         let ended = Ended { rate, credited: paid.units, remainder, wallets: paid.wallets };
         let step = self.settle("wealth.day.end", date, &ended, |draft| {
-            let rounding = names::platform("rounding");
+            let rounding = names::platform(names::Platform::Rounding);
             draft.transfer(&names::wealth_clearing(), &rounding, Amount(remainder), INCOME);
         });
         Ok(step.await?.document.answer(date, false))

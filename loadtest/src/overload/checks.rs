@@ -106,7 +106,10 @@ fn refusals(done: &[Done], ledger: &Ledger) -> Check {
     let mut failures = ledger.examples.clone();
     // Of the whole run, the first moments of each stage too.
     if ledger.unknown > 0 {
-        failures.push(format!("{} requests had no answer", ledger.unknown));
+        failures.push(format!(
+            "{} requests had no answer, or none that says what became of them",
+            ledger.unknown
+        ));
     }
     if sum(|totals| totals.refused) > 0 && spread.len() < 2 {
         failures.push("each refusal names the same moment to come again".to_owned());

@@ -84,7 +84,7 @@ pub(crate) struct Generator {
     second_ends: Instant,
     pub(crate) seconds: Vec<Second>,
     pub(crate) stages: Vec<Totals>,
-    /// Of all that was sent: posted, and perhaps posted.
+    /// Of all that was sent: posted, and perhaps posted (no answer, or one that says so).
     pub(crate) posted: u64,
     pub(crate) unknown: u64,
     pub(crate) examples: Vec<String>,
@@ -321,8 +321,11 @@ impl Generator {
                 self.posted += 1;
                 End::Accepted
             }
-            (503, Some(after)) => End::Refused(after),
+            (503, Some(after)) if !answer.may_have_taken_effect() => End::Refused(after),
             _ => {
+                if answer.may_have_taken_effect() {
+                    self.unknown += 1;
+                }
                 if self.examples.len() < Self::EXAMPLES_MAX {
                     self.examples.push(answer.excerpt());
                 }
@@ -388,7 +391,12 @@ impl Generator {
     fn probed(&mut self, ended: &Ended) {
         let totals = &mut self.stages[ended.stage];
         match ended.latency {
-            Some(latency) => totals.probe_latency.record(latency),
+            Some(latency) => {
+                totals.probe_latency.record(latency);
+                for latency in ended.omitted() {
+                    totals.probe_latency.record(latency);
+                }
+            }
             None => totals.probes_failed += 1,
         }
     }

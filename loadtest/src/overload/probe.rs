@@ -1,6 +1,7 @@
 //! What is asked beside the load: health, and the outcome of what was posted last.
 //!
-//! Owns: one connection, and when it asks next. Never counts. Every probe counts, those of a stage's first moments too.
+//! Owns: one connection, and when it asks next. Never counts. Every probe counts, those of a stage's first moments too, and
+//! those that one which waits keeps from being sent.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -34,6 +35,15 @@ pub(super) struct Ended {
     pub(super) stage: usize,
     /// `None`: no answer, or another one than 200.
     pub(super) latency: Option<Duration>,
+}
+
+impl Ended {
+    /// How long those would have waited that were due meanwhile and were not sent: one that waits a second stands for
+    /// twenty.
+    pub(super) fn omitted(&self) -> impl Iterator<Item = Duration> {
+        let latency = self.latency.unwrap_or_default();
+        (1_u32..).map_while(move |nth| latency.checked_sub(EVERY * nth)).filter(|rest| !rest.is_zero())
+    }
 }
 
 impl Probe {

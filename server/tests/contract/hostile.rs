@@ -317,6 +317,10 @@ async fn pages_of_other_sites_move_nothing() {
         check(name, value, "/v1/transactions", pay.to_string()).await.expect_problem(400, "malformed");
         check(name, value, "/v1/days/2026-01-01/close", String::new()).await.expect_problem(400, "malformed");
     }
+    // A page whose own name points here.
+    let request = Request::post("/v1/transactions").header("host", "evil.example:8080");
+    let request = request.header("origin", "http://evil.example:8080").body(Body::from(pay.to_string()));
+    ledger.send(request.unwrap()).await.expect_problem(400, "malformed");
     assert_eq!(ledger.position().await, position);
     check("origin", "http://127.0.0.1:8080", "/v1/transactions", pay.to_string()).await.expect(201);
 }

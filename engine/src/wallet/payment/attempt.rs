@@ -256,7 +256,7 @@ impl Wallet {
     async fn ensure_accounts(&self, placed: &Placed) -> Result<(), WalletError> {
         let PaymentRequest { user, promotion, .. } = &placed.request;
         let ours = AccountKind { asset: AccountKind::CARBON, ..AccountKind::OPEN_DEBIT };
-        self.ensure(names::platform("carbon"), ours).await?;
+        self.ensure(names::platform(names::Platform::Carbon), ours).await?;
         if let Some(promotion) = promotion.as_ref().filter(|_| placed.plan.slot) {
             self.ensure_slots(user, promotion).await?;
         }
@@ -267,7 +267,7 @@ impl Wallet {
             let issued = AccountKind { asset: AccountKind::SLOT, ..AccountKind::OPEN_CREDIT };
             if placed.plan.pieces.iter().all(|piece| piece.source == Source::Channel) && !placed.plan.slot {
                 self.ensure(names::tickets(user), slots).await?;
-                self.ensure(names::platform("tickets"), issued).await?;
+                self.ensure(names::platform(names::Platform::Tickets), issued).await?;
             }
         }
         Ok(())
@@ -346,8 +346,8 @@ pub(super) fn fee_and_points<D: Document>(
     plan: &Plan,
     (merchant, points): (&Address, &Address),
 ) {
-    draft.transfer(merchant, &names::platform("fees"), plan.fee, code::FEE);
-    draft.transfer_whole(&names::platform("carbon"), points, plan.points, code::CARBON);
+    draft.transfer(merchant, &names::platform(names::Platform::Fees), plan.fee, code::FEE);
+    draft.transfer_whole(&names::platform(names::Platform::Carbon), points, plan.points, code::CARBON);
 }
 
 fn set_aside(draft: &mut Draft<Placed>, payment: TransactionId, step: TransactionId) {
@@ -362,7 +362,7 @@ fn set_aside(draft: &mut Draft<Placed>, payment: TransactionId, step: Transactio
     });
     let mut sums: Vec<_> = slot.into_iter().chain(pieces).collect();
     if sums.is_empty() {
-        sums.push(((names::tickets(&user), names::platform("tickets")), (Amount(1), 0)));
+        sums.push(((names::tickets(&user), names::platform(names::Platform::Tickets)), (Amount(1), 0)));
     }
     let holds = placed.holds(payment, step);
     for (((debit, credit), sum), (hold, code)) in sums.into_iter().zip(holds) {

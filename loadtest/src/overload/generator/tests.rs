@@ -14,6 +14,7 @@ enum Answering {
 const CREATED: &str = "HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n";
 const REFUSED: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 0\r\n\r\n";
 const NO_MOMENT: &str = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n";
+const NOT_SURE: &str = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 2\r\ncontent-length: 21\r\n\r\n{\"outcome\":\"unknown\"}";
 const FINE: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 const DELAY: Duration = Duration::from_millis(20);
 
@@ -109,6 +110,9 @@ fn a_refusal_needs_its_moment() {
     let generator = generated(Answering::After(DELAY, NO_MOMENT));
     assert!(sum(&generator, |totals| totals.unexpected) > 0 && !generator.examples.is_empty());
     assert_eq!(generator.posted, 0);
+    let generator = generated(Answering::After(DELAY, NOT_SURE));
+    let unexpected = sum(&generator, |totals| totals.unexpected);
+    assert_eq!((generator.unknown, sum(&generator, |totals| totals.refused)), (unexpected, 0));
 }
 
 #[test]

@@ -38,6 +38,17 @@ async fn a_key_has_its_rate() {
         guarded.send(&forged).await.expect_problem(401, "signature_invalid");
     }
     guarded.get(&other, "/v1/accounts/customers:1").await.expect(200);
+    // Nor can a page of another site, in the browser of somebody who has one.
+    let pays = guarded.key("pays --scopes transactions:write --rate 1 --burst 1");
+    let body = json!({"id": id("1"), "operations": [transfer("customers:1", "merchants:7", "1.00")]});
+    let draft = Draft::new("POST", "/v1/transactions", &body.to_string()).bearer(&pays);
+    let lines = guarded.trail().len();
+    for _ in 0..20 {
+        let from_a_page = draft.clone().with("origin", "https://evil.example");
+        guarded.send(&from_a_page).await.expect_problem(400, "malformed");
+    }
+    assert_eq!(guarded.trail().len(), lines);
+    assert_ne!(guarded.send(&draft).await.status, 429);
 }
 
 /// The events of a stream.

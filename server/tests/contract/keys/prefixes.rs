@@ -176,6 +176,11 @@ async fn anothers_id_tells_nothing() {
         let field = answer.body["field"].as_str().unwrap_or_default();
         assert_eq!((answer.status, answer.code(), field), expected, "{body}");
     }
+    // That a hold's id is taken is said before its account is looked for.
+    let taken = json!({"id": id("49"), "operations": [hold("42", "customers:2", "merchants:7", "1.00")]});
+    let answer = guarded.post(&key, "/v1/transactions", &taken).await.expect_problem(422, "hold_exists");
+    let again = guarded.post(&key, "/v1/transactions", &taken).await.expect_problem(422, "hold_exists");
+    assert!(!answer.replayed() && again.replayed());
     // What stands behind the refused operation nobody has looked at.
     let own = [transfer("customers:1", "customers:1", "1.00"), capture("ff", None)];
     let body = json!({"id": id("48"), "operations": own});
