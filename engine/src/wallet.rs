@@ -49,8 +49,8 @@ use self::queue::Queue;
 
 use crate::{
     engine::Engine,
-    model::{AccountOpening, AccountStatus, Address, Caller, Limit, NormalSide, Timestamp},
-    view::AccountError,
+    model::{AccountChange, AccountOpening, AccountStatus, Address, Caller, Limit, NormalSide, Timestamp},
+    view::{AccountError, Unavailable},
 };
 
 pub use auth::Auth;
@@ -146,6 +146,12 @@ impl Wallet {
         deadline.map(|deadline| deadline.at)
     }
 
+    /// Refuses a verb that is too late to begin.
+    fn in_time(&self) -> Result<(), Unavailable> {
+        let late = self.deadline().is_some_and(|deadline| deadline < self.engine().now());
+        if late { Err(Unavailable::Late) } else { Ok(()) }
+    }
+
     /// A transaction of the verb is on disk.
     fn has_begun(&self) {
         if let Some(deadline) = &self.deadline {
@@ -215,7 +221,16 @@ impl Wallet {
         let asset = asset.into();
         let opening =
             AccountOpening { address, asset, normal, floor, ceiling, limits, metadata, managed: true };
+        self.in_time()?;
         self.engine().open_account(opening).await?;
+        self.has_begun();
+        Ok(())
+    }
+
+    /// Changes an account of the wallet's.
+    async fn change_account(&self, address: &Address, change: AccountChange) -> Result<(), AccountError> {
+        self.in_time()?;
+        self.engine().change_account(address, change).await?;
         self.has_begun();
         Ok(())
     }
@@ -247,5 +262,39 @@ impl AccountKind {
 impl std::fmt::Debug for Wallet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Wallet").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        fixture::{Fixture, part, settings},
+        *,
+    };
+    use crate::model::Amount;
+
+    #[tokio::test]
+    async fn a_verb_that_is_late_does_not_begin() {
+        let fixture = Fixture::new(settings()).await;
+        let engine = fixture.wallet.engine();
+        let late = fixture.wallet.until(Some(engine.now().plus_nanos(-1)));
+        let position = *engine.head().borrow();
+        let (alice, password) = (part("alice"), Fixture::password);
+        let frozen = CustomerChange { status: Some(AccountStatus::Frozen), class: None };
+        let small = SmallPayments { enabled: true, limit: Amount(100), daily_count: 1 };
+        for (name, result) in [
+            ("open", late.open_customer(&part("carol"), Class::III).await.map(drop)),
+            ("change", late.change_customer(&alice, frozen).await.map(drop)),
+            ("password", late.set_password(&alice, password(), Some(password())).await),
+            ("token", late.create_token(&alice, password(), Amount(1), 60).await.map(drop)),
+            ("small", late.set_small_payments(&alice, password(), small).await),
+            ("merchant", late.set_merchant(&part("m"), &MerchantTerms::default()).await),
+        ] {
+            let late = matches!(result, Err(WalletError::Unavailable(Unavailable::Late)));
+            assert!(late, "{name}: {result:?}");
+        }
+        assert_eq!(*engine.head().borrow(), position);
+        let in_time = fixture.wallet.until(Some(engine.now().plus_nanos(3_600_000_000_000)));
+        in_time.create_token(&alice, password(), Amount(1), 60).await.unwrap();
     }
 }

@@ -104,8 +104,14 @@ impl Class {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Arrival {
     class: Class,
-    /// In the engine's time.
-    pub(crate) deadline: Option<Timestamp>,
+    due: Option<Due>,
+}
+
+/// For how long the sender of a request waits. The engine, which may still recover, says what time that is.
+#[derive(Clone, Copy, Debug)]
+struct Due {
+    arrived: Instant,
+    within: Duration,
 }
 
 impl Arrival {
@@ -116,11 +122,11 @@ impl Arrival {
     ///
     /// # Errors
     /// The header is no number of milliseconds.
-    pub(crate) fn note(request: &mut Request, class: Class, engine: Option<&Engine>) -> Result<(), Problem> {
+    pub(crate) fn note(request: &mut Request, class: Class, arrived: Instant) -> Result<(), Problem> {
         if class == Class::Open {
             return Ok(());
         }
-        let deadline = match request.headers().get(DEADLINE_HEADER) {
+        let due = match request.headers().get(DEADLINE_HEADER) {
             None => None,
             Some(value) => {
                 let ms = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
@@ -129,16 +135,32 @@ impl Arrival {
                     let most = Self::DEADLINE_MS_MAX;
                     Problem::new(Code::Malformed, format!("{DEADLINE_HEADER} is no number from 0 to {most}"))
                 })?;
-                engine.map(|engine| engine.now().plus_nanos(i64::from(ms) * 1_000_000))
+                Some(Due { arrived, within: Duration::from_millis(ms.into()) })
             }
         };
-        request.extensions_mut().insert(Self { class, deadline });
+        request.extensions_mut().insert(Self { class, due });
         Ok(())
     }
 
     /// Of a request on its way.
     pub(crate) fn of(request: &Request) -> Self {
-        request.extensions().get().copied().unwrap_or(Self { class: Class::Open, deadline: None })
+        request.extensions().get().copied().unwrap_or(Self { class: Class::Open, due: None })
+    }
+
+    /// Until when it may be decided, in the engine's time.
+    pub(crate) fn deadline(&self, engine: &Engine) -> Option<Timestamp> {
+        let Due { arrived, within } = self.due?;
+        let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        Some(engine.now().plus_nanos(nanos(within).saturating_sub(nanos(arrived.elapsed()))))
+    }
+
+    /// Refuses what is too late already.
+    ///
+    /// # Errors
+    /// It is.
+    pub(crate) fn check(&self, engine: &Engine) -> Result<(), Problem> {
+        let late = self.deadline(engine).is_some_and(|deadline| deadline < engine.now());
+        if late { Err(Unavailable::Late.into()) } else { Ok(()) }
     }
 }
 
@@ -220,10 +242,8 @@ impl Admission {
     /// There is none, or the deadline has passed.
     pub(crate) fn enter(&self, arrival: Arrival, wallet: Option<&Wallet>) -> Result<Option<Slot>, Problem> {
         let engine = wallet.map(Wallet::engine);
-        if let (Some(deadline), Some(engine)) = (arrival.deadline, engine)
-            && deadline < engine.now()
-        {
-            return Err(Unavailable::Late.into());
+        if let Some(engine) = engine {
+            arrival.check(engine)?;
         }
         if arrival.class != Class::Command {
             return Ok(None);

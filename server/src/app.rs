@@ -25,7 +25,7 @@ use yue_engine::{engine::Engine, model::Caller, wallet::Wallet};
 
 use crate::{
     admission::{Admission, Admitted, Arrival, Class},
-    auth::{BodyKind, Gate, InForce, Standing, StreamOfKey},
+    auth::{BodyKind, Gate, InForce, Policy, Standing, StreamOfKey},
     body::{self, BodyLimits, BodyMemory, ReceivedBody},
     config::HttpLimits,
     heads::SignedHead,
@@ -165,6 +165,13 @@ impl App {
         Ok(self.ready_wallet().await?.for_caller(self.caller.clone()))
     }
 
+    /// The wallet, for a command that has its request's deadline.
+    pub(crate) async fn wallet_until(&self, arrival: Arrival) -> Result<Wallet, Problem> {
+        let wallet = self.wallet().await?;
+        let deadline = arrival.deadline(wallet.engine());
+        Ok(wallet.until(deadline))
+    }
+
     async fn ready_wallet(&self) -> Result<&Wallet, Problem> {
         if let Some(wallet) = self.shared.wallet.get() {
             return Ok(wallet);
@@ -214,7 +221,8 @@ impl App {
         self.check_standing()?;
         no_parameters?;
         let place = self.shared.admission.enter(arrival, self.shared.wallet.get())?;
-        Ok(Admitted::new(body, place, arrival.deadline))
+        let deadline = self.recovered().and_then(|engine| arrival.deadline(engine));
+        Ok(Admitted::new(body, place, deadline))
     }
 
     /// Reads the whole body of a signed request, whatever it is. It takes no place among the commands: whose it is, is
@@ -336,12 +344,16 @@ where
             });
         }
         let open = app.gate().is_none();
-        if class != Class::Open
+        // Where a certificate is shown, a page that may not see an answer can still use up what its key has.
+        let uses_a_key = !open && Policy::of(route).is_some();
+        if (class != Class::Open || uses_a_key)
             && let Err(problem) = origin::check(request.headers(), open)
         {
+            let (parts, body) = request.into_parts();
+            body::leave_unread(&parts.headers, body);
             return Box::pin(finish(app, route, started, async { Err(problem) }));
         }
-        let arrived = Arrival::note(&mut request, class, app.recovered());
+        let arrived = Arrival::note(&mut request, class, started);
         let Some(gate) = app.gate().cloned() else {
             let answer = handler(app.clone(), request);
             let answer = async move {

@@ -23,7 +23,7 @@ use std::{io, path::Path, sync::Arc};
 use arc_swap::ArcSwap;
 use audit::Trail;
 use axum::{
-    body::{Body, HttpBody as _},
+    body::Body,
     extract::Request,
     http::{HeaderMap, header},
     response::Response,
@@ -199,7 +199,7 @@ impl Gate {
         let (claim, approval) = match claim {
             Ok(claims) => claims,
             Err(problem) => {
-                leave_unread(&parts.headers, body);
+                body::leave_unread(&parts.headers, body);
                 return Err(problem);
             }
         };
@@ -225,7 +225,7 @@ impl Gate {
                 Ok(Identified { key, standing, approved_by, request: Request::from_parts(parts, body) })
             }
             Err(problem) => {
-                leave_unread(&parts.headers, body);
+                body::leave_unread(&parts.headers, body);
                 Err(problem)
             }
         }
@@ -415,11 +415,4 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Probl
     value
         .map(Some)
         .ok_or_else(|| unauthenticated("a header of the authentication is there twice, or no text"))
-}
-
-/// A client that writes before it reads is to see the answer, and not a cut connection.
-fn leave_unread(headers: &HeaderMap, body: Body) {
-    if !body.is_end_stream() && !headers.contains_key(header::EXPECT) {
-        body::discard(body);
-    }
 }

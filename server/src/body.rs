@@ -178,6 +178,13 @@ async fn collect(body: &mut Body, bytes_max: usize, memory: &BodyMemory) -> Resu
     Ok(ReceivedBody { bytes, _room: room })
 }
 
+/// Refuses a body without reading it: a client that writes before it reads is to see the answer, and not a cut connection.
+pub(crate) fn leave_unread(headers: &HeaderMap, body: Body) {
+    if !body.is_end_stream() && !headers.contains_key(header::EXPECT) {
+        discard(body);
+    }
+}
+
 /// Takes what is left of a refused body off the wire.
 pub(crate) fn discard(mut body: Body) {
     tokio::spawn(timeout(DISCARD_TIME_MAX, async move {

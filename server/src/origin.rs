@@ -14,7 +14,7 @@ use crate::problem::{Code, Problem};
 
 const FETCH_SITE: &str = "sec-fetch-site";
 
-/// Whether no other site has caused a request that does more than ask. `open`: the server has no keys.
+/// Whether no other site has caused a request that does more than ask, or uses a key. `open`: the server has no keys.
 ///
 /// # Errors
 /// Another site has, or may have.

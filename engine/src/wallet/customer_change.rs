@@ -113,7 +113,7 @@ impl Wallet {
             account.map(|account| account.limits.into_iter().map(|view| view.limit).collect());
         if has.as_ref() != Some(&limits) {
             let change = AccountChange { limits: Patch::Set(limits), ..AccountChange::default() };
-            self.engine().change_account(&address, change).await?;
+            self.change_account(&address, change).await?;
         }
         Ok(())
     }
@@ -201,7 +201,7 @@ impl Wallet {
             return Ok(());
         }
         let change = AccountChange { status: Patch::Set(status), ..AccountChange::default() };
-        self.engine().change_account(address, change).await?;
+        self.change_account(address, change).await?;
         Ok(())
     }
 }

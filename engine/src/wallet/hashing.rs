@@ -135,6 +135,8 @@ impl Wallet {
         F: Future<Output = Result<T, WalletError>> + Send + 'static,
     {
         let turn = self.turns().queue.turn().await?;
+        // It may have waited for long.
+        self.in_time()?;
         let work = tokio::spawn(async move {
             let _turn = turn;
             work.await

@@ -216,6 +216,7 @@ pub(super) fn tickets(user: &Part) -> Address {
 
 /// An account of the platform's own.
 pub(super) fn platform(account: Platform) -> Address {
+    debug_assert!(Platform::ALL.contains(&account), "{account:?} is not kept from others");
     address(&format_compact!("platform:{}", account.name()))
 }
 

@@ -117,3 +117,22 @@ impl Probe {
         self.asked.take().map(|asked| Ended { stage: asked.stage, latency: None })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_waits_stands_for_those_that_were_due() {
+        let check = |latency: Option<u64>, expected: &[u64]| {
+            let ended = Ended { stage: 0, latency: latency.map(Duration::from_millis) };
+            let omitted: Vec<_> = ended.omitted().collect();
+            assert_eq!(omitted, expected.iter().map(|&ms| Duration::from_millis(ms)).collect::<Vec<_>>());
+        };
+        check(None, &[]);
+        check(Some(0), &[]);
+        check(Some(50), &[]);
+        check(Some(51), &[1]);
+        check(Some(220), &[170, 120, 70, 20]);
+    }
+}

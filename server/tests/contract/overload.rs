@@ -9,6 +9,7 @@ use tokio::{
     net::TcpStream,
     time::{sleep, timeout},
 };
+use tower::ServiceExt as _;
 use yue_server::{app::App, config::HttpLimits, listener::Listener};
 
 use crate::ledger::{Answer, Ledger, id, transfer};
@@ -17,10 +18,14 @@ const MALFORMED: [&str; 8] = ["", "x", "-1", "+1", "1.5", "1 ", "3600001", "9999
 
 impl Ledger {
     async fn post_within(&self, uri: &str, ms: &str, body: &Value) -> Answer {
-        let request =
-            Request::post(uri).header("content-type", "application/json").header("yue-deadline-ms", ms);
-        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+        self.send(within("POST", uri, ms, body)).await
     }
+}
+
+fn within(method: &str, uri: &str, ms: &str, body: &Value) -> Request<Body> {
+    let request = Request::builder().method(method).uri(uri).header("yue-deadline-ms", ms);
+    let request = request.header("content-type", "application/json");
+    request.body(Body::from(if body.is_null() { String::new() } else { body.to_string() })).unwrap()
 }
 
 #[tokio::test]
@@ -67,6 +72,41 @@ async fn every_command_has_a_deadline_and_no_question_does() {
     ] {
         ledger.post_within(uri, "0", &body).await.expect_problem(503, "deadline_exceeded");
     }
+    let password = json!({"password": "283904"});
+    let wallet = |rest: &str| format!("/v1/wallets/alice{rest}");
+    for (method, uri, body) in [
+        ("PATCH", "/v1/accounts/customers:1".to_owned(), json!({"status": "frozen"})),
+        ("PATCH", wallet(""), json!({"status": "frozen"})),
+        ("PUT", wallet("/password"), password),
+        (
+            "POST",
+            wallet("/payment-tokens"),
+            json!({"password": "283904", "max_amount": "1.00", "expires_in": 60}),
+        ),
+        (
+            "POST",
+            wallet("/devices"),
+            json!({
+                "password": "283904", "name": "phone", "algorithm": "ed25519",
+                "public_key": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+            }),
+        ),
+        ("PUT", wallet("/wealth"), json!({"enabled": false, "keep": "1.00"})),
+        (
+            "PUT",
+            "/v1/merchants/m".to_owned(),
+            json!({"enabled": true, "kind": "self_operated", "refused_categories": [], "fee_rate": "0"}),
+        ),
+        ("POST", "/v1/days/2020-01-01/close".to_owned(), Value::Null),
+    ] {
+        let answer = ledger.send(within(method, &uri, "0", &body)).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (503, "deadline_exceeded"),
+            "{method} {uri} {}",
+            answer.text
+        );
+    }
     assert_eq!(ledger.position().await, position);
     for uri in ["/healthz", "/v1/accounts/customers:1", "/v1/trial-balance"] {
         let request = Request::get(uri).header("yue-deadline-ms", "0");
@@ -82,6 +122,27 @@ async fn a_deadline_is_a_number_of_milliseconds() {
         ledger.post_within("/v1/transactions", ms, &body).await.expect_problem(400, "malformed");
     }
     ledger.post("/v1/transactions", &body).await.expect(201);
+}
+
+/// What comes while the ledger still recovers has its deadline from then on.
+#[tokio::test]
+async fn a_recovery_uses_up_a_deadline() {
+    let ledger = Ledger::with_accounts().await;
+    let position = ledger.position().await;
+    let app = App::new(HttpLimits::default());
+    let routes = yue_server::app::router(app.clone());
+    let pay = |digits: &str, ms: &str| {
+        let body = json!({"id": id(digits), "operations": [transfer("customers:1", "merchants:7", "1.00")]});
+        tokio::spawn(routes.clone().oneshot(within("POST", "/v1/transactions", ms, &body)))
+    };
+    let (late, in_time) = (pay("d4", "0"), pay("d5", "3600000"));
+    // They wait for the engine by now, or will see it at once: the answers are the same.
+    sleep(Duration::from_millis(20)).await;
+    app.ready(ledger.wallet.clone());
+    assert_eq!(late.await.unwrap().unwrap().status(), 503);
+    assert_eq!(in_time.await.unwrap().unwrap().status(), 201);
+    ledger.get(&format!("/v1/transactions/{}", id("d4"))).await.expect(404);
+    assert_ne!(ledger.position().await, position);
 }
 
 /// An engine that is always full, behind a port.

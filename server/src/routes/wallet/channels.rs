@@ -10,6 +10,7 @@ use axum::{
 use yue_engine::wallet::Channel;
 
 use crate::{
+    admission::Arrival,
     app::{App, route},
     json::{Object, parse},
     openapi::BodyProblems,
@@ -55,7 +56,7 @@ pub(crate) fn routes() -> Router<App> {
     ),
 )]
 pub(crate) async fn notify(app: App, mut request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     let channel: Channel = path_parameter(&mut request, "channel").await?;
     let signature = signature(request.headers());
     let bytes = app.read_body(request).await?;

@@ -4,6 +4,7 @@ use axum::{Router, extract::Request, http::StatusCode, response::Response, routi
 use yue_engine::wallet::Part;
 
 use crate::{
+    admission::Arrival,
     app::{App, route},
     json::{Object, parse},
     openapi::{BodyProblems, PasswordProblems},
@@ -39,7 +40,7 @@ pub(crate) fn routes() -> Router<App> {
     ),
 )]
 pub(crate) async fn set_small_payments(app: App, mut request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     let user: Part = path_parameter(&mut request, "user").await?;
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
@@ -65,7 +66,7 @@ pub(crate) async fn set_small_payments(app: App, mut request: Request) -> Result
     ),
 )]
 pub(crate) async fn set_wealth(app: App, mut request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     let user: Part = path_parameter(&mut request, "user").await?;
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;

@@ -10,6 +10,7 @@ use axum::{
 use yue_engine::wallet::{OpenedCustomer, Part};
 
 use crate::{
+    admission::Arrival,
     app::{App, route},
     json::{Object, Text, parse},
     openapi::{BodyProblems, ReadProblems},
@@ -44,7 +45,7 @@ pub(crate) fn routes() -> Router<App> {
     ),
 )]
 pub(crate) async fn open(app: App, request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
     let Object(CustomerIn { user: Text(user), class: Text(class) }) = parse::<Object<CustomerIn>>(&bytes)?;
@@ -85,7 +86,7 @@ pub(crate) async fn get_one(app: App, mut request: Request) -> Result<Response, 
     ),
 )]
 pub(crate) async fn change(app: App, mut request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     let user: Part = path_parameter(&mut request, "user").await?;
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;

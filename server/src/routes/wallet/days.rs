@@ -4,6 +4,7 @@ use axum::{Router, extract::Request, http::StatusCode, response::Response, routi
 use yue_engine::wallet::Date;
 
 use crate::{
+    admission::Arrival,
     app::{App, route},
     openapi::LedgerProblems,
     problem::{Problem, ProblemBody},
@@ -38,6 +39,7 @@ pub(crate) async fn close(app: App, mut request: Request) -> Result<Response, Pr
     Query::parse(request.uri().query(), &[])?;
     let date: Date = path_parameter(&mut request, "date").await?;
     wallet.engine().admission()?;
+    Arrival::of(&request).check(wallet.engine())?;
     let day = wallet.close_day(date).await?;
     Ok(done(StatusCode::OK, day.replayed, &DayOut::new(&day)))
 }

@@ -13,6 +13,7 @@ use yue_engine::{
 };
 
 use crate::{
+    admission::Arrival,
     app::{App, route},
     json::{Object, Text, parse},
     openapi::{BodyProblems, PasswordProblems, ReadProblems},
@@ -58,7 +59,7 @@ pub(crate) fn routes() -> Router<App> {
     ),
 )]
 pub(crate) async fn add(app: App, mut request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     let user: Part = path_parameter(&mut request, "user").await?;
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
@@ -84,7 +85,7 @@ pub(crate) async fn add(app: App, mut request: Request) -> Result<Response, Prob
     responses((status = 204, description = "It is revoked."), ReadProblems),
 )]
 pub(crate) async fn revoke(app: App, mut request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     Query::parse(request.uri().query(), &[])?;
     let (user, device): (Part, TransactionId) = path_parameters(&mut request, ["user", "device"]).await?;
     wallet.engine().admission()?;

@@ -4,6 +4,7 @@ use axum::{Router, extract::Request, http::StatusCode, response::Response, routi
 use yue_engine::wallet::Part;
 
 use crate::{
+    admission::Arrival,
     app::{App, route},
     json::{Object, parse},
     openapi::BodyProblems,
@@ -35,7 +36,7 @@ pub(crate) fn routes() -> Router<App> {
     ),
 )]
 pub(crate) async fn set(app: App, mut request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     let merchant: Part = path_parameter(&mut request, "merchant").await?;
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;

@@ -10,6 +10,7 @@ use axum::{
 use yue_engine::wallet::Part;
 
 use crate::{
+    admission::Arrival,
     app::{App, route},
     json::{Object, Ranged, Text, parse},
     openapi::{BodyProblems, PasswordProblems},
@@ -46,7 +47,7 @@ pub(crate) fn routes() -> Router<App> {
     ),
 )]
 pub(crate) async fn set(app: App, mut request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     let user: Part = path_parameter(&mut request, "user").await?;
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
@@ -75,7 +76,7 @@ pub(crate) async fn set(app: App, mut request: Request) -> Result<Response, Prob
     ),
 )]
 pub(crate) async fn create_token(app: App, mut request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     let user: Part = path_parameter(&mut request, "user").await?;
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;

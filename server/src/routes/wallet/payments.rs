@@ -69,12 +69,12 @@ pub(crate) fn routes() -> Router<App> {
     ),
 )]
 pub(crate) async fn create(app: App, request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
     let Object(payment) = parse::<Object<PaymentIn>>(&bytes)?;
     let order = payment.into_order();
-    let payment = wallet.until(bytes.deadline()).pay(order.id, &order.request, order.auth.as_ref()).await?;
+    let payment = wallet.pay(order.id, &order.request, order.auth.as_ref()).await?;
     Ok(created(payment.replayed, &PaymentOut::new(&payment)))
 }
 
@@ -87,7 +87,7 @@ pub(crate) async fn create(app: App, request: Request) -> Result<Response, Probl
     responses((status = 200, description = "The payment.", body = PaymentViewOut), ReadProblems),
 )]
 pub(crate) async fn get_one(app: App, mut request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     Query::parse(request.uri().query(), &[])?;
     let id: TransactionId = path_parameter(&mut request, "id").await?;
     Ok(json(StatusCode::OK, &PaymentViewOut::new(&wallet.payment(id).await?)))
@@ -109,10 +109,10 @@ pub(crate) async fn get_one(app: App, mut request: Request) -> Result<Response, 
     ),
 )]
 pub(crate) async fn cancel(app: App, mut request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     wallet.engine().admission()?;
     let id: TransactionId = path_parameter(&mut request, "id").await?;
-    let view = wallet.until(Arrival::of(&request).deadline).cancel_payment(id).await?;
+    let view = wallet.cancel_payment(id).await?;
     Ok(done(StatusCode::OK, view.replayed, &PaymentViewOut::new(&view)))
 }
 
@@ -143,12 +143,12 @@ pub(crate) async fn cancel(app: App, mut request: Request) -> Result<Response, P
     ),
 )]
 pub(crate) async fn refund(app: App, mut request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     let payment: TransactionId = path_parameter(&mut request, "id").await?;
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
     let Object(refund) = parse::<Object<RefundIn>>(&bytes)?;
     let (id, request) = refund.into_request(payment);
-    let refund = wallet.until(bytes.deadline()).refund(id, &request).await?;
+    let refund = wallet.refund(id, &request).await?;
     Ok(created(refund.replayed, &RefundOut::new(&refund)))
 }

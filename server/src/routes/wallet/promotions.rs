@@ -10,6 +10,7 @@ use axum::{
 use yue_engine::wallet::Part;
 
 use crate::{
+    admission::Arrival,
     app::{App, route},
     json::{Object, parse},
     openapi::{BodyProblems, ReadProblems},
@@ -62,7 +63,7 @@ pub(crate) fn routes() -> Router<App> {
     ),
 )]
 pub(crate) async fn create(app: App, request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
     let Object(promotion) = parse::<Object<PromotionIn>>(&bytes)?;

@@ -10,6 +10,7 @@ use axum::{
 use yue_engine::model::TransactionId;
 
 use crate::{
+    admission::Arrival,
     app::{App, route},
     json::{Object, parse},
     openapi::{BodyProblems, ReadProblems},
@@ -51,11 +52,11 @@ pub(crate) fn routes() -> Router<App> {
     ),
 )]
 pub(crate) async fn create(app: App, request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
     let Object(recharge) = parse::<Object<RechargeIn>>(&bytes)?;
-    let ordered = wallet.until(bytes.deadline()).recharge(recharge.into_request()).await?;
+    let ordered = wallet.recharge(recharge.into_request()).await?;
     Ok(created(ordered.replayed, &RechargeOut::new(&ordered.view)))
 }
 

@@ -26,6 +26,7 @@ use tokio::{
 use yue_engine::wallet::{Channel, Date, Reconciliation, StatementLine, Wallet};
 
 use crate::{
+    admission::Arrival,
     app::{App, route},
     body,
     config::HttpLimits,
@@ -77,6 +78,7 @@ pub(crate) async fn reconcile(app: App, mut request: Request) -> Result<Response
         check_type(request.headers())?;
         Ok(date)
     });
+    let arrival = Arrival::of(&request);
     let body = request.into_body();
     let turn = match head {
         Ok(date) => wallet.statement_turn().await.map(|turn| (date, turn)).map_err(Problem::from),
@@ -92,6 +94,7 @@ pub(crate) async fn reconcile(app: App, mut request: Request) -> Result<Response
     })?;
     app.check_standing()?;
     wallet.engine().admission()?;
+    arrival.check(wallet.engine())?;
     let reconciliation = wallet.reconcile(channel, date).await?;
     // It may have waited for another one.
     app.check_standing()?;

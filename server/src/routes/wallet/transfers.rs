@@ -4,6 +4,7 @@ use axum::{Router, extract::Request, response::Response, routing::post};
 use yue_engine::wallet::Part;
 
 use crate::{
+    admission::Arrival,
     app::{App, route},
     json::{Object, parse},
     openapi::{BodyProblems, SpendProblems},
@@ -41,12 +42,12 @@ pub(crate) fn routes() -> Router<App> {
     ),
 )]
 pub(crate) async fn transfer(app: App, mut request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     let user: Part = path_parameter(&mut request, "user").await?;
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
     let Object(transfer) = parse::<Object<TransferIn>>(&bytes)?;
     let (order, auth) = transfer.read(user);
-    let view = wallet.until(bytes.deadline()).transfer(order, auth.as_ref()).await?;
+    let view = wallet.transfer(order, auth.as_ref()).await?;
     Ok(created(view.replayed, &TransferOut::new(&view)))
 }

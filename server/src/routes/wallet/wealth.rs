@@ -4,6 +4,7 @@ use axum::{Router, extract::Request, http::StatusCode, response::Response, routi
 use yue_engine::wallet::Part;
 
 use crate::{
+    admission::Arrival,
     app::{App, route},
     json::{Object, Text, parse},
     openapi::BodyProblems,
@@ -48,13 +49,13 @@ pub(crate) fn routes() -> Router<App> {
     ),
 )]
 pub(crate) async fn redeem(app: App, mut request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     let user: Part = path_parameter(&mut request, "user").await?;
     let bytes = app.read_body(request).await?;
     wallet.engine().admission()?;
     let Object(RedemptionIn { id: Text(NewTransactionId(id)), amount: Text(amount) }) =
         parse::<Object<RedemptionIn>>(&bytes)?;
-    let redemption = wallet.until(bytes.deadline()).redeem(id, &user, &amount).await?;
+    let redemption = wallet.redeem(id, &user, &amount).await?;
     let replayed = redemption.replayed;
     Ok(created(replayed, &RedemptionOut::new(redemption)))
 }

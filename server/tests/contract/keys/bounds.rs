@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::guarded::{Draft, Guarded, Key, command, read};
-use yue_server::config::HttpLimits;
+use yue_server::{auth::Peer, config::HttpLimits};
 
 use crate::ledger::{Ledger, id, transfer};
 
@@ -49,6 +49,16 @@ async fn a_key_has_its_rate() {
     }
     assert_eq!(guarded.trail().len(), lines);
     assert_ne!(guarded.send(&draft).await.status, 429);
+    // A browser shows the certificate that it has for any page, which may not see the answer.
+    let certificate = [0xcd; 32];
+    guarded.key(&format!("seen --scopes accounts:read --rate 1 --burst 1 --certificate {}", "cd".repeat(32)));
+    let peer = Peer { loopback: false, tls: true, certificate: Some(certificate) };
+    let draft = Draft { peer, ..Draft::new("GET", "/v1/accounts/customers:1", "") };
+    for _ in 0..20 {
+        let from_a_page = draft.clone().with("sec-fetch-site", "cross-site");
+        guarded.send(&from_a_page).await.expect_problem(400, "malformed");
+    }
+    guarded.send(&draft).await.expect(200);
 }
 
 /// The events of a stream.
