@@ -1,7 +1,8 @@
 //! The only place that reads clocks.
 //!
 //! Owns the relation of the wall clock to the monotonic one. Never decides anything by time itself. Invariant: what it
-//! tells never goes back, and follows the wall clock but for jumps, which it reports.
+//! tells follows the wall clock but for jumps, which it reports; it goes back by no more than an adjustment that is no jump,
+//! or an accepted one. The times of records don't: each is later than the last (`shard`, `committer`).
 
 use std::{
     sync::atomic::{AtomicI64, AtomicU64, Ordering},

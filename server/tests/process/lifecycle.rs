@@ -1,10 +1,11 @@
 //! Start, stop, and what must not start.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -83,11 +84,19 @@ fn process_damaged_journal_is_refused_before_the_port_is_bound() {
     assert_eq!(listing(&data), before, "a refused start writes nothing");
 }
 
-fn listing(directory: &Path) -> Vec<String> {
-    let mut names: Vec<_> =
-        fs::read_dir(directory).unwrap().map(|entry| format!("{:?}", entry.unwrap().path())).collect();
-    names.sort();
-    names
+/// Each file below a directory, with its bytes.
+fn listing(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.insert(path.clone(), Vec::new());
+            files.extend(listing(&path));
+        } else {
+            files.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    files
 }
 
 #[test]
