@@ -23,6 +23,10 @@ default_target_dir=$yue_cache/yue/target
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$default_target_dir}
 # Exported though it is ccache's own default: ccache reads the folder's ccache.conf with certainty only then.
 export CCACHE_DIR=${CCACHE_DIR:-$yue_cache/ccache}
+# ccache keys each object by the locale too, though build scripts call the compiler with LC_ALL=C: of a shell with another
+# LANG, or with none, it would compile all of RocksDB again. So it is one locale here, whatever is set.
+export LANG=C.UTF-8
+unset LC_CTYPE LC_MESSAGES
 if command -v ccache >/dev/null 2>&1; then
   export CC=${CC:-ccache gcc} CXX=${CXX:-ccache g++}
 fi
@@ -30,7 +34,8 @@ if libclang=$(find_libclang); then export LIBCLANG_PATH=$libclang; fi
 if ! command -v cargo >/dev/null 2>&1 && [ -x "$HOME/.cargo/bin/cargo" ]; then export PATH=$HOME/.cargo/bin:$PATH; fi
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
-  for name in CARGO_TARGET_DIR CCACHE_DIR CC CXX LIBCLANG_PATH; do
+  for name in CARGO_TARGET_DIR CCACHE_DIR LANG CC CXX LIBCLANG_PATH; do
     if [ -n "${!name:-}" ]; then printf 'export %s=%q\n' "$name" "${!name}"; fi
   done
+  echo 'unset LC_CTYPE LC_MESSAGES'
 fi

@@ -61,8 +61,9 @@ for target in "${TARGETS[@]}"; do
   fi
 done
 if [ -z "${TARGET:-}" ] || [ "$TARGET" = documents ]; then
-  # Documents and cells are nobody else's types: their own test makes the inputs, without coverage.
-  YUE_FUZZ_SECONDS=$seconds cargo test -p yue-engine --lib --locked hostile_bytes_are_read_or_refused -- --nocapture >out/fuzz/documents.log 2>&1 || {
+  # Documents and cells are nobody else's types: their own test makes the inputs, without coverage. Of the whole workspace,
+  # so that it is the binary of `make test`: of the engine alone, cargo would choose other features and compile it again.
+  YUE_FUZZ_SECONDS=$seconds cargo test --workspace --lib --locked hostile_bytes_are_read_or_refused -- --nocapture >out/fuzz/documents.log 2>&1 || {
     crashes=$((crashes + 1))
     tail -n 30 out/fuzz/documents.log
   }
