@@ -2,7 +2,7 @@
 //!
 //! Owns the relation of the wall clock to the monotonic one. Never decides anything by time itself. Invariant: what it
 //! tells follows the wall clock but for jumps, which it reports; it goes back by no more than an adjustment that is no jump,
-//! or an accepted one. The times of records don't: each is later than the last (`shard`, `committer`).
+//! or an accepted one. The times of records don't: each is later than the last (`committer`).
 
 use std::{
     sync::atomic::{AtomicI64, AtomicU64, Ordering},
