@@ -48,6 +48,7 @@ bugs! {
     FloorOffByOne "G6" "one minor unit below the floor is accepted";
     CaptureAfterExpiry "G6" "a hold that has run out is captured";
     ReversalCapOffByOne "G6" "one minor unit more than the original is reversed";
+    ReversedByAlias "G6" "an operation is reversed once more by an alias of its transaction";
     WindowResetByRestart "G6" "what is used of limits is zero after a start";
     ExpiryAppliedTwice "G6" "a hold expires twice";
     OverdueNotExpired "G6" "a start takes traffic before overdue holds have expired";
