@@ -33,14 +33,20 @@ macro_rules! bugs {
 
 bugs! {
     AcknowledgedBeforeSync "G1" "a client hears of a transaction before the journal has it";
+    CellShownBeforeSync "G1" "a cell is shown as soon as it is decided";
     GoesOnAfterError "G7" "an error of the journal is ignored";
     GroupHalfWritten "G2" "only the first batch of a group is written, and all are acknowledged";
     MessageBeforeBatch "G2" "a shard tells another one of a record before the record is queued";
     LegDropped "G2" "a free leg does not reach its shard";
+    CellNotSealed "G2" "the index seals a segment without the cells that were written in it";
+    CellsForgottenByRestart "G2" "cells are not known after a start";
+    CellOfRefused "G2" "a refused transaction writes its cells";
     FreeLegTwiceInRecovery "G2" "a replay adds the last free leg again";
     DedupeSkippedAfterRestart "G3" "ids that are not sealed are not known after a start";
     SealedIdsNotLookedUp "G3" "the index is not asked for an old id";
     IdsForgottenEarly "G3" "ids leave the directory with their answer, not when they are sealed";
+    SealedAliasesNotLookedUp "G3" "the index is not asked for an old alias";
+    RevisionNotChecked "G4" "a cell is written from an older revision";
     ReservationKeptOnRefusal "G4" "a refusal does not give back what lower shards reserved";
     ReservationLeaked "G4" "a full queue does not give back what lower shards reserved";
     LimitsShownAsBefore "G4" "a credit shows the limits as they were before a debit in flight";
@@ -48,6 +54,7 @@ bugs! {
     FloorOffByOne "G6" "one minor unit below the floor is accepted";
     CaptureAfterExpiry "G6" "a hold that has run out is captured";
     ReversalCapOffByOne "G6" "one minor unit more than the original is reversed";
+    ReversedByAlias "G6" "an operation is reversed once more by an alias of its transaction";
     WindowResetByRestart "G6" "what is used of limits is zero after a start";
     ExpiryAppliedTwice "G6" "a hold expires twice";
     OverdueNotExpired "G6" "a start takes traffic before overdue holds have expired";

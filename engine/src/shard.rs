@@ -254,6 +254,12 @@ impl Shard {
         self.reservations.waiting() > 0
     }
 
+    /// The cells of its accounts, as it decides on them.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn cells(&self) -> impl Iterator<Item = (AccountNo, CellKind, &crate::model::Cell)> {
+        self.ledger.cells()
+    }
+
     /// What is left over although nothing is in flight: `None` if all is well.
     #[cfg(feature = "simulation")]
     pub(crate) fn leftover(&self) -> Option<String> {

@@ -9,6 +9,7 @@
 //! `model`.
 #![allow(clippy::indexing_slicing, reason = "a simulation that breaks has found something")]
 
+mod attachments;
 mod audit;
 mod clients;
 mod coverage;
@@ -27,6 +28,7 @@ mod random;
 mod retained;
 mod shard_view;
 mod start;
+mod verbs;
 mod workload;
 mod world;
 

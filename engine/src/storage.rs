@@ -75,12 +75,21 @@ pub(crate) fn bytes_of(transaction: &Transaction) -> u64 {
     const FIXED: usize = 128;
     /// Two addresses, an amount, a hold's id, and the index's postings.
     const OPERATION: usize = 256;
+    /// An id, and the index's entry for it.
+    const ALIAS: usize = 64;
+    /// An account, a kind, a revision, and the index's key.
+    const CELL: usize = 64;
     let text = |text: &Option<compact_str::CompactString>| text.as_ref().map_or(0, |text| text.len());
     let operations: usize =
         transaction.operations.iter().map(|operation| OPERATION + text(&operation.code)).sum();
     let metadata: usize = transaction.metadata.iter().map(|(key, value)| key.len() + value.len() + 4).sum();
-    let record = FIXED + operations + text(&transaction.code) + text(&transaction.reference) + metadata;
-    u64::try_from(2 * record).unwrap_or(u64::MAX)
+    let attachment = transaction.attachment.as_ref().map_or(0, |attachment| {
+        // The index keeps a cell beside its record.
+        let cells = attachment.cells.iter().map(|write| CELL + 2 * write.value.len());
+        attachment.document.len() + ALIAS * attachment.aliases.len() + cells.sum::<usize>()
+    });
+    let texts = text(&transaction.code) + text(&transaction.reference) + metadata;
+    u64::try_from(2 * (FIXED + operations + texts + attachment)).unwrap_or(u64::MAX)
 }
 
 /// What was admitted, and up to where it may go.
@@ -159,7 +168,10 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use smallvec::SmallVec;
+
     use super::*;
+    use crate::model::{Address, Attachment, CellKind, CellWrite, Metadata, TransactionId};
 
     const MIB: u64 = 1 << 20;
 
@@ -178,6 +190,41 @@ mod tests {
         check(4_096 * MIB, 64 * MIB, 32 * MIB, 628);
         check(65_536 * MIB, 64 * MIB, 256 * MIB, 3_276);
         check(1 << 40, 64 * MIB, 256 * MIB, 52_428);
+    }
+
+    #[test]
+    fn what_a_verb_writes_beside_its_postings_takes_room() {
+        let check = |document: usize, aliases: usize, cells: &[usize], least: u64| {
+            let cells = cells.iter().map(|&bytes| CellWrite {
+                account: Address::parse("customers:1").unwrap(),
+                kind: CellKind(0),
+                revision: 1,
+                value: vec![0; bytes].into(),
+            });
+            let attachment = Attachment {
+                document: vec![0; document].into(),
+                aliases: vec![TransactionId(0); aliases],
+                cells: cells.collect(),
+            };
+            let plain = Transaction {
+                id: TransactionId(1),
+                operations: SmallVec::new(),
+                code: None,
+                reference: None,
+                metadata: Metadata::default(),
+                attachment: None,
+            };
+            let attached = Transaction { attachment: Some(Box::new(attachment)), ..plain.clone() };
+            let room = bytes_of(&attached) - bytes_of(&plain);
+            assert!(room >= least, "{room} for {document}, {aliases}, least {least}");
+        };
+        check(0, 0, &[], 0);
+        // Journal and index.
+        check(16_384, 0, &[], 2 * 16_384);
+        check(0, 4, &[], 2 * 4 * 16);
+        // The index has a cell twice: in its record, and as it is.
+        check(0, 0, &[16_384, 100], 3 * 16_484);
+        check(1_000, 2, &[10; 8], 2_000 + 64 + 240);
     }
 
     #[test]

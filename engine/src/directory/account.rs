@@ -174,6 +174,14 @@ impl AccountEntry {
         cells.iter().flat_map(|cells| cells.iter()).find(|(of, _)| *of == kind).map(|(_, cell)| cell.clone())
     }
 
+    /// All cells that are on disk, by kind.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn cells(&self) -> Vec<(CellKind, Cell)> {
+        let mut cells = self.cells.load().as_deref().cloned().unwrap_or_default();
+        cells.sort_by_key(|(kind, _)| *kind);
+        cells
+    }
+
     /// Replaces a cell, unless what is there is newer: effects may come out of the order of their positions. Only the
     /// owning shard calls this.
     pub(crate) fn publish_cell(&self, write: &CellWrite<AccountNo>) {

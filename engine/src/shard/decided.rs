@@ -14,7 +14,7 @@ use crate::{
     journal::{Group, PostedTransaction, Record, RefusedTransaction},
     ledger::{ChangeRefusal, Delta, Facts, LimitState, decide, decide_change, effects, metered},
     model::{
-        AccountChange, AccountNo, AccountOpening, AssetNo, Attachment, CellWrite, Command, HoldId,
+        AccountChange, AccountNo, AccountOpening, AssetNo, Attachment, Cell, CellWrite, Command, HoldId,
         PostedKind, TransactionId,
     },
     planted::{Bug, planted},
@@ -85,6 +85,9 @@ impl Shard {
                 (Record::Posted(posted), Ok(()))
             }
             Err(rejection) => {
+                if planted(Bug::CellOfRefused) {
+                    self.write_early(&cells);
+                }
                 let refused = RefusedTransaction { transaction, rejection, seen: self.seen, decided_at };
                 (Record::Refused(refused), Err(rejection))
             }
@@ -154,10 +157,23 @@ impl Shard {
         Group::frame(&mut self.records, record);
         self.count += 1;
         let effects = self.apply(record);
+        if planted(Bug::CellShownBeforeSync) {
+            effects.cells.iter().for_each(|write| self.directory.entry(write.account).publish_cell(write));
+        }
         let ending =
             if planted(Bug::AcknowledgedBeforeSync) { self.acknowledge_early(ending) } else { ending };
         let ending = self.send_abroad(record, index, ending, reserved);
         self.unsynced.push_back(Unsynced { effects, ending });
+    }
+
+    /// A planted bug.
+    fn write_early(&mut self, cells: &[CellWrite<AccountNo>]) {
+        for CellWrite { account, kind, revision, value } in cells {
+            if self.ledger.owns(*account) {
+                let cell = Cell { revision: *revision, value: value.as_ref().into() };
+                self.ledger.insert_cell(*account, *kind, cell);
+            }
+        }
     }
 
     /// A planted bug.

@@ -7,11 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    attachments::{Attached, keys},
     coverage::Coverage,
     dependency::{Dependencies, Records},
-    judge::{Passed, is_posted},
-    model::{Model, Wanted, record_legs},
+    judge::Passed,
+    model::{Model, NotPosted, record_legs},
     names::{Names, Thing},
+    quiet::Row,
     retained::Stated,
     shard_view::ShardView,
 };
@@ -52,17 +54,6 @@ pub(super) struct Id {
     pub(super) firsts: u32,
 }
 
-/// A posted change of an account.
-#[derive(Clone, Debug)]
-pub(super) struct Row {
-    pub(super) position: Position,
-    pub(super) operation: u8,
-    pub(super) credit: bool,
-    pub(super) amount: u64,
-    pub(super) balance: i128,
-    pub(super) transaction: TransactionId,
-}
-
 #[derive(Default)]
 pub(super) struct Auditor {
     pub(super) verbose: bool,
@@ -83,6 +74,7 @@ pub(super) struct Auditor {
     /// Ids that this process has decided.
     pub(super) flushed: BTreeSet<TransactionId>,
     pub(super) stated: Stated,
+    pub(super) attached: Attached,
     pub(super) coverage: Coverage,
 }
 
@@ -134,6 +126,7 @@ impl Auditor {
             .collect();
         self.passed.clear();
         self.dependencies = Dependencies::default();
+        self.attached = Attached::default();
         self.flushed = self.ids.iter().filter(|(_, id)| id.position.is_some()).map(|(id, _)| *id).collect();
         let accounts = names.accounts.keys().cloned().map(Thing::Account);
         let originals = names.originals.keys().map(|&(id, _)| Thing::Original(id));
@@ -190,6 +183,7 @@ impl Auditor {
                 | Input::Sealed(_) => panic!("shards tell each other of commands and decisions only"),
             }
         }
+        let mut written = Vec::new();
         let mut view = std::mem::take(&mut self.views[shard.index()]);
         let (mut records, mut forwarded) = (records.into_iter(), forwarded.into_iter());
         let mut decided = Vec::new();
@@ -197,12 +191,14 @@ impl Auditor {
             let applied = part.applied;
             applied.iter().for_each(|record| view.shadow.apply(record));
             applied.iter().filter_map(id_of).for_each(|id| self.dependencies.hears(shard, id));
+            written.extend(applied.iter().flat_map(keys));
             let passed: Vec<_> =
                 forwarded.by_ref().take(part.forwards).map(|it| (self.pass(&it, &[]), it.id)).collect();
             self.note_passed(shard, &view, &passed, true);
             passed.iter().for_each(|&(_, id)| self.dependencies.passes(shard, id));
             for record in records.by_ref().take(part.records) {
                 self.judge(shard, &mut view, &record);
+                written.extend(keys(&record));
                 view.shadow.apply(&record);
                 self.note_passed(shard, &view, &passed, false);
                 let told = id_of(&record).and_then(|id| told.remove(&id)).unwrap_or_default();
@@ -215,6 +211,7 @@ impl Auditor {
             "all that is sent was decided in some step"
         );
         self.views[shard.index()] = view;
+        self.end_doubts(shard, written);
         decided
     }
 
@@ -228,12 +225,11 @@ impl Auditor {
         for (resolved, id) in passed {
             let resolved =
                 resolved.as_ref().unwrap_or_else(|refusal| panic!("{id} is passed on, but {refusal:?}"));
-            let wanted: Vec<Wanted> = resolved.iter().map(|(wanted, _)| wanted.clone()).collect();
             let models = self.passed.entry(*id).or_default().entry(shard).or_default();
             if first {
                 models.clear();
             }
-            models.push(view.shadow.part(&wanted));
+            models.push(view.shadow.part(resolved));
         }
     }
 
@@ -273,16 +269,16 @@ impl Auditor {
                 let bodies = self.ids.get(&posted.id).map(|it| it.bodies.clone()).unwrap_or_default();
                 let mut why = Vec::new();
                 let body = bodies.into_iter().find(|body| {
-                    let verdict = self.pass(body, &[]).and_then(|resolved| {
-                        let wanted: Vec<Wanted> = resolved.iter().map(|(wanted, _)| wanted.clone()).collect();
-                        self.model.part(&wanted).decide(&resolved, posted.decided_at)
-                    });
-                    let fits = verdict.as_ref().is_ok_and(|kinds| is_posted(body, kinds, record));
+                    let passed = self.pass(body, &[]).map_err(|(code, at)| NotPosted::Refused(code, at));
+                    let verdict = passed
+                        .and_then(|resolved| self.model.part(&resolved).decide(&resolved, posted.decided_at));
+                    let fits = verdict.as_ref().is_ok_and(|kinds| self.is_posted(body, kinds, record));
                     why.push(verdict);
                     fits
                 });
                 let body =
                     body.unwrap_or_else(|| panic!("position {position}: {posted:?}; the model says {why:?}"));
+                self.leads(record, position, &body);
                 self.decided(posted.id, position, body);
                 self.add_rows(record, position);
             }
@@ -318,29 +314,6 @@ impl Auditor {
         (known.position, known.decided) = (Some(position), Some(body));
     }
 
-    fn add_rows(&mut self, record: &Record, position: Position) {
-        let Record::Posted(posted) = record else { return };
-        for (index, operation) in (0_u8..).zip(&posted.operations) {
-            let Some(amount) = operation.kind.moved() else { continue };
-            let (debit, credit) = operation.kind.accounts();
-            for (no, is_credit) in [(debit, false), (credit, true)] {
-                let grows =
-                    (self.model.accounts[&no].normal == crate::model::NormalSide::Credit) == is_credit;
-                let rows = self.rows.entry(no).or_default();
-                let before = rows.last().map_or(0, |row| row.balance);
-                let units = i128::from(amount.0);
-                rows.push(Row {
-                    position,
-                    operation: index,
-                    credit: is_credit,
-                    amount: amount.0,
-                    balance: before + if grows { units } else { -units },
-                    transaction: posted.id,
-                });
-            }
-        }
-    }
-
     /// No floor or ceiling is broken, and no money made.
     fn guarded(&mut self, record: &Record, position: Position) {
         let mut sums: BTreeMap<&str, i128> = BTreeMap::new();
@@ -365,7 +338,8 @@ impl Auditor {
     }
 
     /// What is published is what the journal has synced and the shard has heard of.
-    pub(super) fn published(&self, directory: &Directory) {
+    pub(super) fn published(&mut self, directory: &Directory) {
+        self.cells_shown(directory);
         for view in &self.views {
             for (&no, &expected) in &view.published {
                 let (balance, _) = directory.entry(no).read();

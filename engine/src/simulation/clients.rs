@@ -13,7 +13,13 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-use super::{OPERATIONS, audit::Auditor, names::Thing, random::Random};
+use super::{
+    OPERATIONS,
+    attachments::{aliases, difference, shows_cells},
+    audit::Auditor,
+    names::Thing,
+    random::Random,
+};
 use crate::{
     front::Front,
     journal::Record,
@@ -82,6 +88,8 @@ pub(super) struct Clients {
     tasks: Vec<Task>,
     /// Bodies without an outcome: to be sent again.
     pub(super) unsettled: BTreeMap<TransactionId, Transaction>,
+    /// What was made from something that is not the newest any more.
+    pub(super) overtaken: Vec<Transaction>,
     pub(super) submitted: u64,
     /// The time from which deadlines count; without it nobody sets one.
     pub(super) now: Option<Timestamp>,
@@ -138,6 +146,7 @@ impl Clients {
                 id.bodies.push(body.clone());
             }
             id.pending.push(auditor.step);
+            auditor.asks_for_aliases(body);
             self.unsettled.entry(body.id).or_insert_with(|| body.clone());
             self.submitted += 1;
             OPERATIONS.set(self.submitted);
@@ -219,7 +228,10 @@ impl Clients {
                         let entry = auditor.entry(view.position);
                         let posted = matches!(entry.record, Record::Posted(_));
                         assert_eq!(told, (known.position, entry.at, posted), "the transaction {id} as read");
-                        let differs = known.decided.as_ref().and_then(|body| body.difference(&view.request));
+                        if view.request.id != id {
+                            auditor.coverage.hit("alias read");
+                        }
+                        let differs = known.decided.as_ref().and_then(|body| difference(body, &view.request));
                         assert_eq!(differs, None, "the request of {id} as read");
                     }
                     None => {
@@ -270,14 +282,18 @@ impl Clients {
                     }
                 };
                 assert_eq!((outcome.at, outcome.verdict), (entry.at, verdict), "the answer to {}", body.id);
-                let differs = decided.and_then(|decided| decided.difference(body));
+                let differs = decided.and_then(|decided| difference(&decided, body));
                 assert_eq!(differs, None, "{} is answered for another body", body.id);
+                let own = outcome.replayed || auditor.is_first_answer_of(body, &entry.record);
+                assert!(own, "{} is answered for another attachment", body.id);
                 shows(&entry.record, outcome, front);
+                shows_cells(&entry.record, outcome, front);
                 let things: Vec<Thing> = match &entry.record {
                     Record::Posted(_) => {
                         let placed = body.operations.iter().flat_map(|it| super::names::things(&it.kind));
                         let own = |it: &Thing| matches!(it, Thing::Hold(id) if auditor.names.holds.get(id).is_some_and(|it| it.2 == body.id));
-                        placed.filter(own).chain([Thing::Original(body.id)]).collect()
+                        let ids = aliases(&entry.record).iter().copied().chain([body.id]);
+                        placed.filter(own).chain(ids.map(Thing::Original)).collect()
                     }
                     Record::Refused(_)
                     | Record::AccountOpened { .. }
@@ -291,11 +307,12 @@ impl Clients {
                 auditor.coverage.posted += u64::from(verdict.is_ok());
                 if outcome.replayed {
                     auditor.coverage.hit("replayed");
+                    auditor.replayed(body);
                 }
             }
             Err(SubmitError::IdReused { field }) => {
                 let decided = known.decided.as_ref().expect("an id that is used has a record");
-                assert_eq!(decided.difference(body).as_ref(), Some(field), "{}", body.id);
+                assert_eq!(difference(decided, body).as_ref(), Some(field), "{}", body.id);
                 self.unsettled.remove(&body.id);
                 auditor.coverage.hit("id reused");
             }
@@ -310,8 +327,14 @@ impl Clients {
                 self.refused += 1;
                 auditor.coverage.hit("overloaded");
             }
-            Err(SubmitError::Managed { .. } | SubmitError::Denied { .. } | SubmitError::Conflict) => {
-                panic!("{}: a ledger transaction was taken for a product's", body.id)
+            Err(SubmitError::Conflict) => {
+                // Nothing happened, and nothing will: its verb makes it anew, or not at all.
+                self.unsettled.remove(&body.id);
+                self.overtaken.push(body.clone());
+                auditor.conflicted(body, began);
+            }
+            Err(SubmitError::Managed { .. } | SubmitError::Denied { .. }) => {
+                panic!("{}: a transaction was refused for what it names", body.id)
             }
             Err(SubmitError::Unknown) => panic!("{}: a shard dropped an answer while it ran", body.id),
         }

@@ -18,7 +18,7 @@ pub struct Coverage {
 }
 
 /// Everything that has to be reached beside the refusals.
-const EXPECTED: [&str; 40] = [
+const EXPECTED: [&str; 53] = [
     "replayed",
     "id reused",
     "overloaded",
@@ -59,6 +59,19 @@ const EXPECTED: [&str; 40] = [
     "crash: snapshot queued",
     "index missing refused",
     "index too old refused",
+    "cell written",
+    "cells written",
+    "cells across shards",
+    "cells without operations",
+    "cells after a start",
+    "cell in a snapshot",
+    "attached and refused",
+    "conflict: an alias",
+    "conflict: no account",
+    "conflict: a revision",
+    "alias read",
+    "alias answered",
+    "replayed for another attachment",
 ];
 
 /// Kinds of faults, by name.

@@ -43,8 +43,9 @@ impl Life {
                 self.auditor.names.addresses[no] == view.address
             }
             (Record::Posted(posted), Event::TransactionPosted(view)) => {
-                posted.id == view.request.id && view.verdict.is_ok()
+                posted.id == view.request.id && view.verdict.is_ok() && !posted.operations.is_empty()
             }
+            (Record::Posted(posted), Event::WalletChanged) => posted.operations.is_empty(),
             (Record::Refused(refused), Event::TransactionRefused(view)) => {
                 refused.transaction == view.request && view.verdict == Err(refused.rejection)
             }

@@ -5,11 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use compact_str::CompactString;
-
 use super::{
     audit::{Auditor, id_of},
-    model::Wanted,
+    model::{NotPosted, Resolved, Verdict},
     names::{Pass, Thing, things},
     shard_view::ShardView,
 };
@@ -20,7 +18,7 @@ use crate::{
 };
 
 /// A request with numbers for names, or its refusal in the first pass.
-pub(super) type Passed = Result<Vec<(Wanted, Option<CompactString>)>, (Code, u8)>;
+pub(super) type Passed = Result<Resolved, (Code, u8)>;
 
 impl Auditor {
     pub(super) fn pass(&self, transaction: &Transaction, hidden: &[Thing]) -> Passed {
@@ -39,9 +37,9 @@ impl Auditor {
                 let bodies = self.ids.get(&id).map(|it| it.bodies.clone()).unwrap_or_default();
                 let fits = bodies.iter().any(|body| {
                     let predicted = self.predict(view, body, record.decided_at());
-                    predicted
-                        .iter()
-                        .any(|verdict| verdict.as_ref().is_ok_and(|kinds| is_posted(body, kinds, record)))
+                    predicted.iter().any(|verdict| {
+                        verdict.as_ref().is_ok_and(|kinds| self.is_posted(body, kinds, record))
+                    })
                 });
                 let all = || {
                     bodies
@@ -50,18 +48,18 @@ impl Auditor {
                         .collect::<Vec<_>>()
                 };
                 assert!(fits, "shard {} posted {record:?}, but the model says {:?}", shard.0, all());
+                self.takes_aliases(record);
             }
             Record::Refused(refused) => {
                 let (body, rejection) = (&refused.transaction, refused.rejection);
                 assert!(self.flushed.insert(body.id), "{} is decided twice", body.id);
-                let sent = self.ids.get(&body.id).is_some_and(|it| it.bodies.contains(body));
-                assert!(sent, "nobody asked for {body:?}");
+                self.judge_refused_body(body);
                 assert!(refused.seen <= view.seen, "a refusal was not decided in the future: {refused:?}");
                 if rejection.code < Code::HoldCaptured {
                     self.judge_first_pass(body, rejection);
                 } else {
                     let predicted = self.predict(view, body, refused.decided_at);
-                    let refusal = (rejection.code, rejection.operation);
+                    let refusal = NotPosted::Refused(rejection.code, rejection.operation);
                     let fits = predicted.iter().any(|verdict| verdict.as_ref().err() == Some(&refusal));
                     assert!(fits, "shard {} refused {refused:?}, but the model says {predicted:?}", shard.0);
                 }
@@ -98,19 +96,24 @@ impl Auditor {
         }
     }
 
+    /// Whether the record is this body with these effects.
+    pub(super) fn is_posted(&self, body: &Transaction, kinds: &[PostedKind], record: &Record) -> bool {
+        let Record::Posted(posted) = record else { return false };
+        posted.id == body.id
+            && (&posted.code, &posted.reference, &posted.metadata)
+                == (&body.code, &body.reference, &body.metadata)
+            && posted.operations.iter().map(|operation| &operation.kind).eq(kinds)
+            && posted.operations.iter().map(|it| &it.code).eq(body.operations.iter().map(|it| &it.code))
+            && self.is_attached(body, posted)
+    }
+
     /// What may come of a body: one verdict for each state that the lower shards can have had.
-    fn predict(
-        &self,
-        view: &ShardView,
-        body: &Transaction,
-        now: Timestamp,
-    ) -> Vec<Result<Vec<PostedKind>, (Code, u8)>> {
+    fn predict(&self, view: &ShardView, body: &Transaction, now: Timestamp) -> Vec<Verdict> {
         let resolved = match self.pass(body, &[]) {
             Ok(resolved) => resolved,
-            Err(refusal) => return vec![Err(refusal)],
+            Err((code, operation)) => return vec![Err(NotPosted::Refused(code, operation))],
         };
-        let wanted: Vec<Wanted> = resolved.iter().map(|(wanted, _)| wanted.clone()).collect();
-        let mut states = vec![view.shadow.part(&wanted)];
+        let mut states = vec![view.shadow.part(&resolved)];
         for models in self.passed.get(&body.id).into_iter().flat_map(BTreeMap::values) {
             states = states
                 .iter()
@@ -164,14 +167,4 @@ impl Auditor {
             "{body:?} is refused with {rejection:?}; of {doubtful:?} unseen or not, the model says {seen:?}"
         );
     }
-}
-
-/// Whether the record is this body with these effects.
-pub(super) fn is_posted(body: &Transaction, kinds: &[PostedKind], record: &Record) -> bool {
-    let Record::Posted(posted) = record else { return false };
-    posted.id == body.id
-        && (&posted.code, &posted.reference, &posted.metadata)
-            == (&body.code, &body.reference, &body.metadata)
-        && posted.operations.iter().map(|operation| &operation.kind).eq(kinds)
-        && posted.operations.iter().map(|it| &it.code).eq(body.operations.iter().map(|it| &it.code))
 }

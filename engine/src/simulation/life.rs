@@ -14,6 +14,7 @@ use super::{
     clients::{Call, Clients},
     faults::{Faults, INDEX_STALLS, JOURNAL_STALLS, SEALER_STALLS, aborted},
     random::Random,
+    verbs::Verbs,
     workload::Workload,
     world::{Remains, World},
 };
@@ -24,7 +25,7 @@ use crate::{
         Head,
         faulty::{Fault, FaultyJournal},
     },
-    model::{Position, Timestamp},
+    model::{Position, Timestamp, Transaction},
 };
 
 /// 618's eve in Shanghai, a minute before midnight.
@@ -38,6 +39,7 @@ pub(super) struct Life {
     pub(super) auditor: Auditor,
     pub(super) clients: Clients,
     pub(super) workload: Workload,
+    verbs: Verbs,
     pub(super) report: Report,
     pub(super) config: Config,
     pub(super) index_options: IndexOptions,
@@ -106,6 +108,7 @@ impl Life {
             auditor: Auditor::new(options.verbose),
             clients: Clients::default(),
             workload,
+            verbs: Verbs::new(options.seed),
             report: Report::default(),
             config,
             index_options,
@@ -233,31 +236,52 @@ impl Life {
         if self.clients.waiting() >= self.pace.calls_max {
             return self.random.once_in(50) && self.clients.leave(&mut self.random, &mut self.auditor);
         }
-        let random = &mut self.random;
-        let call = match random.below(100) {
+        let call = match self.random.below(100) {
             0..6 => {
-                let count = 1 + random.below(6);
-                Call::Batch((0..count).map(|_| self.workload.transaction(random)).collect())
+                let count = 1 + self.random.below(6);
+                Call::Batch((0..count).map(|_| self.transaction(world)).collect())
             }
-            6..10 => Call::Open(self.workload.opening(random)),
+            6..10 => Call::Open(self.workload.opening(&mut self.random)),
             10..16 => match self.workload.sent.len() {
                 0 => return false,
-                _ => Call::Read(random.pick(&self.workload.sent).id),
+                _ => {
+                    let own = self.random.pick(&self.workload.sent).id;
+                    Call::Read(self.verbs.alias().unwrap_or(own))
+                }
             },
-            16..26 if random.once_in(self.pace.change) => {
-                let (address, change) = self.workload.change(random);
+            16..26 if self.random.once_in(self.pace.change) => {
+                let (address, change) = self.workload.change(&mut self.random);
                 Call::Change(address, change)
             }
             26..32 => match self.clients.unsettled.values().next().cloned() {
                 Some(transaction) => Call::Submit(transaction),
                 None => return false,
             },
-            _ => Call::Submit(self.workload.transaction(random)),
+            _ => Call::Submit(self.transaction(world)),
         };
         self.clients.now = Some(self.now);
         self.clients.call(call, &world.front, &mut self.auditor);
         self.clients.now = None;
         true
+    }
+
+    /// The next transaction that somebody asks for: an ordinary one, or a verb's.
+    fn transaction(&mut self, world: &World) -> Transaction {
+        self.verbs.overtaken(std::mem::take(&mut self.clients.overtaken));
+        if let Some(again) = self.verbs.again(&world.front) {
+            return again;
+        }
+        let before = self.workload.sent.len();
+        let mut transaction = self.workload.transaction(&mut self.random);
+        let Workload { accounts, sent, .. } = &mut self.workload;
+        match sent.split_at_mut_checked(before) {
+            Some((earlier, [fresh])) => {
+                self.verbs.attach(&world.front, accounts, earlier, fresh);
+                transaction.clone_from(fresh);
+            }
+            Some(_) | None => self.verbs.alter(&world.front, accounts, &mut transaction),
+        }
+        transaction
     }
 
     pub(super) fn pass_time(&mut self) -> bool {

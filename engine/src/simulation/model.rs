@@ -1,10 +1,11 @@
 //! The rules once more, in the plainest form: what the auditor believes.
 //!
-//! Owns maps of accounts, holds and reversed totals; a part of the accounts makes a shard's view. Shares no code with
+//! Owns maps of accounts, holds, reversed totals and cells; a part of the accounts makes a shard's view. Shares no code with
 //! `ledger`. Never forgets a hold or a total. Invariant: [`Model::apply`] takes over what a record says, and
 //! [`Model::decide`] says what a record should say.
 
 mod account;
+mod cell;
 mod limit;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,11 +16,22 @@ use compact_str::CompactString;
 use crate::{
     journal::{PostedTransaction, Record},
     model::{
-        AccountNo, Amount, HoldEnd, HoldId, PostedKind, RejectionCode as Code, Timestamp, TransactionId,
+        AccountNo, Amount, Cell, CellKind, CellWrite, HoldEnd, HoldId, PostedKind, RejectionCode as Code,
+        Timestamp, TransactionId,
     },
 };
 
-type Verdict<T> = Result<T, (Code, u8)>;
+/// What comes of a request: what its operations do, or why nothing is posted.
+pub(super) type Verdict = Result<Vec<PostedKind>, NotPosted>;
+
+/// Why nothing is posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotPosted {
+    /// A refusal, which is a record too.
+    Refused(Code, u8),
+    /// A cell has another revision than the one that it was made from: nothing happens.
+    Conflict,
+}
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Model {
@@ -27,6 +39,15 @@ pub(super) struct Model {
     pub(super) holds: BTreeMap<HoldId, Hold>,
     pub(super) live: BTreeSet<(Timestamp, HoldId)>,
     pub(super) reversed: BTreeMap<(TransactionId, u8), u64>,
+    pub(super) cells: BTreeMap<(AccountNo, CellKind), Cell>,
+}
+
+/// A request with numbers for names.
+#[derive(Clone, Debug)]
+pub(super) struct Resolved {
+    pub(super) operations: Vec<(Wanted, Option<CompactString>)>,
+    /// The cells that it writes; `None` if one's account is not there.
+    pub(super) cells: Option<Vec<CellWrite<AccountNo>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -109,10 +130,14 @@ pub(super) fn record_legs(record: &Record) -> Vec<(AccountNo, [i128; 3])> {
 }
 
 impl Model {
-    /// What concerns these operations, as far as it is here.
-    pub(super) fn part(&self, wanted: &[Wanted]) -> Self {
+    /// What concerns a request, as far as it is here.
+    pub(super) fn part(&self, resolved: &Resolved) -> Self {
         let mut part = Self::default();
-        for wanted in wanted {
+        for write in resolved.cells.iter().flatten() {
+            let key = (write.account, write.kind);
+            part.cells.extend(self.cells.get(&key).map(|cell| (key, cell.clone())));
+        }
+        for (wanted, _) in &resolved.operations {
             for no in wanted.accounts() {
                 part.accounts.extend(self.accounts.get(&no).map(|account| (no, account.clone())));
             }
@@ -134,9 +159,10 @@ impl Model {
         self.holds.extend(other.holds);
         self.live.extend(other.live);
         self.reversed.extend(other.reversed);
+        self.cells.extend(other.cells);
     }
 
-    /// The accounts for which `owned` holds, with their holds and totals.
+    /// The accounts for which `owned` holds, with their holds, totals and cells.
     pub(super) fn restricted(
         &self,
         originals: &BTreeMap<(TransactionId, u8), Original>,
@@ -163,19 +189,25 @@ impl Model {
                 .filter(|(of, _)| originals.get(of).is_some_and(|original| owned(original.debit)))
                 .map(|(of, total)| (*of, *total))
                 .collect(),
+            cells: self
+                .cells
+                .iter()
+                .filter(|((no, _), _)| owned(*no))
+                .map(|(key, cell)| (*key, cell.clone()))
+                .collect(),
         }
     }
 
-    /// What the operations do, or why they are refused. Accounts that are not here refuse nothing. Uses itself up.
-    pub(super) fn decide(
-        mut self,
-        wanted: &[(Wanted, Option<CompactString>)],
-        now: Timestamp,
-    ) -> Verdict<Vec<PostedKind>> {
+    /// What the operations do, or why they are not posted. Accounts that are not here refuse nothing. Uses itself up.
+    pub(super) fn decide(mut self, resolved: &Resolved, now: Timestamp) -> Verdict {
+        let cells = resolved.cells.as_ref().ok_or(NotPosted::Conflict)?;
+        if !cells.iter().all(|write| self.is_next(write)) {
+            return Err(NotPosted::Conflict);
+        }
         let decide = |(index, (wanted, code)): (u8, &(Wanted, Option<CompactString>))| {
-            self.decide_one(wanted, code.as_ref(), now).map_err(|code| (code, index))
+            self.decide_one(wanted, code.as_ref(), now).map_err(|code| NotPosted::Refused(code, index))
         };
-        (0_u8..).zip(wanted).map(decide).collect()
+        (0_u8..).zip(&resolved.operations).map(decide).collect()
     }
 
     fn decide_one(
@@ -254,7 +286,8 @@ impl Model {
     }
 
     fn live_hold(&self, id: HoldId, now: Timestamp) -> Result<u64, Code> {
-        let hold = self.holds.get(&id).expect("the shard of a hold's debit account decides on it");
+        // The shard of a hold's debit account decides on it. Of an id with several bodies the others may have no such hold here.
+        let hold = self.holds.get(&id).ok_or(Code::Overflow)?;
         match hold.ended {
             Some(HoldEnd::Captured) => Err(Code::HoldCaptured),
             Some(HoldEnd::Released) => Err(Code::HoldReleased),
@@ -342,9 +375,14 @@ impl Model {
                     account.change(change, *decided_at);
                 }
             }
-            Record::Posted(PostedTransaction { operations, code, decided_at, .. }) => {
+            Record::Posted(PostedTransaction { operations, code, decided_at, attachment, .. }) => {
                 for operation in operations {
                     self.aside(&operation.kind, operation.code.as_ref().or(code.as_ref()), *decided_at);
+                }
+                for write in attachment.iter().flat_map(|attachment| &attachment.cells) {
+                    if self.accounts.contains_key(&write.account) {
+                        self.write(write);
+                    }
                 }
             }
             Record::Refused(_) | Record::Snapshot(_) => {}

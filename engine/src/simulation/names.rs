@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 
 use compact_str::CompactString;
 
-use super::model::{Model, Original, Wanted};
+use super::model::{Model, Original, Resolved, Wanted};
 use crate::{
     journal::Record,
     model::{
-        AccountNo, AccountStatus, Address, Assets, HoldId, Operation, OperationKind, PostedKind,
+        AccountNo, AccountStatus, Address, Assets, CellWrite, HoldId, Operation, OperationKind, PostedKind,
         RejectionCode as Code, RequestedAmount, Transaction, TransactionId,
     },
 };
@@ -38,8 +38,6 @@ pub(super) struct Names {
     pub(super) holds: BTreeMap<HoldId, (AccountNo, AccountNo, TransactionId)>,
     pub(super) originals: BTreeMap<(TransactionId, u8), Original>,
 }
-
-type Resolved = Vec<(Wanted, Option<CompactString>)>;
 
 /// One first pass: the names, statuses, and what is to be taken as unknown.
 pub(super) struct Pass<'a> {
@@ -115,12 +113,18 @@ impl Pass<'_> {
     /// The operations with numbers for names, or the first refusal.
     pub(super) fn run(&self, transaction: &Transaction) -> Result<Resolved, (Code, u8)> {
         let mut placed = Vec::new();
-        let mut resolved = Vec::new();
+        let mut operations = Vec::new();
         for (index, operation) in (0_u8..).zip(&transaction.operations) {
             let wanted = self.resolve(transaction, operation, &mut placed).map_err(|code| (code, index))?;
-            resolved.push((wanted, operation.code.clone().or_else(|| transaction.code.clone())));
+            operations.push((wanted, operation.code.clone().or_else(|| transaction.code.clone())));
         }
-        Ok(resolved)
+        let cells = transaction.attachment.iter().flat_map(|attachment| &attachment.cells);
+        let cells = cells.map(|CellWrite { account, kind, revision, value }| {
+            let (account, kind, revision, value) =
+                (self.account(account)?.no, *kind, *revision, value.clone());
+            Some(CellWrite { account, kind, revision, value })
+        });
+        Ok(Resolved { operations, cells: cells.collect() })
     }
 
     fn resolve(

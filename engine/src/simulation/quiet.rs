@@ -4,15 +4,26 @@
 
 use futures_util::FutureExt;
 
-use super::audit::Auditor;
-use super::{life::Life, world::World};
+use super::{audit::Auditor, life::Life, world::World};
 use crate::{
     directory::{Directory, Found},
     index::{Direction, Point},
-    model::{AccountNo, HoldEnd, Position, Timestamp},
+    journal::Record,
+    model::{AccountNo, HoldEnd, NormalSide, Position, Timestamp, TransactionId},
     shard::ShardNo,
     view::HistoryQuery,
 };
+
+/// A posted change of an account.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) position: Position,
+    pub(super) operation: u8,
+    pub(super) credit: bool,
+    pub(super) amount: u64,
+    pub(super) balance: i128,
+    pub(super) transaction: TransactionId,
+}
 
 impl Life {
     /// Lets everything that is on its way arrive.
@@ -58,6 +69,7 @@ impl Life {
             self.audit_account(world, no);
             self.audit_history(world, no);
         }
+        self.auditor.audit_cells(world);
         self.audit_ids(world);
         self.audit_holds(world);
         self.audit_totals(world);
@@ -173,6 +185,29 @@ impl Life {
 }
 
 impl Auditor {
+    /// What a record adds to the histories of its accounts.
+    pub(super) fn add_rows(&mut self, record: &Record, position: Position) {
+        let Record::Posted(posted) = record else { return };
+        for (index, operation) in (0_u8..).zip(&posted.operations) {
+            let Some(amount) = operation.kind.moved() else { continue };
+            let (debit, credit) = operation.kind.accounts();
+            for (no, is_credit) in [(debit, false), (credit, true)] {
+                let grows = (self.model.accounts[&no].normal == NormalSide::Credit) == is_credit;
+                let rows = self.rows.entry(no).or_default();
+                let before = rows.last().map_or(0, |row| row.balance);
+                let units = i128::from(amount.0);
+                rows.push(Row {
+                    position,
+                    operation: index,
+                    credit: is_credit,
+                    amount: amount.0,
+                    balance: before + if grows { units } else { -units },
+                    transaction: posted.id,
+                });
+            }
+        }
+    }
+
     /// A shard that has nothing on its way shows what is used of each limit.
     pub(super) fn limits_shown(&self, directory: &Directory, now: Timestamp) {
         let idle = |shard: u16| self.dependencies.is_idle(ShardNo(shard));

@@ -15,8 +15,8 @@ use crate::{
     fatal::fatal,
     index::{IndexOptions, watermark_of},
     journal::{
-        Checkpoint, JournalError, Record, SnapshotAccount, SnapshotHold, SnapshotMark, SnapshotPart,
-        SnapshotTracker,
+        Checkpoint, JournalError, Record, SnapshotAccount, SnapshotCell, SnapshotHold, SnapshotMark,
+        SnapshotPart, SnapshotTracker,
         faulty::{DurableImage, Fault, FaultyJournal},
     },
     model::{Position, Timestamp},
@@ -127,7 +127,11 @@ impl Auditor {
             let known = model.reversed.get(&(reversed.transaction, reversed.operation));
             assert_eq!(known, Some(&reversed.total.0), "{reversed:?} in the snapshot of {as_of}");
         }
-        assert!(content.cells.is_empty(), "no cell was written");
+        for SnapshotCell { account, kind, cell } in &content.cells {
+            let known = model.cells.get(&(*account, *kind));
+            assert_eq!(known, Some(cell), "a cell of account {} in the snapshot of {as_of}", account.0);
+            self.coverage.hit("cell in a snapshot");
+        }
         if let Some(SnapshotMark { entries, .. }) = stated.tracker.take(position, *head) {
             let groups: BTreeSet<_> = model
                 .accounts
@@ -135,7 +139,11 @@ impl Auditor {
                 .map(|no| &self.names.addresses[no])
                 .map(|address| (address.group(), &self.names.accounts[address].asset))
                 .collect();
-            let expected = model.accounts.len() + model.live.len() + model.reversed.len() + groups.len();
+            let expected = model.accounts.len()
+                + model.live.len()
+                + model.reversed.len()
+                + groups.len()
+                + model.cells.len();
             assert_eq!(entries, expected as u64, "the entries of the snapshot of {as_of}");
         }
         self.stated = stated;

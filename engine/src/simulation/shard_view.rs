@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
+    attachments::{CellKey, writes},
     audit::{Entry, id_of},
     model::{Model, record_legs},
 };
 use crate::{
     journal::Record,
-    model::{AccountNo, HoldId, Position, PostedKind, Timestamp, TransactionId},
+    model::{AccountNo, Cell, HoldId, Position, PostedKind, Timestamp, TransactionId},
     shard::ShardNo,
 };
 
@@ -22,6 +23,10 @@ pub(super) struct ShardView {
     /// Since the last flush.
     pub(super) log: Vec<Part>,
     pub(super) published: BTreeMap<AccountNo, [i128; 3]>,
+    /// The cells as they are shown.
+    pub(super) cells: BTreeMap<CellKey, Cell>,
+    /// Those that were written since somebody looked.
+    pub(super) written: Vec<CellKey>,
     pub(super) seen: Position,
     pub(super) stamp: Timestamp,
     /// Synced, but the decision has not arrived.
@@ -46,7 +51,8 @@ impl ShardView {
             (no, [account.net, account.held[0], account.held[1]])
         };
         let published = shadow.accounts.iter().map(balance).collect();
-        Self { shadow, published, seen, ..Self::default() }
+        let cells = shadow.cells.clone();
+        Self { shadow, published, cells, seen, ..Self::default() }
     }
 
     fn part(&mut self) -> &mut Part {
@@ -107,7 +113,27 @@ impl ShardView {
         self.seen == end && self.log.is_empty() && self.awaited.is_empty() && self.early.is_empty()
     }
 
+    /// Whether it has decided what nobody has seen yet.
+    pub(super) fn has_unsent(&self) -> bool {
+        self.log.iter().any(|part| part.records > 0)
+    }
+
+    /// How often a cell was written, of all that was sent by or to the shard.
+    pub(super) fn newest_revision(&self, (account, kind): CellKey) -> u64 {
+        let told = self.log.iter().flat_map(|part| &part.applied).flat_map(writes);
+        let told = told.filter(|write| (write.account, write.kind) == (account, kind));
+        told.map(|write| write.revision).fold(self.shadow.revision(account, kind), u64::max)
+    }
+
     fn publish(&mut self, record: &Record) {
+        for write in writes(record).iter().filter(|write| self.published.contains_key(&write.account)) {
+            let (key, value) = ((write.account, write.kind), write.value.as_ref().into());
+            // The decision of a higher shard may come after a later record's sync.
+            if self.cells.get(&key).is_none_or(|cell| cell.revision < write.revision) {
+                self.cells.insert(key, Cell { revision: write.revision, value });
+            }
+            self.written.push(key);
+        }
         for (no, by) in record_legs(record) {
             if let Some(balance) = self.published.get_mut(&no) {
                 balance.iter_mut().zip(by).for_each(|(sum, by)| *sum += by);

@@ -95,6 +95,10 @@ impl Life {
             let world = World::new(&self.config, segment, shared, assembled);
             self.auditor.restart(self.config.shards);
             self.audit_ids(&world);
+            self.auditor.audit_cells(&world);
+            if !self.auditor.model.cells.is_empty() {
+                self.auditor.coverage.hit("cells after a start");
+            }
             let overdue = self.auditor.model.live.first().is_some_and(|(due, _)| *due <= self.now);
             assert!(!overdue, "no command is taken before the holds that ran out have expired");
             if expiry {

@@ -128,7 +128,9 @@ impl Workload {
         for (index, operation) in (0_u8..).zip(&posted.operations) {
             match operation.kind {
                 PostedKind::Transfer { .. } | PostedKind::Capture { .. } => {
-                    self.moved.push((posted.id, index))
+                    // An alias leads to the transaction, but is not the one to be reversed.
+                    let aliases = super::attachments::aliases(record).iter().copied();
+                    self.moved.extend(aliases.chain([posted.id]).map(|id| (id, index)));
                 }
                 PostedKind::Hold { id, .. } => self.holds.push(id),
                 PostedKind::Release { .. } | PostedKind::Reverse { .. } => {}

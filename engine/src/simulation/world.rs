@@ -17,7 +17,7 @@ use crate::{
         Group, JournalError, Record,
         faulty::{DurableImage, Fault, FaultyJournal},
     },
-    model::{Position, Timestamp, TransactionId},
+    model::{AccountNo, Cell, CellKind, Position, Timestamp, TransactionId},
     recovery::Assembled,
     retention::Retention,
     shard::{
@@ -308,6 +308,11 @@ impl World {
     /// The process is gone; memory with it.
     pub(super) fn crash(self) -> Remains {
         Remains { image: self.committer.into_journal().crash(), failed: self.failed }
+    }
+
+    /// The cells in all shards.
+    pub(super) fn cells(&self) -> impl Iterator<Item = (AccountNo, CellKind, &Cell)> {
+        self.stations.iter().flat_map(|station| station.shard.cells())
     }
 
     /// What is left over although nothing is in flight.

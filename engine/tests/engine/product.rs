@@ -1,7 +1,7 @@
 //! What product verbs stand on: aliases, cells and documents in a transaction's record.
 
 use yue_engine::{
-    model::{Rejection, RejectionCode, Transaction},
+    model::{OperationKind, Rejection, RejectionCode, Transaction},
     view::{Event, SubmitError},
 };
 
@@ -111,6 +111,26 @@ async fn an_alias_leads_to_one_transaction_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_alias_is_no_second_name_to_reverse_by() {
+    let yue = opened(2).await;
+    let alias = id();
+    let verb = attach(one(transfer("customers:1", "customers:2", 100)), &[alias], &[]);
+    yue.engine.submit(verb.clone()).await.unwrap().verdict.unwrap();
+    let reverse = |transaction| one(OperationKind::Reverse { transaction, operation: 0, amount: None });
+    let check = async |transaction, code, available| {
+        let refused = yue.engine.submit(reverse(transaction)).await.unwrap().verdict;
+        assert_eq!(refused.err().map(|rejection| rejection.code), code);
+        assert_eq!(yue.available("customers:1"), available);
+    };
+    // All reversals of an operation together never exceed it, whatever leads to it.
+    check(alias, Some(RejectionCode::TransactionNotFound), 900).await;
+    check(verb.id, None, 1_000).await;
+    yue.fund("customers:2", 100).await;
+    check(verb.id, Some(RejectionCode::ReversalExceedsOriginal), 1_000).await;
+    check(alias, Some(RejectionCode::TransactionNotFound), 1_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_managed_account_is_moved_by_product_verbs_alone() {
     let yue = opened(2).await;
     let plain = one(transfer("customers:1", "merchants:1", 1));
@@ -121,8 +141,7 @@ async fn a_managed_account_is_moved_by_product_verbs_alone() {
     assert!(results[1].as_ref().unwrap().verdict.is_ok());
     let verb = attach(one(transfer("customers:1", "merchants:1", 5)), &[], &[]);
     yue.engine.submit(verb.clone()).await.unwrap().verdict.unwrap();
-    let reversal =
-        yue_engine::model::OperationKind::Reverse { transaction: verb.id, operation: 0, amount: None };
+    let reversal = OperationKind::Reverse { transaction: verb.id, operation: 0, amount: None };
     assert_eq!(yue.engine.submit(one(reversal)).await, Err(SubmitError::Managed { operation: 0 }));
     // The body of a ledger transaction can't take a verb's id.
     let other = Transaction { id: verb.id, ..one(transfer("customers:1", "customers:2", 1)) };
