@@ -5,7 +5,8 @@
 # outside the checkout, so that a second clone or a `git clean` costs nothing. A value that is already set wins.
 # A change of CC, CXX or LIBCLANG_PATH makes cargo run RocksDB's build script again: hence the same values everywhere.
 
-# The folder of libclang, which bindgen loads: as given, as llvm-config says, or the newest of Debian's.
+# The folder of libclang, which bindgen loads: as given, as llvm-config says, or the newest of Debian's. libclang-cpp, which
+# other packages bring alone, is another library.
 find_libclang() {
   local dir candidates=()
   candidates+=("${LIBCLANG_PATH:-}")
@@ -13,7 +14,7 @@ find_libclang() {
   while IFS= read -r dir; do candidates+=("$dir"); done < <(printf '%s\n' /usr/lib/llvm-*/lib | sort -rV)
   candidates+=(/usr/lib64 /usr/lib)
   for dir in "${candidates[@]}"; do
-    if [ -n "$dir" ] && compgen -G "$dir/libclang*.so*" >/dev/null; then printf '%s\n' "$dir"; return 0; fi
+    if [ -n "$dir" ] && { compgen -G "$dir/libclang.so*" || compgen -G "$dir/libclang-[0-9]*.so*"; } >/dev/null; then printf '%s\n' "$dir"; return 0; fi
   done
   return 1
 }
