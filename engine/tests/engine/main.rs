@@ -6,6 +6,7 @@ mod audit;
 mod contention;
 mod damage;
 mod golden;
+mod history;
 mod overload;
 mod product;
 mod reads;
