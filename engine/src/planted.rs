@@ -51,6 +51,8 @@ bugs! {
     ReservationLeaked "G4" "a full queue does not give back what lower shards reserved";
     LimitsShownAsBefore "G4" "a credit shows the limits as they were before a debit in flight";
     InFlightUnbounded "G8" "commands in flight are counted and not bounded";
+    DeadlineIgnored "G8" "a command is decided after its deadline";
+    DeadlineByStamp "G8" "a deadline goes by the latest time ever, though the clock went back";
     FloorOffByOne "G6" "one minor unit below the floor is accepted";
     CaptureAfterExpiry "G6" "a hold that has run out is captured";
     ReversalCapOffByOne "G6" "one minor unit more than the original is reversed";

@@ -45,7 +45,9 @@ pub(crate) struct Shard {
     directory: Arc<Directory>,
     counters: Arc<Counters>,
     parked_commands_max: usize,
-    /// The last `decided_at`.
+    /// What the caller's clock showed last. It may go back; deadlines, which its readers set, go by it.
+    now: Timestamp,
+    /// The last `decided_at`. Never goes back.
     stamp: Timestamp,
     /// Other shards' effects up to here are in.
     seen: Position,
@@ -129,6 +131,7 @@ impl Shard {
             directory,
             counters,
             parked_commands_max,
+            now: stamp,
             stamp,
             seen,
             reservations: Reservations::default(),
@@ -145,9 +148,14 @@ impl Shard {
         }
     }
 
+    fn see(&mut self, now: Timestamp) {
+        self.now = now;
+        self.stamp = self.stamp.max(now);
+    }
+
     /// Takes one input at a time that the caller read from its clock.
     pub(crate) fn step(&mut self, input: Input, now: Timestamp) {
-        self.stamp = self.stamp.max(now);
+        self.see(now);
         match input {
             Input::Command(envelope) => self.command(envelope),
             Input::Commands(envelopes) => envelopes.into_iter().for_each(|envelope| self.command(envelope)),
@@ -164,7 +172,7 @@ impl Shard {
     /// command, and one that not all of its shards show yet waits for the next tick (its end must not overtake its
     /// beginning on the way to them); other accounts' holds go on. Returns whether more are due.
     pub(crate) fn tick(&mut self, now: Timestamp) -> bool {
-        self.stamp = self.stamp.max(now);
+        self.see(now);
         let due = self.ledger.expiries().take_while(|(due, _)| *due <= self.stamp).map(|(_, id)| id);
         let due = due.filter(|id| !self.expiring.contains(id)).take(Self::EXPIRIES_PER_TICK_MAX);
         let due: Vec<HoldId> = due.collect();
@@ -357,7 +365,8 @@ impl Shard {
         ticket: Option<Ticket>,
     ) -> Option<Ticket> {
         // Before it is decided, and so before the journal has it: what is decided is never taken back.
-        if envelope.deadline.is_some_and(|deadline| deadline < self.stamp) {
+        let now = if planted(Bug::DeadlineByStamp) { self.stamp } else { self.now };
+        if envelope.deadline.is_some_and(|deadline| deadline < now && !planted(Bug::DeadlineIgnored)) {
             self.withdraw(envelope, |completion, shard, _| {
                 completion.late(&shard.directory, &shard.counters);
             });

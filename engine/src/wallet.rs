@@ -293,6 +293,9 @@ mod tests {
             let late = matches!(result, Err(WalletError::Unavailable(Unavailable::Late)));
             assert!(late, "{name}: {result:?}");
         }
+        // What waits for its turn at the passwords is looked at again then, before it costs anything.
+        let turn = late.in_turn(async { panic!("it began") }).await;
+        assert!(matches!(turn, Err::<(), _>(WalletError::Unavailable(Unavailable::Late))), "{turn:?}");
         assert_eq!(*engine.head().borrow(), position);
         let in_time = fixture.wallet.until(Some(engine.now().plus_nanos(3_600_000_000_000)));
         in_time.create_token(&alice, password(), Amount(1), 60).await.unwrap();

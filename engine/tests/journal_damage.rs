@@ -2,7 +2,7 @@
 //! as it was.
 //!
 //! The log, in which the groups are, is tried at each of its bytes; the other files at some, and with `JOURNAL_DAMAGE_STEP=1` at
-//! each.
+//! each, but for the options file.
 #![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod journal_support;

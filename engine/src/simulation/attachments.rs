@@ -139,8 +139,8 @@ impl Auditor {
         }
     }
 
-    /// A shard has refused a body, as the journal keeps it: some body that was asked for was free to be decided at all.
-    pub(super) fn judge_refused_body(&mut self, kept: &Transaction) {
+    /// A shard has refused a body, as the journal keeps it: what may have been asked for, and was free to be decided at all.
+    pub(super) fn asked_for(&mut self, kept: &Transaction) -> Vec<Transaction> {
         let bodies = self.ids.get(&kept.id).map(|it| it.bodies.as_slice()).unwrap_or_default();
         let is_free = |attachment: &Attachment<Address>| {
             let open = |write: &CellWrite<Address>| self.names.accounts.contains_key(&write.account);
@@ -150,10 +150,12 @@ impl Auditor {
         let fits = |body: &&Transaction| {
             as_refused(body) == *kept && body.attachment.as_ref().is_none_or(|it| is_free(it))
         };
-        assert!(bodies.iter().any(|body| fits(&body)), "nobody asked for {kept:?} to be decided");
+        let asked: Vec<_> = bodies.iter().filter(fits).cloned().collect();
+        assert!(!asked.is_empty(), "nobody asked for {kept:?} to be decided");
         if kept.attachment.is_some() {
             self.coverage.hit("attached and refused");
         }
+        asked
     }
 
     /// A record is in the journal: its aliases lead to it for ever.

@@ -65,9 +65,43 @@ enum Answer {
     Read(Option<Box<TransactionView>>),
 }
 
+/// A deadline, and what the clock has shown since it was set.
+struct Due {
+    deadline: Timestamp,
+    latest: Timestamp,
+    /// The clock has not been behind what it had shown before.
+    steady: bool,
+}
+
+impl Due {
+    /// How far times of records and stamps of shards may run ahead of a clock that never went back: many records in one moment.
+    const AHEAD_NS_MAX: i64 = 1_000_000;
+
+    /// A call was refused as late: only if some moment since was.
+    fn was_late(&self) {
+        assert!(
+            self.deadline < self.latest,
+            "late before {:?}: it was never later than {:?}",
+            self.deadline,
+            self.latest
+        );
+    }
+
+    /// A call was the first to be decided: not after its deadline.
+    fn was_in_time(&self, decided_at: Timestamp) {
+        let most = self.deadline.plus_nanos(Self::AHEAD_NS_MAX);
+        assert!(
+            !self.steady || decided_at <= most,
+            "decided at {decided_at:?}, too late for {:?}",
+            self.deadline
+        );
+    }
+}
+
 struct Task {
     /// Of a submission.
     bodies: Vec<Transaction>,
+    due: Option<Due>,
     opening: Option<AccountOpening>,
     read: Option<TransactionId>,
     began: u64,
@@ -93,6 +127,8 @@ pub(super) struct Clients {
     pub(super) submitted: u64,
     /// The time from which deadlines count; without it nobody sets one.
     pub(super) now: Option<Timestamp>,
+    /// The latest time that the clock has shown.
+    latest: Timestamp,
     /// Answers that refused for the time being.
     pub(super) refused: u64,
 }
@@ -102,14 +138,30 @@ impl Clients {
         self.tasks.len()
     }
 
+    /// The clock shows another time.
+    pub(super) fn time_is(&mut self, now: Timestamp) {
+        self.latest = self.latest.max(now);
+        let behind = now < self.latest;
+        for due in self.tasks.iter_mut().filter_map(|task| task.due.as_mut()) {
+            due.latest = due.latest.max(now);
+            due.steady &= !behind;
+        }
+    }
+
     /// Begins a call; nothing happens before its first poll.
     pub(super) fn call(&mut self, call: Call, front: &Arc<Front>, auditor: &mut Auditor) {
         let front = Arc::clone(front);
-        let (mut bodies, mut opened, mut read) = (Vec::new(), None, None);
+        let (mut bodies, mut opened, mut read, mut due) = (Vec::new(), None, None, None);
         let future: Pin<Box<dyn Future<Output = Answer>>> = match call {
             Call::Submit(transaction) => {
                 bodies.push(transaction.clone());
+                let latest = self.latest;
                 let deadline = self.now.and_then(|now| deadline_of(&transaction, now));
+                due = self.now.zip(deadline).map(|(now, deadline)| Due {
+                    deadline,
+                    latest: now,
+                    steady: now >= latest,
+                });
                 Box::pin(async move {
                     let lane = lane_of(&transaction);
                     Answer::Submit(vec![front.submit(lane, &Caller::TRUSTED, deadline, transaction).await])
@@ -152,7 +204,7 @@ impl Clients {
             OPERATIONS.set(self.submitted);
         }
         let woken = Arc::new(Woken(AtomicBool::new(true)));
-        self.tasks.push(Task { bodies, opening: opened, read, began: auditor.step, woken, future });
+        self.tasks.push(Task { bodies, due, opening: opened, read, began: auditor.step, woken, future });
     }
 
     /// Polls one of the calls that were woken.
@@ -195,6 +247,13 @@ impl Clients {
             Answer::Submit(results) => {
                 assert_eq!(results.len(), task.bodies.len(), "a batch has a result for each transaction");
                 for (body, result) in task.bodies.iter().zip(results) {
+                    match (&result, &task.due) {
+                        (Err(SubmitError::Unavailable(Unavailable::Late)), due) => {
+                            due.as_ref().expect("a call without a deadline is never late").was_late();
+                        }
+                        (Ok(outcome), Some(due)) if !outcome.replayed => due.was_in_time(outcome.decided_at),
+                        (Ok(_) | Err(_), _) => {}
+                    }
                     self.settled(body, &result, task.began, front, auditor);
                 }
             }

@@ -53,12 +53,14 @@ impl Auditor {
             Record::Refused(refused) => {
                 let (body, rejection) = (&refused.transaction, refused.rejection);
                 assert!(self.flushed.insert(body.id), "{} is decided twice", body.id);
-                self.judge_refused_body(body);
+                let asked = self.asked_for(body);
                 assert!(refused.seen <= view.seen, "a refusal was not decided in the future: {refused:?}");
                 if rejection.code < Code::HoldCaptured {
                     self.judge_first_pass(body, rejection);
                 } else {
-                    let predicted = self.predict(view, body, refused.decided_at);
+                    // With its cells: one that was overtaken is not decided at all.
+                    let predict = |asked| self.predict(view, asked, refused.decided_at);
+                    let predicted: Vec<_> = asked.iter().flat_map(predict).collect();
                     let refusal = NotPosted::Refused(rejection.code, rejection.operation);
                     let fits = predicted.iter().any(|verdict| verdict.as_ref().err() == Some(&refusal));
                     assert!(fits, "shard {} refused {refused:?}, but the model says {predicted:?}", shard.0);

@@ -302,8 +302,14 @@ impl Life {
                 DAY - since + random.between(-2, 2)
             }
         };
-        self.now = self.now.plus_nanos(by);
+        self.set_now(self.now.plus_nanos(by));
         true
+    }
+
+    /// Sets the clock.
+    pub(super) fn set_now(&mut self, now: Timestamp) {
+        self.now = now;
+        self.clients.time_is(now);
     }
 
     /// Everything that was asked gets its answer; then the last audit.

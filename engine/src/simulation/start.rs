@@ -50,11 +50,13 @@ impl Life {
             self.refuse_trimmed(&remains.image);
             self.disturb_index(&remains.image);
             if self.random.once_in(8) {
-                self.now = self.now.plus_nanos(-self.random.between(1, 3_600 * SECOND));
+                let by = self.random.between(1, 3_600 * SECOND);
+                self.set_now(self.now.plus_nanos(-by));
             } else if let Some((due, _)) = self.auditor.model.live.first()
                 && self.random.once_in(4)
             {
-                self.now = self.now.max(due.plus_nanos(self.random.between(0, SECOND)));
+                let after = due.plus_nanos(self.random.between(0, SECOND));
+                self.set_now(self.now.max(after));
             } else {
                 self.pass_time();
             }

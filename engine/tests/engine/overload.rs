@@ -149,6 +149,21 @@ fn what_is_late_is_refused_and_nothing_happened() {
     assert_eq!(stepped.posted("merchants:1"), 10);
 }
 
+/// Stamps never go back, the clock does; a deadline is of the clock that its sender was told.
+#[test]
+fn a_clock_that_went_back_makes_nobody_late() {
+    let mut stepped = Stepped::new(8, 2);
+    let ahead = stepped.submit(None, numbered(1, "customers:1", "merchants:1", 5));
+    stepped.machine.set_now(NOW.plus_nanos(3_600 * SECOND_NS));
+    assert!(stepped.drive(vec![ahead])[0].is_ok());
+    stepped.machine.set_now(NOW);
+    let in_time =
+        stepped.submit(Some(NOW.plus_nanos(SECOND_NS)), numbered(2, "customers:1", "merchants:1", 5));
+    assert!(stepped.drive(vec![in_time])[0].is_ok());
+    let late = stepped.submit(Some(NOW.plus_nanos(-1)), numbered(3, "customers:1", "merchants:1", 5));
+    assert_eq!(stepped.drive(vec![late]), [Err(Unavailable::Late.into())]);
+}
+
 /// A guard in each of two shards: what the lower one has reserved for a late command is given back.
 #[test]
 fn a_late_command_across_shards_gives_back_what_was_reserved() {

@@ -10,7 +10,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tower::ServiceExt as _;
-use yue_server::{app::App, config::HttpLimits, listener::Listener};
+use yue_server::{app::App, config::HttpLimits, listener::Listener, openapi::document_json};
 
 use crate::ledger::{Answer, Ledger, id, transfer};
 
@@ -47,71 +47,77 @@ async fn a_deadline_that_has_passed_refuses_and_nothing_happened() {
     ledger.post_within("/v1/transactions", "60000", &body).await.expect(200);
 }
 
+/// A user with a device, and a payment of hers that waits for its channel: all that the commands below name. The device.
+async fn shop(ledger: &Ledger) -> String {
+    ledger.put("/v1/merchants/jd-self", &json!({"enabled": true, "kind": "self_operated"})).await.expect(200);
+    ledger.post("/v1/wallets", &json!({"user": "alice", "class": "III"})).await.expect(201);
+    ledger.put("/v1/wallets/alice/password", &json!({"password": "283904"})).await.expect(204);
+    ledger.fund("alice", 1_00).await;
+    let device = json!({
+        "password": "283904", "name": "phone", "algorithm": "ed25519",
+        "public_key": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+    });
+    let device = ledger.post("/v1/wallets/alice/devices", &device).await.expect(201);
+    let token = json!({"password": "283904", "max_amount": "9.00", "expires_in": 300});
+    let token = ledger.post("/v1/wallets/alice/payment-tokens", &token).await.expect(201);
+    let payment = json!({
+        "id": id("d2"), "user": "alice", "merchant": "jd-self", "combine_with": "wechat",
+        "items": [{"name": "Kettle", "kind": "goods", "category": "home", "amount": "9.00"}],
+        "auth": {"type": "token", "token": token.body["token"]},
+    });
+    let payment = ledger.post("/v1/payments", &payment).await.expect(201);
+    assert_eq!(payment.body["status"], "awaiting_channel");
+    device.body["device"].as_str().unwrap().to_owned()
+}
+
+/// All commands of the document, so that none is forgotten: with its own example of a body, on things that are there.
 #[tokio::test]
 async fn every_command_has_a_deadline_and_no_question_does() {
     let ledger = Ledger::with_accounts().await;
-    ledger.post("/v1/wallets", &json!({"user": "alice", "class": "III"})).await.expect(201);
+    let device = shop(&ledger).await;
     let position = ledger.position().await;
-    let uuid = id("d2");
-    for (uri, body) in [
-        ("/v1/accounts", json!({"address": "customers:new", "asset": "CNY"})),
-        (
-            "/v1/transactions/batch",
-            json!({"transactions": [
-                {"id": uuid, "operations": [transfer("customers:1", "merchants:7", "1.00")]}
-            ]}),
-        ),
-        ("/v1/wallets", json!({"user": "bob", "class": "III"})),
-        ("/v1/recharges", json!({"id": uuid, "user": "alice", "channel": "wechat", "amount": "1.00"})),
-        (
-            "/v1/payments",
-            json!({"id": uuid, "user": "alice", "merchant": "jd-self", "items": [
-                {"name": "Kettle", "kind": "goods", "category": "home", "amount": "80.00"}
-            ]}),
-        ),
-    ] {
-        ledger.post_within(uri, "0", &body).await.expect_problem(503, "deadline_exceeded");
+    let document: Value = serde_json::from_str(&document_json()).unwrap();
+    let mut commands = 0;
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let methods = ["post", "put", "patch", "delete"].into_iter();
+        for (method, command) in methods.filter_map(|method| Some((method, item.get(method)?))) {
+            let (payment, device) = (id("d2"), device.as_str());
+            let uri = [
+                ("{address}", "customers:1"),
+                ("{channel}", "wechat"),
+                ("{date}", "2020-01-01"),
+                ("{device}", device),
+                ("{id}", &payment),
+                ("{merchant}", "jd-self"),
+                ("{user}", "alice"),
+            ];
+            let uri = uri.iter().fold(path.clone(), |uri, (name, value)| uri.replace(name, value));
+            let content = command["requestBody"]["content"].as_object().and_then(|it| it.iter().next());
+            let (content_type, body) = match content {
+                None => ("application/json", String::new()),
+                Some((csv, content)) if csv == "text/csv" => {
+                    (csv.as_str(), content["example"].as_str().unwrap().into())
+                }
+                Some((json, content)) => (json.as_str(), content["example"].to_string()),
+            };
+            let request = Request::builder().method(method.to_uppercase().as_str()).uri(&uri);
+            let request = request.header("yue-deadline-ms", "0").header("yue-statement-date", "2020-01-01");
+            let request = request.header("content-type", content_type).body(Body::from(body)).unwrap();
+            let answer = ledger.send(request).await;
+            let told = (answer.status, answer.code());
+            assert_eq!(told, (503, "deadline_exceeded"), "{method} {uri} {}", answer.text);
+            commands += 1;
+        }
     }
-    let password = json!({"password": "283904"});
-    let wallet = |rest: &str| format!("/v1/wallets/alice{rest}");
-    for (method, uri, body) in [
-        ("PATCH", "/v1/accounts/customers:1".to_owned(), json!({"status": "frozen"})),
-        ("PATCH", wallet(""), json!({"status": "frozen"})),
-        ("PUT", wallet("/password"), password),
-        (
-            "POST",
-            wallet("/payment-tokens"),
-            json!({"password": "283904", "max_amount": "1.00", "expires_in": 60}),
-        ),
-        (
-            "POST",
-            wallet("/devices"),
-            json!({
-                "password": "283904", "name": "phone", "algorithm": "ed25519",
-                "public_key": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
-            }),
-        ),
-        ("PUT", wallet("/wealth"), json!({"enabled": false, "keep": "1.00"})),
-        (
-            "PUT",
-            "/v1/merchants/m".to_owned(),
-            json!({"enabled": true, "kind": "self_operated", "refused_categories": [], "fee_rate": "0"}),
-        ),
-        ("POST", "/v1/days/2020-01-01/close".to_owned(), Value::Null),
-    ] {
-        let answer = ledger.send(within(method, &uri, "0", &body)).await;
-        assert_eq!(
-            (answer.status, answer.code()),
-            (503, "deadline_exceeded"),
-            "{method} {uri} {}",
-            answer.text
-        );
-    }
+    assert!(commands >= 24, "{commands} commands");
     assert_eq!(ledger.position().await, position);
     for uri in ["/healthz", "/v1/accounts/customers:1", "/v1/trial-balance"] {
         let request = Request::get(uri).header("yue-deadline-ms", "0");
         ledger.send(request.body(Body::empty()).unwrap()).await.expect(200);
     }
+    // What the two without a body name was there.
+    ledger.delete(&format!("/v1/wallets/alice/devices/{device}")).await.expect(204);
+    ledger.post(&format!("/v1/payments/{}/cancel", id("d2")), &Value::Null).await.expect(200);
 }
 
 #[tokio::test]

@@ -58,9 +58,12 @@ fn a_right_history_is_right() {
     assert_eq!((seen.posted, seen.refused["insufficient_funds"], seen.reads), (2, 1, 1));
 }
 
+/// What is to be said, and what is done to the right history.
+type Case = (&'static str, fn(&mut Vec<Call>));
+
 #[test]
 fn each_wrong_history_is_told() {
-    let cases: [(&str, fn(&mut Vec<Call>)); 11] = [
+    let cases: [Case; 11] = [
         ("without what was answered before", |calls| calls[3] = read(8, 60, 1)),
         ("which it never was", |calls| calls[3] = read(8, 35, 2)),
         ("with what was not asked for yet", |calls| {

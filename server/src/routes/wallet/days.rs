@@ -35,11 +35,10 @@ pub(crate) fn routes() -> Router<App> {
     ),
 )]
 pub(crate) async fn close(app: App, mut request: Request) -> Result<Response, Problem> {
-    let wallet = app.wallet().await?;
+    let wallet = app.wallet_until(Arrival::of(&request)).await?;
     Query::parse(request.uri().query(), &[])?;
     let date: Date = path_parameter(&mut request, "date").await?;
     wallet.engine().admission()?;
-    Arrival::of(&request).check(wallet.engine())?;
     let day = wallet.close_day(date).await?;
     Ok(done(StatusCode::OK, day.replayed, &DayOut::new(&day)))
 }
