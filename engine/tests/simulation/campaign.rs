@@ -28,13 +28,15 @@ impl Campaign {
     pub(crate) fn run(&self) {
         let since = Instant::now();
         let (next, done, failed) = (AtomicU64::new(self.first), AtomicU64::new(0), AtomicBool::new(false));
+        let told = AtomicU64::new(0);
         let work = || {
             let (mut all, mut violations) = (Report::default(), Vec::new());
             while done.load(Relaxed) < self.operations && !failed.load(Relaxed) {
                 let seed = next.fetch_add(1, Relaxed);
                 match catch_unwind(|| one(options(seed))) {
                     Ok(report) => {
-                        done.fetch_add(report.submitted, Relaxed);
+                        let operations = done.fetch_add(report.submitted, Relaxed) + report.submitted;
+                        self.progress(since.elapsed(), operations, seed, &told);
                         all.add(&report);
                     }
                     Err(_) => {
@@ -61,6 +63,18 @@ impl Campaign {
         assert!(violations.is_empty(), "seeds that failed: {violations:?}");
         let missing = all.coverage.missing();
         assert!(missing.is_empty(), "never reached: {missing:?}");
+    }
+
+    /// A line each ten seconds, whichever thread comes first.
+    fn progress(&self, elapsed: Duration, operations: u64, seed: u64, told: &AtomicU64) {
+        let line = elapsed.as_secs() / 10;
+        if told.fetch_max(line, Relaxed) < line {
+            println!(
+                "sim: {operations} of {} operations, seed {seed}, {} s",
+                self.operations,
+                elapsed.as_secs()
+            );
+        }
     }
 }
 
