@@ -2,7 +2,7 @@
 # The environment of every build. Sourced by the scripts; run directly, it prints the exports for a shell.
 #
 # RocksDB is some 340 C++ files. They are compiled once: ccache keeps the objects, and the target folder lies
-# outside the checkout, so that a second clone or a `git clean` costs nothing. A value that is already set wins, but for the locale.
+# outside the checkout, so that a second clone or a `git clean` costs nothing. A value that is already set wins, but for the locale and a LIBCLANG_PATH without libclang.
 # A change of CC, CXX or LIBCLANG_PATH makes cargo run RocksDB's build script again: hence the same values everywhere.
 
 # The folder of libclang, which bindgen loads: as given, as llvm-config says, or the newest of Debian's. libclang-cpp, which

@@ -107,7 +107,7 @@ fn offer_deadlines(document: &mut utoipa::openapi::OpenApi) {
             "Milliseconds that the client waits, from the moment at which the request's head arrived. If they have passed \
              before anything was given to the journal, the request is refused with 503 `deadline_exceeded`, and does \
              nothing; what an earlier request with the same id did stays as it is. What the journal has is never taken \
-             back. Statements, wealth days and changes of accounts look at it when their body is there, all others again \
+             back. Statements, wealth days, openings and changes of accounts look at it before they begin, all others again \
              when they are decided.",
         ))
         .schema(Some(schema))

@@ -121,7 +121,6 @@ impl Wallet {
         }
         // It walks all that came since; a copy finds what the first has closed.
         let _turn = self.inner.day_closes.turn().await?;
-        self.in_time()?;
         if let Some(closed) = self.find::<DayClosed>(result).await? {
             return Ok(self.closed(closed));
         }

@@ -70,7 +70,8 @@ async fn shop(ledger: &Ledger) -> String {
     device.body["device"].as_str().unwrap().to_owned()
 }
 
-/// All commands of the document, so that none is forgotten: with its own example of a body, on things that are there.
+/// All commands of the document, so that none is forgotten: with its own example of a body, on things that are there. Those with
+/// a body show the first look at the deadline, right behind it; the engine's tests show the others.
 #[tokio::test]
 async fn every_command_has_a_deadline_and_no_question_does() {
     let ledger = Ledger::with_accounts().await;

@@ -1,4 +1,5 @@
-//! Whether a history of calls is one that a single correct ledger, one call at a time, could have given.
+//! Whether a history of calls is one that a single correct ledger, one call at a time, could have given: all that was posted, and
+//! each account by itself.
 //!
 //! The order in question is the journal's: each outcome names its position. So it is checked, not searched for:
 //! 1. who began after somebody was answered comes after him in the journal;
@@ -7,7 +8,8 @@
 //!    debits in the journal's order.
 //!
 //! What nothing can refuse, such as a credit without a ceiling or the end of a hold at its payee, may reach its account's shard
-//! after what the journal has behind it, as long as nobody was answered: 2 and 3 allow for that alone.
+//! after what the journal has behind it, as long as nobody was answered: 2 and 3 allow for that, account by account, judged by
+//! what it does there. So a refusal may have seen what is on its way at one account and not at another.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,6 +65,8 @@ struct Decided<'a> {
     ended: u64,
     operations: &'a [ResolvedOperation],
     outcome: Outcome,
+    /// Answers that were no replays.
+    firsts: usize,
 }
 
 /// What a transaction did to an account.
@@ -123,14 +127,23 @@ fn decided<'a>(calls: &'a [Call], seen: &mut Seen) -> Result<Vec<Decided<'a>>, S
     for call in calls {
         let What::Transaction { operations, outcome } = &call.what else { continue };
         let &Call { began, ended, .. } = call;
-        let first =
-            by_id.entry(outcome.id).or_insert(Decided { began, ended, operations, outcome: *outcome });
+        let first = by_id.entry(outcome.id).or_insert(Decided {
+            began,
+            ended,
+            operations,
+            outcome: *outcome,
+            firsts: 0,
+        });
         let told = |it: &Outcome| (it.position, it.at, it.decided_at, it.verdict);
         if told(&first.outcome) != told(outcome) {
             return Err(format!("two outcomes of one id: {:?} and {outcome:?}", first.outcome));
         }
         (first.began, first.ended) = (first.began.min(began), first.ended.min(ended));
+        first.firsts += usize::from(!outcome.replayed);
         seen.copies += usize::from(outcome.replayed);
+    }
+    if let Some(it) = by_id.values().find(|it| it.firsts != 1) {
+        return Err(format!("{} first answers: {:?}", it.firsts, it.outcome));
     }
     let mut decided: Vec<_> = by_id.into_values().collect();
     decided.sort_by_key(|it| it.outcome.position);
@@ -242,9 +255,10 @@ fn reads(changes: &BTreeMap<AccountNo, Vec<Change>>, calls: &[Call], seen: &mut 
         let What::Read { account, posted, held, position } = call.what else { continue };
         let told = format!("{account:?} was read as {posted}, {held} held, at {position}");
         let of_account = &changes[&account];
-        let must = |it: &&Change| it.ended < call.began;
-        let may = |it: &&Change| it.began < call.ended;
-        if of_account.iter().filter(must).any(|it| it.position > position) {
+        // Balance and position are read as one: what is at the position is in, what is behind it is not.
+        let must = |it: &&Change| it.ended < call.began || it.position == position;
+        let may = |it: &&Change| it.began < call.ended && it.position <= position;
+        if of_account.iter().any(|it| it.ended < call.began && it.position > position) {
             return Err(format!("{told}, without what was answered before"));
         }
         if of_account.iter().any(|it| it.began > call.ended && it.position <= position) {
@@ -260,7 +274,7 @@ fn reads(changes: &BTreeMap<AccountNo, Vec<Change>>, calls: &[Call], seen: &mut 
         let sure: i128 = late.iter().copied().filter(must).map(|it| it.by.posted).sum();
         let open = late.iter().copied().filter(|it| may(it) && !must(it)).map(|it| it.by.posted);
         let mut sums = BTreeSet::from([sure]);
-        for amount in open.clone() {
+        for amount in open {
             sums.extend(sums.clone().into_iter().map(|sum| sum + amount));
         }
         let least = ordered.iter().rposition(must).map_or(0, |index| index + 1);
@@ -274,7 +288,8 @@ fn reads(changes: &BTreeMap<AccountNo, Vec<Change>>, calls: &[Call], seen: &mut 
             return Err(format!("{told}, which it never was in that time"));
         }
         seen.reads += 1;
-        seen.reads_in_between += usize::from(least < most || open.count() > 0);
+        seen.reads_in_between +=
+            usize::from(of_account.iter().any(|it| it.began < call.ended && it.ended > call.began));
     }
     Ok(())
 }

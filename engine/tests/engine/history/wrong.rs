@@ -63,7 +63,7 @@ type Case = (&'static str, fn(&mut Vec<Call>));
 
 #[test]
 fn each_wrong_history_is_told() {
-    let cases: [Case; 11] = [
+    let cases: [Case; 13] = [
         ("without what was answered before", |calls| calls[3] = read(8, 60, 1)),
         ("which it never was", |calls| calls[3] = read(8, 35, 2)),
         ("with what was not asked for yet", |calls| {
@@ -95,6 +95,13 @@ fn each_wrong_history_is_told() {
         ("two outcomes of one id", |calls| {
             calls.push(calls[2].clone());
             outcome(&mut calls[4]).position = Position(4);
+        }),
+        ("2 first answers", |calls| calls.push(calls[2].clone())),
+        ("which it never was", |calls| {
+            // On its way, and its position is shown: so is what it did.
+            calls[1].ended = 20;
+            calls[2].ended = 20;
+            calls[3] = read(8, 60, 2);
         }),
         ("two ids at one position", |calls| {
             calls.push(paid(10, 3, BANK, PAYER, 1));
